@@ -1,0 +1,83 @@
+"""What a model answered, in plain Python values that are valid JSON: no NaN, no infinity, no numpy scalar."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+RELATIVE_TOLERANCE = 1e-6  # another CPU may sum in another order
+ABSOLUTE_TOLERANCE = 1e-9
+
+Prediction = Any  # int | float | str | bool | None, or a list of them where there are several outputs
+
+
+@dataclass(slots=True)
+class Answers:
+    """One entry per row. `confidences`: of the predicted class, None where unknown; `probabilities`: in class order, or None."""
+
+    predictions: list[Prediction]
+    confidences: list[Any]
+    probabilities: list[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def take(self, indices: Sequence[int]) -> "Answers":
+        probabilities = None if self.probabilities is None else [self.probabilities[i] for i in indices]
+        return Answers([self.predictions[i] for i in indices], [self.confidences[i] for i in indices], probabilities)
+
+    @staticmethod
+    def concat(parts: Sequence["Answers"]) -> "Answers":
+        """In the order of the parts, which are answers of one model."""
+        if len(parts) == 1:
+            return parts[0]
+        probabilities: list[Any] | None = []
+        for part in parts:
+            probabilities = None if probabilities is None or part.probabilities is None else probabilities + part.probabilities
+        return Answers(
+            [value for part in parts for value in part.predictions],
+            [value for part in parts for value in part.confidences],
+            probabilities,
+        )
+
+
+def same(got: Any, expected: Any) -> bool:
+    """Whether two predictions, or two rows of probabilities, agree: classes exactly, floats within a tolerance."""
+    if isinstance(got, list) and isinstance(expected, list):
+        return len(got) == len(expected) and all(map(same, got, expected))
+    if isinstance(got, float) and isinstance(expected, float):
+        return math.isclose(got, expected, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+    return type(got) is type(expected) and bool(got == expected)
+
+
+def plain(array: np.ndarray[Any, Any]) -> list[Any]:
+    """The values as nested lists: NaN and infinities become None. Raises TypeError for what JSON cannot hold."""
+    match array.dtype.kind:
+        case "f":
+            values = array.tolist()
+            return values if np.isfinite(array).all() else _without_nan(values)  # type: ignore[no-any-return]
+        case "i" | "u" | "b" | "U" | "T":
+            return array.tolist()  # type: ignore[no-any-return]
+        case "O":
+            return [_plain_object(value) for value in array.tolist()]
+    raise TypeError(f"The estimator answered {array.dtype}, which JSON cannot hold")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return value if np.isfinite(value) else None
+
+
+def _plain_object(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_object(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return _without_nan(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"The estimator answered a {type(value).__name__}, which JSON cannot hold")

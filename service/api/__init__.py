@@ -1,0 +1,1 @@
+"""HTTP: one file per dialect. Each decodes, calls the predictor and encodes; no logic."""

@@ -1,0 +1,66 @@
+"""Answers the prediction paths in front of FastAPI, whose middleware and router cost more than a prediction; it documents them."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..repository import Repository
+from .call import Call, Handler, Operation
+from .problems import ErrorResponder
+
+
+class HotPath(NamedTuple):
+    path: str
+    handler: Handler
+    name: str | None = None
+    version: str | None = None
+
+
+class Dispatch:
+    """Knows the paths of all models by heart. What it does not know, FastAPI answers, by the same handlers."""
+
+    def __init__(self, app: ASGIApp, operations: Iterable[Operation], repository: Repository, respond_to_error: ErrorResponder) -> None:
+        self._app = app
+        self._respond_to_error = respond_to_error
+        self._paths: dict[str, HotPath] = {}
+        for operation in operations:
+            path, handler = operation.path, operation.handler
+            if "{" not in path:
+                self._paths[path] = HotPath(path, handler)
+                continue
+            for entry in repository:
+                version = entry.version if "{version}" in path else None
+                actual = path.replace("{name}", entry.name).replace("{version}", entry.version)
+                self._paths[actual] = HotPath(path, handler, entry.name, version)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hot = self._paths.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if hot is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = hot  # the envelope counts by its path, the template
+        try:
+            reply = await hot.handler(Call(scope, receive, hot.name, hot.version))
+        except Exception as exc:
+            response = await self._respond_to_error(None, exc)
+            await response(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+def add_operations(app: FastAPI, operations: Iterable[Operation]) -> None:
+    for operation in operations:
+        app.add_api_route(
+            operation.path,
+            operation.endpoint,
+            methods=["POST"],
+            response_model=operation.answer,
+            summary=operation.summary,
+            description=operation.handler.__doc__ or "",
+            tags=[operation.tag],
+            name=operation.path,
+            include_in_schema=operation.shown,
+        )

@@ -1,0 +1,126 @@
+"""What every dialect does with a call: find the model it is for, and read its bounded JSON body."""
+
+import asyncio
+from typing import Any
+
+from pydantic_core import from_json
+
+from ..caller import Caller
+from ..errors import BodyTimeout, BodyTooLarge, ClientGone, FieldError, InvalidBody, InvalidParameter, UnsupportedMediaType
+from ..predictor import Read
+from ..repository import Entry, Repository
+from ..settings import Settings
+from .call import Call
+
+SHORTEST_TIMEOUT = 0.001  # seconds; less than this only spells a mistake
+
+
+class Exchange:
+    """Built once per application; holds the limits that every request is read under."""
+
+    def __init__(self, settings: Settings, repository: Repository) -> None:
+        self._timeout = settings.request_timeout
+        self._max_body_bytes = settings.max_body_bytes
+        self._repository = repository
+
+    def entry(self, call: Call) -> Entry:
+        """The model asked for: by the path, else the query, else the headers, else the default. Raises UnknownModel."""
+        name = call.name or call.query.get("model") or call.header(b"x-model")
+        version = call.version or call.query.get("version") or call.header(b"x-model-version")
+        return self._repository.find(name, version)
+
+    async def read(self, call: Call) -> tuple[Any, Caller]:
+        """The decoded JSON body, and the caller to wait with. Raises 4xx problems, ClientGone when the client left in mid-body."""
+        timeout = self._timeout
+        if b"x-request-timeout" in call.headers:
+            timeout = min(timeout, _seconds(call.headers[b"x-request-timeout"]))
+        content_type = call.headers.get(b"content-type")
+        if content_type and content_type != b"application/json":  # none named is taken as JSON: many a client sends none
+            _require_json(content_type)
+        try:
+            async with asyncio.timeout(timeout):
+                body = await self._body(call)
+        except TimeoutError:
+            raise BodyTimeout(f"The request body did not arrive within {timeout:g} s") from None
+        return decode(body), Caller(call.started + timeout, call.receive)
+
+    async def _body(self, call: Call) -> bytes:
+        declared = call.headers.get(b"content-length", b"")
+        if declared.isdigit() and float(declared) > self._max_body_bytes:  # int raises for thousands of digits
+            raise self._too_large()
+        message = await call.receive()
+        if not message.get("more_body") and message["type"] == "http.request":
+            body: bytes = message["body"]
+            if len(body) > self._max_body_bytes:
+                raise self._too_large()
+            return body
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone("The client closed the connection in the middle of its request")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._max_body_bytes:
+                raise self._too_large()
+            if not message.get("more_body"):
+                return b"".join(chunks)
+            message = await call.receive()
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._max_body_bytes} bytes; send fewer rows per request")
+
+
+def _seconds(asked: bytes) -> float:
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = 0.0
+    if not SHORTEST_TIMEOUT <= seconds < float("inf"):
+        remedy = f"Send a number of seconds from {SHORTEST_TIMEOUT} on, or leave the header out"
+        raise InvalidParameter("X-Request-Timeout is no usable number of seconds", [FieldError("X-Request-Timeout", remedy)])
+    return seconds
+
+
+def _require_json(content_type: bytes) -> None:
+    media_type = content_type.partition(b";")[0].strip().lower()
+    if media_type != b"application/json" and not (media_type.startswith(b"application/") and media_type.endswith(b"+json")):
+        raise UnsupportedMediaType("The body must be JSON: send it with Content-Type: application/json")
+
+
+def decode(body: bytes) -> Any:
+    """JSON to Python. NaN and Infinity pass, as Python's own json lets them, for the validator to refuse by field."""
+    if not body:
+        raise InvalidBody('The body is empty: send JSON such as {"features": [5.1, 3.5, 1.4, 0.2]}')
+    try:
+        return from_json(body, allow_inf_nan=True)
+    except ValueError as exc:
+        raise InvalidBody(f"The body is not valid JSON: {exc}") from None
+
+
+def rows_of(body: Any) -> Read:
+    """How to read the rows of `{"features": […]}` or `{"instances": […]}`."""
+    if not isinstance(body, dict):
+        raise InvalidBody('The body must be a JSON object such as {"features": [5.1, 3.5, 1.4, 0.2]}')
+    if len(body) == 1:
+        if "features" in body:
+            return lambda validator: validator.features(body["features"])
+        if "instances" in body:
+            return lambda validator: validator.instances(body["instances"])
+    unknown = [
+        FieldError(name[:100], "No such field: send either features or instances") for name in body if name not in ("features", "instances")
+    ]
+    raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)', unknown[:20])
+
+
+def named_rows_of(body: Any) -> Read:
+    """How to read one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
+    if list(require_object(body)) == ["instances"]:
+        return lambda validator: validator.instances(body["instances"])
+    return lambda validator: validator.row(body)
+
+
+def require_object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise InvalidBody("The body must be a JSON object with the features by column")
+    return body

@@ -1,0 +1,58 @@
+"""POST /models/{name}/predict: features by column name, answers with labels and the probability of each class."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from ..predictor import Prediction, Predictor
+from ..schema import Signature
+from .call import Call, Operation, Reply
+from .exchange import Exchange, named_rows_of
+from .predict import Confidence, Output, one_or_many
+
+Probabilities = dict[str, float | None]
+
+
+class NamedRow(BaseModel):
+    prediction: Output
+    label: Annotated[str | list[str] | None, Field(description="The class by its label; null where there are no classes.")]
+    confidence: Confidence
+    probabilities: Annotated[Probabilities | list[Probabilities] | None, Field(description="By label; null where the model has none.")]
+
+
+class NamedRows(BaseModel):
+    predictions: Annotated[list[NamedRow], Field(description="In the order of the rows.")]
+
+
+def predicted_by_name(prediction: Prediction) -> list[dict[str, Any]]:
+    signature, answers = prediction.model.artifact.signature, prediction.answers
+    rows = []
+    for i, value in enumerate(answers.predictions):
+        rows.append(
+            {
+                "prediction": value,
+                "label": signature.label(value),
+                "confidence": answers.confidences[i],
+                "probabilities": by_label(signature, answers.probabilities[i]) if answers.probabilities else None,
+            }
+        )
+    return rows
+
+
+def by_label(signature: Signature, probabilities: list[Any]) -> Any:
+    """One row's probabilities by label; a list of such objects where there are several outputs."""
+    if signature.multi_output:
+        return [dict(zip(labels, output, strict=True)) for labels, output in zip(signature.labels or (), probabilities, strict=True)]
+    return dict(zip(signature.labels or (), probabilities, strict=True))
+
+
+def named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+    async def predict(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        prediction = await predictor.predict(entry, named_rows_of(body), caller)
+        return Reply(one_or_many(body, predicted_by_name(prediction)), prediction.model)
+
+    # Not shown as they are: OpenAPI has these paths once per model, each with that model's own columns (openapi.py).
+    paths = ("/models/{name}/predict", "/models/{name}/versions/{version}/predict")
+    return [Operation(path, predict, shown=False) for path in paths]

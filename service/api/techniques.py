@@ -1,0 +1,110 @@
+"""The tutorial's techniques side by side, each pinned on the same predictor, for a user to measure them."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ..errors import UnknownModel
+from ..predictor import Prediction, Predictor
+from ..rows import RowValidator
+from ..schema import Column, Signature
+from .call import Call, Operation, Reply
+from .exchange import Exchange, require_object, rows_of
+from .predict import Output, PredictedRow, PredictedRows, one_or_many, predicted
+
+SPECIES = ("setosa", "versicolor", "virginica")
+
+FLOWER = RowValidator(
+    Signature(
+        input="array",
+        named=True,
+        columns=(
+            Column(name="sepal_length", type="number", description="Sepal length in cm", exclusive_minimum=0, maximum=10),
+            Column(name="sepal_width", type="number", description="Sepal width in cm", exclusive_minimum=0, maximum=10),
+            Column(name="petal_length", type="number", description="Petal length in cm", minimum=0, maximum=7),
+            Column(name="petal_width", type="number", description="Petal width in cm", minimum=0, maximum=3),
+        ),
+    ),
+    max_rows=1,
+)
+
+
+class TimedRow(BaseModel):
+    prediction: Output
+    latency_ms: Annotated[float, Field(description="Time of the inference in milliseconds; of the whole batch where there are many rows.")]
+
+
+class TimedRows(BaseModel):
+    predictions: list[TimedRow]
+
+
+class CachedRow(BaseModel):
+    prediction: Output
+    cached: Annotated[bool, Field(description="True only when no inference ran for this row.")]
+
+
+class CachedRows(BaseModel):
+    predictions: list[CachedRow]
+
+
+class Species(BaseModel):
+    species_id: Annotated[int, Field(description="0 setosa, 1 versicolor, 2 virginica.")]
+    species_name: str
+    probabilities: Annotated[dict[str, float | None] | None, Field(description="By species; null where the model has none.")]
+
+
+def species(prediction: Prediction) -> dict[str, Any]:
+    signature, answers = prediction.model.artifact.signature, prediction.answers
+    classes, labels = list(signature.classes or ()), list(signature.labels or ())
+    if len(classes) != len(SPECIES) or signature.multi_output:
+        raise UnknownModel("The model named 'iris' does not tell three species apart")
+    # A model of plain 0, 1 and 2 means the species in the order that everybody numbers them in.
+    names = SPECIES if labels == ["0", "1", "2"] else labels
+    number = classes.index(answers.predictions[0])
+    probabilities = dict(zip(names, answers.probabilities[0], strict=True)) if answers.probabilities else None
+    return {"species_id": number, "species_name": names[number], "probabilities": probabilities}
+
+
+def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+    async def predict_iris(call: Call) -> Reply:
+        entry = predictor.repository.find("iris")
+        body, caller = await exchange.read(call)
+        flower = np.asarray(FLOWER.row(require_object(body)).data)[0].tolist()
+        prediction = await predictor.predict(entry, lambda validator: validator.features(flower), caller)
+        return Reply(species(prediction), prediction.model)
+
+    async def predict_safe(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        prediction = await predictor.predict(entry, rows_of(body), caller)
+        return Reply(one_or_many(body, predicted(prediction)), prediction.model)
+
+    async def predict_threaded(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        prediction = await predictor.predict(entry, rows_of(body), caller, mode="thread")
+        return Reply(one_or_many(body, predicted(prediction)), prediction.model)
+
+    async def predict_slow(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        prediction = await predictor.predict(entry, rows_of(body), caller)
+        latency = round(prediction.seconds * 1000, 4)
+        rows = [{"prediction": value, "latency_ms": latency} for value in prediction.answers.predictions]
+        return Reply(one_or_many(body, rows), prediction.model)
+
+    async def predict_cached(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        prediction = await predictor.predict(entry, rows_of(body), caller, cached=True)
+        values = zip(prediction.answers.predictions, prediction.cached or [], strict=True)
+        return Reply(one_or_many(body, [{"prediction": value, "cached": cached} for value, cached in values]), prediction.model)
+
+    return [
+        Operation("/predict-iris", predict_iris, Species, "Iris by named features, validated by their bounds", "techniques"),
+        Operation("/predict-safe", predict_safe, PredictedRow | PredictedRows, "Every bad input is a clear 4xx", "techniques"),
+        Operation("/predict-threaded", predict_threaded, PredictedRow | PredictedRows, "Inference in the thread pool", "techniques"),
+        Operation("/predict-slow", predict_slow, TimedRow | TimedRows, "With the time of the inference", "techniques"),
+        Operation("/predict-cached", predict_cached, CachedRow | CachedRows, "Through the prediction cache", "techniques"),
+    ]

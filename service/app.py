@@ -1,0 +1,84 @@
+"""create_app(settings): the wiring, the lifespan and the one exception handler."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from . import __version__
+from .api.catalogue import catalogue_routes
+from .api.dispatch import Dispatch, add_operations
+from .api.docs import docs_routes
+from .api.envelope import Envelope
+from .api.exchange import Exchange
+from .api.guard import Guard
+from .api.named import named_operations
+from .api.openapi import describe_api
+from .api.predict import predict_operations
+from .api.probes import probes
+from .api.problems import ErrorResponder
+from .api.techniques import technique_operations
+from .engine import Engine
+from .errors import Problem
+from .lifecycle import Board, Lifecycle
+from .metrics import Metrics
+from .predictor import Predictor
+from .readiness import Readiness
+from .repository import Repository
+from .settings import Settings
+
+log = logging.getLogger("slipway.app")
+
+
+def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None) -> Envelope:
+    """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork. Raises ArtifactError."""
+    lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
+    metrics = metrics or Metrics(None, None)
+    repository = Repository(settings, metrics)
+    repository.load_eager()
+    engine = Engine(settings, metrics)
+    predictor = Predictor(settings, repository, engine, metrics)
+    readiness = Readiness(repository, engine, lifecycle)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.start()
+        for entry in repository:
+            await repository.warm_up(entry, engine.warm_up)
+        await readiness.report()
+        reporting = asyncio.create_task(readiness.run())
+        yield
+        reporting.cancel()
+        await asyncio.to_thread(engine.close)
+
+    app = FastAPI(
+        title="Slipway",
+        version=__version__,
+        summary="Predictions from fitted scikit-learn models.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    respond_to_error = ErrorResponder(metrics)
+    for error in (Problem, HTTPException, Exception):
+        app.add_exception_handler(error, respond_to_error)
+    exchange = Exchange(settings, repository)
+    operations = predict_operations(predictor, exchange) + named_operations(predictor, exchange)
+    if settings.techniques:
+        operations += technique_operations(predictor, exchange)
+    guard = Guard(settings.api_keys) if settings.api_keys else None
+    if guard is not None:
+        operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]
+    add_operations(app, operations)
+    for router in (probes(repository, lifecycle, metrics), docs_routes(app), catalogue_routes(predictor, guard)):
+        app.include_router(router)
+    describe_api(app, repository, keys=guard is not None)
+    outer: ASGIApp = Dispatch(app, operations, repository, respond_to_error)
+    if settings.cors_origins:
+        outer = CORSMiddleware(outer, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
+    return Envelope(outer, app, settings, lifecycle, metrics)

@@ -1,0 +1,69 @@
+"""`slipway check`: whether a model directory would be served, and what vouches for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from .artifact import Artifact, find_models, load, read_manifest
+from .errors import ArtifactError
+from .folder import MODEL_FILE
+from .manifest import MANIFEST
+
+
+class Verdict(NamedTuple):
+    """One line of the report. `off` makes the command fail."""
+
+    state: Literal["ok", "note", "off"]
+    subject: str
+    sentence: str
+
+
+def models_in(directory: Path) -> list[Path]:
+    """The model directories to check: the one given, or all below it. Raises ArtifactError where there are none."""
+    if (directory / MODEL_FILE).exists() or (directory / MANIFEST).exists():
+        return [directory]
+    found = [path for _, _, path in find_models(directory)]
+    if not found:
+        raise ArtifactError(f"{directory} holds no {MODEL_FILE}: name a model's folder, such as models/iris/1, or a folder of models")
+    return found
+
+
+def check(directory: Path, *, allow_version_mismatch: bool = False) -> Iterator[Verdict]:
+    """Loads the model and answers its examples; the last verdict is the first that is off."""
+    try:
+        artifact = open_model(directory, allow_version_mismatch=allow_version_mismatch)
+    except ArtifactError as error:
+        yield Verdict("off", "load", str(error))
+        return
+    manifest = artifact.manifest
+    if manifest is None:
+        yield Verdict("off", "manifest", "there is none, so nothing vouches for this model: pack it with `slipway pack`")
+        return
+    yield Verdict("ok", "digest", f"{artifact.digest} is what was packed")
+    yield Verdict("ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items()))
+    yield Verdict("ok", "load", f"{artifact.estimator_name} in {artifact.load_seconds:.2f} s")
+    for note in artifact.notes:
+        yield Verdict("note", "load", note)
+    if (directory.resolve().parent.name, directory.resolve().name) != (manifest.name, manifest.version):
+        yield Verdict("note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models")
+    yield _check_examples(artifact)
+
+
+def open_model(directory: Path, *, allow_version_mismatch: bool = False) -> Artifact:
+    """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
+    manifest = read_manifest(directory)
+    name, version = (manifest.name, manifest.version) if manifest else (directory.name, "1")
+    return load(directory, name=name, version=version, allow_version_mismatch=allow_version_mismatch)
+
+
+def _check_examples(artifact: Artifact) -> Verdict:
+    batch = artifact.example_batch()
+    if batch is None:
+        return Verdict("note", "examples", "there are none, so its answers are not verified: pack it with --data")
+    try:
+        difference = artifact.disagreement(artifact.model.infer(batch.data))
+    except Exception as error:  # an estimator may raise anything
+        return Verdict("off", "examples", f"it fails on its own example rows: {type(error).__name__}: {error}")
+    if difference is not None:
+        return Verdict("off", "examples", difference)
+    return Verdict("ok", "examples", f"all {len(batch)} are answered as packed")

@@ -1,0 +1,245 @@
+"""The command line. Each command imports what it needs when it runs: `slipway drain` and `--help` must be quick."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from . import __version__
+from .errors import ArtifactError
+from .settings import Execution, Settings
+
+EXAMPLES = ("iris", "breast-cancer", "diabetes", "passengers")
+CHECK_FAILED = 1
+UNUSABLE = 2  # also what argparse exits with
+
+METAVARS: dict[Any, str] = {int: "N", float: "SECONDS", Path: "PATH"}
+
+Commands = Any  # argparse's class of sub-parsers is private
+Command = Callable[[argparse.Namespace], int]
+
+
+class UsageError(Exception):
+    """An option or a variable that cannot be used; the message names it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and raises SystemExit: 0; 1 where a check fails; 2, with a sentence on stderr, for what a user can mend."""
+    options = _parser().parse_args(arguments)
+    run: Command = options.run
+    try:
+        code = run(options)
+        sys.stdout.flush()
+    except (ArtifactError, UsageError) as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        code = UNUSABLE
+    except BrokenPipeError:  # `slipway predict … | head`; the interpreter would try again to flush what nobody reads
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway", description="Serve fitted scikit-learn models, from a joblib file to Kubernetes.")
+    parser.add_argument("--version", action="version", version=f"slipway {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    example = _add(commands, "example", _example, "Train an example model and pack it")
+    example.add_argument("name", metavar="NAME", choices=EXAMPLES, help=", ".join(EXAMPLES))
+    _add_output(example)
+
+    pack = _add(commands, "pack", _pack, "Write a model directory with a manifest that vouches for it")
+    pack.add_argument("model", metavar="MODEL.joblib", type=Path, help="file that joblib.dump wrote of a fitted estimator")
+    pack.add_argument("--name", required=True, help="name of the model, as in /models/NAME/predict")
+    pack.add_argument(
+        "--version", default="1", metavar="V", help="version (default: 1); the highest one is served unless models.toml says otherwise"
+    )
+    pack.add_argument(
+        "--data", type=Path, metavar="FILE", help="CSV or Parquet to learn column types and ranges from, and to take example rows of"
+    )
+    pack.add_argument("--target", metavar="COLUMN", help="column of the data that the model predicts, to be left out")
+    pack.add_argument("--labels", metavar="A,B,…", help="names for the classes, in the order of classes_")
+    pack.add_argument(
+        "--columns", type=Path, metavar="FILE.toml", help="bounds, allowed values and descriptions of columns (docs/models.md)"
+    )
+    pack.add_argument("--execution", choices=get_args(Execution), default="auto", help="where inference runs (default: auto, as measured)")
+    pack.add_argument("--lazy", action="store_true", help="load on the first request")
+    pack.add_argument("--optional", action="store_true", help="the service is ready even without this model")
+    pack.add_argument("--default", action="store_true", help="answers where a request names no model")
+    _add_output(pack)
+
+    check = _add(commands, "check", _check, "Verify what would be served: digest, versions and the answers to the example rows")
+    check.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1, or a folder of models")
+    _add_allow_mismatch(check)
+
+    predict = _add(commands, "predict", _predict, "Answer the rows of a file, as the server would")
+    predict.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
+    predict.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet with the model's columns")
+    predict.add_argument("--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)")
+    _add_allow_mismatch(predict)
+
+    serve = _add(commands, "serve", _serve, "Serve a folder of models until SIGTERM or Ctrl-C")
+    serve.add_argument("--reload", action="store_true", help="one process that starts anew when code or models change: for development")
+    _add_settings(serve, Settings.model_fields)
+
+    drain = _add(commands, "drain", _drain, "Make the clients of this machine's server leave, and wait until they have")
+    _add_settings(drain, ("port", "runtime_dir", "drain_timeout"))
+    return parser
+
+
+def _add(commands: Commands, name: str, run: Command, sentence: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.", allow_abbrev=False
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", type=Path, default=Path("models"), metavar="DIR", help="folder of models to write into (default: models)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the version if it exists")
+
+
+def _add_allow_mismatch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-version-mismatch", action="store_true", help="accept a model that was packed with another scikit-learn")
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """A flag per setting. None has a default: what is not given is the environment's to say."""
+    for name in names:
+        field = Settings.model_fields[name]
+        annotation: Any = field.annotation
+        if get_origin(annotation) is UnionType:  # T | None
+            annotation = get_args(annotation)[0]
+        default = "unset" if field.default is None else json.dumps(field.default, default=str).strip('"')
+        kind: dict[str, Any] = {"metavar": METAVARS.get(annotation, "TEXT")}
+        if annotation is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif get_origin(annotation) is Literal:
+            kind = {"choices": get_args(annotation)}
+        elif get_origin(annotation) is list:
+            kind = {"nargs": "+", "metavar": "TEXT"}
+        parser.add_argument(
+            _flag(name),
+            default=argparse.SUPPRESS,
+            help=f"{field.description} [{_variable(name)}, default: {default or 'empty'}]".replace("%", "%%"),
+            **kind,
+        )
+
+
+def _flag(setting: str) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def _variable(setting: str) -> str:
+    return f"{Settings.model_config['env_prefix']}{setting.upper()}"
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Flags before variables before defaults. Raises UsageError naming the flag or the variable."""
+    given = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ""
+        if first["loc"]:
+            name = str(first["loc"][0])
+            where = f"{_flag(name) if name in given else _variable(name)}: "
+        raise UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+    except SettingsError as error:
+        raise UsageError(f"{error}: lists are written as JSON") from None
+
+
+def _example(options: argparse.Namespace) -> int:
+    from .examples import train_and_pack
+
+    packed = train_and_pack(options.name, options.output, force=options.force)
+    _report(packed.directory, packed.notes, options.output)
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from .columns import read_declarations
+    from .manifest import Serving
+    from .packing import pack
+    from .tables import read_table
+
+    declarations = {} if options.columns is None else read_declarations(options.columns)
+    if options.target is not None and options.data is None:
+        raise UsageError("--target names a column of --data, which is not given")
+    strings = [name for name, declaration in declarations.items() if declaration.type == "string"]
+    packed = pack(
+        options.model,
+        name=options.name,
+        version=options.version,
+        output=options.output,
+        data=None if options.data is None else read_table(options.data, strings),
+        target=options.target,
+        labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
+        declarations=declarations,
+        serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
+        force=options.force,
+    )
+    _report(packed.directory, packed.notes, options.output)
+    return 0
+
+
+def _report(directory: Path, notes: list[str], models: Path) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"Packed {directory}")
+    print("Next: slipway serve" + ("" if models == Path("models") else f" --models {models}"))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .checking import check, models_in
+
+    failed = False
+    for directory in models_in(options.directory):
+        print(directory)
+        is_off = False
+        for verdict in check(directory, allow_version_mismatch=options.allow_version_mismatch):
+            print(f"  {verdict.state:5} {verdict.subject:9} {verdict.sentence}", flush=True)
+            is_off = is_off or verdict.state == "off"
+        print(f"  {'off' if is_off else 'ok':5} verdict   {'not fit to serve' if is_off else 'fit to serve'}")
+        failed = failed or is_off
+    return CHECK_FAILED if failed else 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from .checking import open_model
+    from .offline import predict_file
+
+    artifact = open_model(options.directory, allow_version_mismatch=options.allow_version_mismatch)
+    done = predict_file(artifact, options.data, options.output)
+    for note in [*artifact.notes, *done.notes]:
+        print(f"note: {note}", file=sys.stderr)
+    where = f" into {options.output}" if options.output else ""
+    print(f"Answered {done.rows} rows with {artifact.name} {artifact.version}{where}", file=sys.stderr)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from .server import serve
+
+    serve(_settings(options), reload=options.reload)
+    return 0
+
+
+def _drain(options: argparse.Namespace) -> int:
+    from .drain import drain
+
+    drain(_settings(options))
+    return 0

@@ -1,0 +1,36 @@
+"""`slipway drain`: asks the clients of the server on this machine to leave, and waits for them. For a preStop hook, so quick to import."""
+
+import time
+from typing import TYPE_CHECKING
+
+from .lifecycle import Board
+from .runtime import board_path, in_use, runtime_dir
+
+if TYPE_CHECKING:  # the caller has read the settings
+    from .settings import Settings
+
+# Kubernetes takes a moment to tell every node that this pod is leaving; until then new connections keep coming.
+_SHORTEST = 5.0
+_POLL = 0.1
+
+
+def drain(settings: "Settings") -> None:
+    """Returns when no client connection is left, or after the drain timeout. Raises SystemExit with a sentence where no server runs."""
+    directory = runtime_dir(settings.runtime_dir, settings.port)
+    try:
+        board = Board.attach(board_path(directory))
+    except FileNotFoundError:
+        board = None
+    if board is None or not in_use(directory):
+        raise SystemExit(f"No Slipway server of this user runs on port {settings.port}.")
+    board.draining = True
+    started = time.monotonic()
+    while True:
+        elapsed, connections = time.monotonic() - started, board.total_connections()
+        if elapsed >= _SHORTEST and connections == 0:
+            print(f"Drained in {elapsed:.1f} s: no client connection is left.")
+            return
+        if elapsed >= settings.drain_timeout:
+            print(f"Stopped waiting after {elapsed:.1f} s: {connections} client connections are left.")
+            return
+        time.sleep(_POLL)

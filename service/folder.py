@@ -1,0 +1,83 @@
+"""The folder of models: which versions of which models it holds, and what its models.toml overrides."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ArtifactError
+from .manifest import MANIFEST, NAME_PATTERN, Serving, first_error
+from .settings import Execution
+
+MODEL_FILE = "model.joblib"
+OVERRIDES_FILE = "models.toml"
+
+
+class Overrides(BaseModel):
+    """One table of models.toml; None leaves what the manifest says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: str | None = Field(None, description="The default version, instead of the highest.")
+    default: bool | None = None
+    execution: Execution | None = None
+    lazy: bool | None = None
+    optional: bool | None = None
+
+    def applied_to(self, serving: Serving) -> Serving:
+        return serving.model_copy(update=self.model_dump(exclude={"version"}, exclude_none=True))
+
+
+def find_models(folder: Path) -> list[tuple[str, str, Path]]:
+    """All (name, version, directory) by name and version; a bare model is version 1. Raises ArtifactError where two are the same."""
+    found: dict[tuple[str, str], Path] = {}
+    candidates = [("model", "1", folder)]
+    for directory in _folders_in(folder):
+        candidates.append((directory.name, "1", directory))
+        candidates += [(directory.name, version.name, version) for version in _folders_in(directory)]
+    for name, version, directory in candidates:
+        if not (directory / MODEL_FILE).exists() and not (directory / MANIFEST).exists():
+            continue
+        if (name, version) in found:
+            raise ArtifactError(f"{found[name, version]} and {directory} both hold model {name} {version}: move one of them away")
+        found[name, version] = directory
+    ordered = sorted(found, key=lambda key: (key[0], version_key(key[1])))
+    return [(name, version, found[name, version]) for name, version in ordered]
+
+
+def version_key(version: str) -> tuple[Any, ...]:
+    """Orders versions as people read them: 10 > 9, 1.10 > 1.2, and 2.0 > 2.0-rc1."""
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    return (*((2, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, 0, ""), version)
+
+
+def read_overrides(folder: Path) -> dict[str, Overrides]:
+    """The tables of models.toml by model; empty without the file. Raises ArtifactError naming what is wrong."""
+    path = folder / OVERRIDES_FILE
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+    overrides = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ArtifactError(f"{path}: {name} must be a table: put the keys of a model under [{name}]")
+        try:
+            overrides[name] = Overrides.model_validate(table)
+        except ValidationError as error:
+            raise ArtifactError(f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Overrides.model_fields)}") from None
+    return overrides
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Subfolders with a name that can stand in a path; `..data` of a mounted ConfigMap and other hidden ones are not models."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if re.fullmatch(NAME_PATTERN, entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be read: {error.strerror}") from None

@@ -1,0 +1,156 @@
+"""What a fitted estimator says about itself, read from its attributes and tags without asking it for a prediction."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils import Tags, get_tags
+
+Kind = Literal["classifier", "regressor", "clusterer", "outlier_detector", "other"]
+Scalar = bool | int | float | str
+
+_ENCODERS = frozenset({"ColumnTransformer", "OneHotEncoder", "OrdinalEncoder", "TargetEncoder"})
+_UNCONVERTED = frozenset({"DummyClassifier", "DummyRegressor", "FunctionTransformer"})  # see their input before it is made numbers
+
+
+def unwrap(estimator: Any) -> Any:
+    """The estimator that answers: the last step of a pipeline, the best one of a search."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif _steps(estimator):
+            estimator = _steps(estimator)[-1]
+        else:
+            return estimator
+
+
+def kind(estimator: Any) -> Kind:
+    tags = _tags(estimator)
+    name = getattr(estimator, "_estimator_type", None) if tags is None else tags.estimator_type
+    if name == "density_estimator":  # a mixture: its predict names a component
+        return "clusterer"
+    if name in ("classifier", "regressor", "clusterer", "outlier_detector"):
+        return name  # type: ignore[no-any-return]
+    return "classifier" if hasattr(estimator, "classes_") else "other"
+
+
+def classes(estimator: Any) -> list[Any] | None:
+    """The classes in the order of predict_proba's columns; one list per output where there are several."""
+    leaf = unwrap(estimator)
+    found = getattr(estimator, "classes_", None)
+    if found is None:
+        tags = _tags(leaf)
+        is_mixture = tags is not None and tags.estimator_type == "density_estimator" and hasattr(leaf, "weights_")
+        return list(range(len(leaf.weights_))) if is_mixture else None
+    indicators = _indicators(leaf)
+    if indicators is not None:
+        return [[0, 1]] * indicators
+    if isinstance(found, list | tuple) and found and isinstance(found[0], np.ndarray | list | tuple):
+        return [np.asarray(output).tolist() for output in found]
+    return np.asarray(found).tolist()  # type: ignore[no-any-return]
+
+
+def width(estimator: Any) -> int | None:
+    """The number of features, or None where the estimator does not tell."""
+    count = _attribute(estimator, "n_features_in_")
+    return None if count is None else int(count)
+
+
+def names(estimator: Any) -> tuple[str, ...] | None:
+    """The columns of the DataFrame that it was fitted on, or None."""
+    found = _attribute(estimator, "feature_names_in_")
+    return None if found is None else tuple(str(name) for name in found)
+
+
+def takes_text(estimator: Any) -> bool:
+    """Whether the input is a list of strings, which is what text vectorizers want (they have no n_features_in_)."""
+    inner = _seers(estimator)
+    if inner:
+        return any(takes_text(part) for part in inner)
+    tags = _tags(estimator)
+    return tags is not None and tags.input_tags.string and not tags.input_tags.two_d_array
+
+
+def takes_strings(estimator: Any) -> bool:
+    """Whether it begins with what scikit-learn has for columns of strings."""
+    inner = _seers(estimator)
+    if inner:
+        return any(takes_strings(part) for part in inner)
+    return type(estimator).__name__ in _ENCODERS or getattr(estimator, "strategy", None) in ("most_frequent", "constant")
+
+
+def numbers_only(estimator: Any) -> bool:
+    """Whether every column of a DataFrame was surely numeric, so that one block of floats is as good as the original columns."""
+    inner = _seers(estimator)
+    if inner:
+        return all(numbers_only(part) for part in inner)
+    if takes_strings(estimator) or type(estimator).__name__ in _UNCONVERTED:
+        return False
+    if getattr(estimator, "is_categorical_", None) is not None or getattr(estimator, "enable_categorical", False):
+        return False
+    if getattr(getattr(estimator, "_Booster", None), "pandas_categorical", None):
+        return False
+    return type(estimator).__module__.partition(".")[0] in ("sklearn", "xgboost", "lightgbm")
+
+
+def allows_missing(estimator: Any) -> bool:
+    """Whether NaN may go in: every step takes it, up to the first that fills it in."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    for step in _steps(estimator) or [estimator]:
+        tags = _tags(step)
+        if tags is None or not tags.input_tags.allow_nan:
+            return type(step).__module__.partition(".")[0] in ("xgboost", "lightgbm")
+        if type(step).__module__.startswith("sklearn.impute"):
+            return True
+    return True
+
+
+def _attribute(estimator: Any, name: str) -> Any:
+    """The attribute, also where a `passthrough` first step hides it."""
+    for candidate in (estimator, *_steps(getattr(estimator, "best_estimator_", estimator))[:1]):
+        found = getattr(candidate, name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _steps(estimator: Any) -> list[Any]:
+    """The steps of a pipeline that do something; empty for everything else."""
+    steps = getattr(estimator, "steps", None)
+    if not isinstance(steps, list):
+        return []
+    return [step for _, step in steps if step is not None and step != "passthrough"]
+
+
+def _seers(estimator: Any) -> Sequence[Any]:
+    """The parts of a meta-estimator that see its input as it is; empty for a plain estimator."""
+    if hasattr(estimator, "best_estimator_"):
+        return [estimator.best_estimator_]
+    if _steps(estimator):
+        return _steps(estimator)[:1]
+    for name in ("transformer_list", "estimators"):  # FeatureUnion; voting and stacking
+        parts = getattr(estimator, name, None)
+        if isinstance(parts, list) and parts and isinstance(parts[0], tuple):
+            return [part[1] for part in parts if not isinstance(part[1], str)]
+    inner = getattr(estimator, "estimator", None)
+    return [] if inner is None or isinstance(inner, str) else [inner]
+
+
+def _indicators(leaf: Any) -> int | None:
+    """The number of outputs of a classifier that answers a 0/1 indicator matrix although its `classes_` are flat; else None."""
+    target = getattr(getattr(leaf, "_label_binarizer", None), "y_type_", "")
+    if getattr(leaf, "multilabel_", False) or str(target).startswith("multilabel"):
+        return len(leaf.classes_)
+    if type(leaf).__module__.startswith("xgboost."):
+        config = json.loads(leaf.get_booster().save_config())
+        targets = int(config["learner"]["learner_model_param"]["num_target"])
+        return targets if targets > 1 else None
+    return None
+
+
+def _tags(estimator: Any) -> Tags | None:
+    try:
+        return get_tags(estimator)
+    except (AttributeError, TypeError, ValueError):  # not derived from BaseEstimator, or a pipeline of strangers
+        return None

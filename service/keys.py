@@ -1,0 +1,51 @@
+"""API keys from a folder, as Kubernetes mounts a Secret: a file per client, its name the client's id, its content the key."""
+
+import hashlib
+import hmac
+import logging
+import time
+from pathlib import Path
+
+from .errors import Unauthorized
+
+log = logging.getLogger("slipway.keys")
+
+REREAD = 2.0  # seconds; a rotated Secret appears in the folder by itself, and the old key may go a moment later
+
+
+class ApiKeys:
+    """All keys in the folder hold at once, so that a new one can be handed out before the old one is taken away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._digests: dict[str, bytes] = {}
+        self._read_at = float("-inf")
+
+    def client(self, presented: str | None) -> str:
+        """The id of the client whose key it is; raises Unauthorized. Takes the same time whichever key it is, or none."""
+        if time.monotonic() - self._read_at > REREAD:
+            self._read()
+        digest = hashlib.sha256((presented or "").encode()).digest()
+        found = None
+        for client, known in self._digests.items():
+            if hmac.compare_digest(digest, known):
+                found = client
+        if found is None or not presented:
+            raise Unauthorized(
+                "Send an API key as X-API-Key, or as Authorization: Bearer" if not presented else "This API key is not known"
+            )
+        return found
+
+    def _read(self) -> None:
+        self._read_at = time.monotonic()
+        try:
+            # Kubernetes keeps the files behind links whose names begin with two dots.
+            contents = {
+                path.name: path.read_text().strip() for path in sorted(self._folder.iterdir()) if path.is_file() and path.name[0] != "."
+            }
+        except (OSError, UnicodeDecodeError) as exc:
+            log.error("the API keys in %s cannot be read, the last known ones stay: %s", self._folder, exc)
+            return
+        if not any(contents.values()):
+            log.error("there is no API key in %s: every request is refused", self._folder)
+        self._digests = {client: hashlib.sha256(key.encode()).digest() for client, key in contents.items() if key}

@@ -1,0 +1,111 @@
+"""manifest.json: what vouches for a model file. Validated when read; its JSON Schema is docs/manifest.schema.json."""
+
+import platform
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ArtifactError
+from .inspection import Scalar
+from .schema import Signature
+from .settings import Execution
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+Output = Scalar | None
+
+
+class Serving(BaseModel):
+    """How a model is served; models.toml in the models folder can override it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    execution: Execution = Field("auto", description="Where inference runs: auto (measured at warm-up), inline, thread or process.")
+    lazy: bool = Field(False, description="Load on the first request instead of at the start.")
+    optional: bool = Field(False, description="The service is ready even if this model is not.")
+    default: bool = Field(False, description="Answers where a request names no model.")
+
+
+class Example(BaseModel):
+    """A row and the answer that the estimator gave when it was packed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    features: list[Output] = Field(description="The values in column order; null: missing.")
+    prediction: Output | list[Output] = Field(None, description="A list where there are several outputs; null: not finite.")
+    probabilities: list[float] | list[list[float]] | None = Field(None, description="In the classes' order; null: it has none.")
+
+
+class Manifest(BaseModel):
+    """The content of manifest.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = Field(1, description="Version of this format.")
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the model, and of the folder above the version's.")
+    version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded.")
+    created: datetime = Field(description="When it was packed, in UTC.")
+    libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
+    estimator: str = Field(description="Class of the estimator.")
+    signature: Signature = Field(description="What the model takes and answers.")
+    examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
+    serving: Serving = Serving()
+
+    def write(self, directory: Path) -> None:
+        """Writes manifest.json; what is null is left out."""
+        (directory / MANIFEST).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one."""
+    path = directory / MANIFEST
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise ArtifactError(f"{path} is not a valid manifest: {first_error(error)}. Pack the model again") from None
+
+
+def library_versions(estimator: Any) -> dict[str, str]:
+    """Versions of Python, of the libraries that unpickle an estimator and of the one that it comes from."""
+    versions = {"python": platform.python_version()}
+    for name in ("scikit-learn", "numpy", "joblib", _distribution(estimator)):
+        found = installed_version(name)
+        if found is not None:
+            versions[name] = found
+    return versions
+
+
+def installed_version(distribution: str) -> str | None:
+    if distribution == "python":
+        return platform.python_version()
+    for name in (distribution, f"{distribution}-cpu"):  # xgboost-cpu provides xgboost
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong, as a path and a sentence, without the value."""
+    found = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in found["loc"])
+    message = found["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
+
+
+def _distribution(estimator: Any) -> str:
+    package = type(estimator).__module__.partition(".")[0]
+    return {"sklearn": "scikit-learn"}.get(package, package)

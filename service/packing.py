@@ -1,0 +1,166 @@
+"""Packing: a fitted estimator in a joblib file becomes a model directory whose manifest vouches for it."""
+
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from re import fullmatch
+from typing import Any
+
+import pandas as pd
+
+from . import inspection
+from .artifact import Artifact, load, load_estimator
+from .columns import Declaration, cast, declared, observed
+from .errors import ArtifactError
+from .estimator import Model, require_predict
+from .example_rows import find_examples
+from .folder import MODEL_FILE
+from .manifest import NAME_PATTERN, Manifest, Serving, library_versions
+from .schema import Signature
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What pack() made. `notes`: what the packer should know, in sentences."""
+
+    artifact: Artifact
+    directory: Path
+    notes: list[str]
+
+
+def pack(
+    source: Path,
+    *,
+    name: str,
+    version: str = "1",
+    output: Path = Path("models"),
+    data: pd.DataFrame | None = None,
+    target: str | None = None,
+    labels: Sequence[str] | None = None,
+    declarations: Mapping[str, Declaration] | None = None,
+    serving: Serving | None = None,
+    force: bool = False,
+) -> Packed:
+    """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not fit."""
+    for what, value in (("name", name), ("version", version)):
+        if not fullmatch(NAME_PATTERN, value):
+            raise ArtifactError(f"The {what} {value!r} cannot be part of a path: use letters, digits, dots, dashes and underscores")
+    directory = output / name / version
+    if directory.exists() and not force:
+        raise ArtifactError(f"{directory} exists already: choose another --version, or replace it with --force")
+    notes: list[str] = []
+    estimator, digest = load_estimator(source, None, notes)
+    require_predict(estimator)
+    features = None if data is None else _features(estimator, cast(data, declarations or {}), target, notes)
+    signature = _labelled(_signature(estimator, features, declarations or {}, notes), labels, estimator)
+    examples = [] if features is None else find_examples(Model(estimator, signature), features, notes)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        digest=digest,
+        created=datetime.now(UTC).replace(microsecond=0),
+        libraries=library_versions(estimator),
+        estimator=type(estimator).__name__,
+        signature=signature,
+        examples=examples,
+        serving=serving or Serving(),
+    )
+    staging = output / f".packing-{uuid.uuid4().hex}"  # hidden: a server never finds half a model
+    try:
+        staging.mkdir(parents=True)
+        shutil.copyfile(source, staging / MODEL_FILE)
+        manifest.write(staging)
+        artifact = _proven(load(staging, name=name, version=version))
+        _move(staging, directory, notes)
+        return Packed(artifact, directory, list(dict.fromkeys(notes + artifact.notes)))
+    except OSError as error:
+        raise ArtifactError(f"{error.filename or output} cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: list[str]) -> pd.DataFrame:
+    """The data without its target, in the estimator's own column order."""
+    data = data.rename(columns=str)
+    if target is not None and target not in data:
+        raise ArtifactError(f"The data has no column {target!r} to be the target: it has {_listed(data.columns)}")
+    features = data if target is None else data.drop(columns=target)
+    names = inspection.names(estimator)
+    hint = "" if target else "; if one of them is the target, name it with --target"
+    if inspection.takes_text(estimator):
+        if features.shape[1] != 1:
+            raise ArtifactError(f"A text model takes one column, the data has {_listed(features.columns)}{hint}")
+    elif names is not None:
+        missing = [name for name in names if name not in features]
+        if missing:
+            raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {_listed(missing)}")
+        ignored = [name for name in features if name not in names]
+        if ignored:
+            notes.append(f"The estimator does not know these columns of the data, they are ignored: {_listed(ignored)}")
+        features = features[list(names)]
+    elif (width := inspection.width(estimator)) not in (None, features.shape[1]):
+        raise ArtifactError(f"The estimator takes {width} features, the data has {features.shape[1]} columns{hint}")
+    if features.empty:
+        raise ArtifactError("The data has no rows")
+    return features.reset_index(drop=True)
+
+
+def _signature(estimator: Any, features: pd.DataFrame | None, declarations: Mapping[str, Declaration], notes: list[str]) -> Signature:
+    """What the estimator tells, what the data shows and what is declared."""
+    told = Signature.of(estimator)
+    numbers_only, columns = inspection.numbers_only(estimator) and told.input != "text", told.columns
+    if features is not None:
+        columns = tuple(observed(features[name], numbers_only=numbers_only, in_frame=told.input == "frame") for name in features)
+        if told.input == "text" and columns[0].type != "string":
+            raise ArtifactError(f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s")
+    else:
+        notes.append("Without --data there are no example rows to verify answers with, and the columns' types and ranges are not known")
+        if columns is not None and not told.named and len(declarations) == len(columns):
+            columns = tuple(column.model_copy(update={"name": name}) for column, name in zip(columns, declarations, strict=True))
+    names = [column.name for column in columns or ()]
+    unknown = [name for name in declarations if name not in names]
+    if unknown:
+        raise ArtifactError(f"columns.toml declares columns that the model does not have: {_listed(unknown)}; it has {_listed(names)}")
+    if columns is None:
+        return told
+    columns = tuple(declared(column, declarations.get(column.name)) for column in columns)
+    named = told.named or features is not None or bool(names and set(names) == set(declarations))
+    return Signature(input=told.input, columns=columns, named=named, classes=told.classes, labels=told.labels)
+
+
+def _labelled(signature: Signature, labels: Sequence[str] | None, estimator: Any) -> Signature:
+    if labels is None:
+        return signature
+    if signature.classes is None or signature.multi_output:
+        raise ArtifactError(f"--labels names the classes of one output, which {type(estimator).__name__} does not have")
+    if len(labels) != len(signature.classes) or len(set(labels)) != len(labels):
+        raise ArtifactError(f"--labels must name {len(signature.classes)} different classes, in the order of {signature.classes}")
+    return signature.model_copy(update={"labels": list(labels)})
+
+
+def _proven(artifact: Artifact) -> Artifact:
+    """The packed model, which must answer its own examples again."""
+    batch = artifact.example_batch()
+    if batch is not None and (difference := artifact.disagreement(artifact.model.infer(batch.data))) is not None:
+        raise ArtifactError(f"The estimator does not answer the same row twice in the same way: {difference}")
+    return artifact
+
+
+def _move(staging: Path, directory: Path, notes: list[str]) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        notes.append(f"{directory} was replaced")
+        replaced = staging.with_name(f"{staging.name}-replaced")
+        directory.rename(replaced)
+        staging.rename(directory)
+        shutil.rmtree(replaced)
+    else:
+        staging.rename(directory)
+
+
+def _listed(names: Any) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,56 @@
+"""The only way to a prediction: resolve the model, validate the rows, look in the cache, run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .cache import PredictionCache
+from .caller import Caller
+from .engine import Engine, Mode
+from .estimator import Answers
+from .loaded import LoadedModel
+from .metrics import Metrics
+from .repository import Entry, Repository
+from .rows import Batch, RowValidator
+from .settings import Settings
+
+Read = Callable[[RowValidator], Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a dialect needs to answer. `seconds`: time of the inference; `cached`: per row, only where the cache was asked."""
+
+    model: LoadedModel
+    answers: Answers
+    seconds: float = 0.0
+    cached: list[bool] | None = None
+
+
+class Predictor:
+    """One per worker. Every dialect calls `predict`; nothing else touches a model."""
+
+    def __init__(self, settings: Settings, repository: Repository, engine: Engine, metrics: Metrics) -> None:
+        self.repository = repository
+        self.engine = engine
+        self._metrics = metrics
+        self._cache = PredictionCache(settings.cache_size, metrics)
+
+    async def predict(self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False) -> Prediction:
+        """Raises a Problem and nothing else; `read` takes the rows out of the body that the dialect decoded."""
+        self._metrics.in_flight.inc()
+        try:
+            model = await self.repository.ready(entry, self.engine.warm_up, caller)
+            batch = read(model.validator)
+            if cached:
+                return await self._cached(model, batch, caller)
+            answers, seconds = await self.engine.run(model, batch, caller, mode)
+            return Prediction(model, answers, seconds)
+        finally:
+            self._metrics.in_flight.dec()
+
+    async def _cached(self, model: LoadedModel, batch: Batch, caller: Caller) -> Prediction:
+        async def compute(missing: Batch) -> Answers:
+            return (await self.engine.run(model, missing, caller))[0]
+
+        answers, cached = await self._cache.answers(model, batch, compute, caller)
+        return Prediction(model, answers, cached=cached)

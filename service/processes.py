@@ -1,0 +1,41 @@
+"""The child side of process execution: loads a model once and answers for it until its parent dies."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .artifact import load
+from .estimator import Answers, Model
+from .lifecycle import die_with
+
+
+class ModelSource(NamedTuple):
+    """What a child needs to load the very model that its parent serves."""
+
+    directory: Path
+    name: str
+    version: str
+    digest: str
+    allow_version_mismatch: bool
+
+
+_models: dict[ModelSource, Model] = {}
+
+
+def start_child(parent: int) -> None:
+    """Runs first in a child: it must not outlive its parent, and Ctrl-C in a terminal is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
+
+
+def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
+    """The answers and the seconds that the inference took; raises ArtifactError when the file has changed since."""
+    model = _models.get(source)
+    if model is None:
+        artifact = load(source.directory, name=source.name, version=source.version, allow_version_mismatch=source.allow_version_mismatch)
+        if artifact.digest != source.digest:
+            raise RuntimeError(f"{source.directory} holds another model than the one that is being served: restart the server to serve it")
+        model = _models[source] = artifact.model
+    started = time.perf_counter()
+    return model.infer(data), time.perf_counter() - started

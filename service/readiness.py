@@ -1,0 +1,54 @@
+"""Asks every expected model its example rows, again and again, and puts the result on the board that /ready reads."""
+
+import asyncio
+import logging
+
+from . import termination
+from .engine import Engine
+from .lifecycle import Lifecycle
+from .loaded import LoadedModel
+from .repository import Repository
+
+log = logging.getLogger("slipway.readiness")
+
+INTERVAL = 2.0  # seconds; a report counts for ten, so that four may be late before the pod is taken out of service
+
+
+class Readiness:
+    """One per worker. The questions do not queue behind predictions: overload must not make a pod unready."""
+
+    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle) -> None:
+        self._repository = repository
+        self._engine = engine
+        self._lifecycle = lifecycle
+        self._last_error: str | None = None
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.report()
+
+    async def report(self) -> None:
+        error = await self._first_error()
+        if error != self._last_error:
+            log.log(logging.INFO if error is None else logging.ERROR, "ready" if error is None else f"not ready: {error}")
+            termination.record(error or "")
+            self._last_error = error
+        self._lifecycle.board.report(self._lifecycle.slot, error)
+
+    async def _first_error(self) -> str | None:
+        for entry in self._repository:
+            if entry.expected:
+                error = entry.error if entry.model is None else await self._ask(entry.model)
+                if error is not None or entry.model is None:
+                    return f"{entry}: {error or 'not loaded'}"
+        return None
+
+    async def _ask(self, model: LoadedModel) -> str | None:
+        placement = self._engine.placement(model)
+        try:
+            if placement is not None and placement.mode == "inline":
+                return model.check()
+            return await asyncio.to_thread(model.check)
+        except Exception as exc:  # a model may raise anything
+            return f"it fails on its own example rows: {type(exc).__name__}: {exc}"

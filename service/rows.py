@@ -1,0 +1,196 @@
+"""Request rows to validated batches: pydantic-core checks every value, and a refusal says where and what to send instead."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
+
+from . import json_schema
+from .batch import Batch, Row, batch_builder
+from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
+from .schema import Column, Signature
+
+__all__ = ["Batch", "RowValidator"]
+
+MOST_ERRORS = 20
+MOST_NAMES = 10  # of columns or categories in one message
+MOST_CHARACTERS = 100  # of a name that a client made up
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_String = Annotated[str, Field(strict=True)]
+_Boolean = Annotated[bool, Field(strict=True)]
+
+
+class RowValidator:
+    """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing else."""
+
+    def __init__(self, signature: Signature, max_rows: int) -> None:
+        self.signature = signature
+        self.max_rows = max_rows
+        columns = signature.columns or ()
+        row_type: Any = Annotated[list[_Number], Field(min_length=1)]
+        if signature.columns is not None:
+            row_type = tuple[tuple(_value_type(column) for column in columns)]  # type: ignore[misc]
+        self._check_row: Callable[[Any], Row] = TypeAdapter(row_type).validator.validate_python
+        self._check_rows: Callable[[Any], list[Row]] = TypeAdapter(Annotated[list[row_type], FailFast()]).validator.validate_python
+        self._build = batch_builder(signature)
+        self._ordered = [column.name for column in columns]
+        self._names = frozenset(self._ordered)
+        self._required = frozenset(column.name for column in columns if not column.nullable)
+        self._pick: Callable[[Any], Row] = itemgetter(*self._ordered) if len(columns) > 1 else lambda row: tuple(row.values())
+
+    def features(self, value: Any) -> Batch:
+        """One row as a list in column order."""
+        if not isinstance(value, list):
+            raise _invalid([FieldError("features", self._expected_list())])
+        try:
+            return self._build([self._check_row(value)])
+        except ValidationError:
+            self._refuse([value], lambda _: "features")
+
+    def row(self, value: Any) -> Batch:
+        """One row as an object by column; columns that may be missing may be left out."""
+        row = self._in_order(value, "")
+        try:
+            return self._build([self._check_row(row)])
+        except ValidationError:
+            self._refuse([row], lambda _: "", by_name=True)
+
+    def instances(self, value: Any) -> Batch:
+        """Many rows, all of them lists or all of them objects."""
+        if not isinstance(value, list):
+            raise _invalid([FieldError("instances", "Expected a list of rows")])
+        if len(value) > self.max_rows:
+            raise TooManyRows(f"Expected at most {self.max_rows} rows, got {len(value)}: send them in several requests")
+        if not value:
+            raise _invalid([FieldError("instances", "Expected at least one row")])
+        kind = dict if isinstance(value[0], dict) else list
+        for i, row in enumerate(value):
+            if not isinstance(row, kind):
+                expected = self._expected_list() if kind is list else "Expected an object by column"
+                raise _invalid([FieldError(f"instances[{i}]", f"{expected}; rows are all lists or all objects")])
+        rows: list[Row] = value if kind is list else [self._in_order(row, f"instances[{i}].") for i, row in enumerate(value)]
+        try:
+            checked = self._check_rows(rows)
+        except ValidationError:
+            self._refuse(rows, "instances[{}]".format, by_name=kind is dict)
+        if self.signature.columns is None:
+            self._check_widths(checked, len(checked[0]), "instances[{}]".format)
+        return self._build(checked)
+
+    def row_schema(self) -> json_schema.JsonSchema:
+        """JSON Schema of a row as an object by column."""
+        return json_schema.object_schema(self.signature)
+
+    def list_schema(self) -> json_schema.JsonSchema:
+        """JSON Schema of a row as a list."""
+        return json_schema.list_schema(self.signature)
+
+    def _in_order(self, row: dict[str, Any], at: str) -> Row:
+        """The values in column order, None for what is left out and may be missing."""
+        if self.signature.columns is None:
+            raise _invalid([FieldError(at.rstrip("."), "This model's columns have no names: send rows as lists")])
+        if row.keys() == self._names:
+            return self._pick(row)
+        missing, unknown = self._required - row.keys(), row.keys() - self._names
+        if not missing and not unknown:
+            return tuple(map(row.get, self._ordered))
+        columns = self.signature.columns
+        errors = [FieldError(f"{at}{column.name}", f"Missing: {_wanted(column)}") for column in columns if column.name in missing]
+        remedy = f"No such column: the columns are {_listed(self._ordered)}"
+        errors += [FieldError(f"{at}{name[:MOST_CHARACTERS]}", remedy) for name in sorted(unknown)]
+        raise _invalid(errors)
+
+    def _refuse(self, rows: Sequence[Row], at: Callable[[int], str], *, by_name: bool = False) -> NoReturn:
+        """Raises what is wrong with rows that did not pass, going through them again one by one: errors may be many, this list is short."""
+        columns = self.signature.columns
+        if columns is not None and not by_name:
+            self._check_widths(rows, len(columns), at)
+        errors: list[FieldError] = []
+        not_finite: list[FieldError] = []
+        for i, row in enumerate(rows):
+            for j in self._wrong_values(row):
+                field = f"{at(i)}.{self._ordered[j]}".lstrip(".") if by_name else f"{at(i)}[{j}]"
+                if _is_not_finite(row[j]):
+                    not_finite.append(FieldError(field, "Expected a finite number"))
+                else:
+                    name = f"{self._ordered[j]}: " if self.signature.named and not by_name else ""
+                    errors.append(FieldError(field, name + f"Expected {_wanted(columns[j]) if columns else 'a number'}"))
+            if len(errors) + len(not_finite) >= MOST_ERRORS:
+                break
+        if not_finite:
+            raise NotFinite("Features contain NaN or infinity", not_finite[:MOST_ERRORS])
+        raise _invalid(errors or [FieldError(at(0), "Expected at least one number")])
+
+    def _wrong_values(self, row: Row) -> list[int]:
+        """The places of the values that do not pass."""
+        try:
+            self._check_row(row)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            return sorted({int(entry["loc"][0]) for entry in found if entry["loc"]})
+        return []
+
+    def _check_widths(self, rows: Sequence[Row], width: int, at: Callable[[int], str]) -> None:
+        for i, row in enumerate(rows):
+            if len(row) != width:
+                detail = f"Expected {width} features, got {len(row)}"
+                where = "" if at(i) == "features" else f" in {at(i)}"
+                raise FeatureCount(detail + where, [FieldError(at(i), detail)])
+
+    def _expected_list(self) -> str:
+        if self.signature.columns is None:
+            return "Expected a list of numbers"
+        count = len(self._ordered)
+        return f"Expected a list of {count} value{'s' * (count != 1)}: {_listed(self._ordered)}"
+
+
+def _value_type(column: Column) -> Any:
+    """The type that pydantic checks a column's values with: strict, and with the declared bounds alone."""
+    match column.type:
+        case "number":
+            bounds = Field(ge=column.minimum, gt=column.exclusive_minimum, le=column.maximum, lt=column.exclusive_maximum)
+            value: Any = Annotated[_Number, bounds]
+        case "boolean":
+            value = _Boolean
+        case "string":
+            value = _String if column.allowed is None else Literal[column.allowed]
+        case "any":
+            value = _Number | _String | _Boolean | None
+    return value | None if column.nullable else value
+
+
+def _wanted(column: Column) -> str:
+    """What to send, in words."""
+    if column.type == "any":
+        return "a number, a string, true, false or null"
+    what = {"number": "a number", "boolean": "true or false", "string": "a string"}[column.type]
+    if column.allowed is not None:
+        what = f"one of {_listed([repr(value) for value in column.allowed])}"
+    bounds = {
+        "at least": column.minimum,
+        "greater than": column.exclusive_minimum,
+        "at most": column.maximum,
+        "less than": column.exclusive_maximum,
+    }
+    limits = " and ".join(f"{words} {bound:.15g}" for words, bound in bounds.items() if bound is not None)
+    return " ".join(part for part in (what, limits, "or null" if column.nullable else "") if part)
+
+
+def _is_not_finite(value: Any) -> bool:
+    """NaN, an infinity, or an integer that no float can hold."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value.bit_length() > 1023
+    return isinstance(value, float) and (value != value or value in (float("inf"), float("-inf")))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES} more"
+
+
+def _invalid(errors: list[FieldError]) -> InvalidBody:
+    first = f"{errors[0].field}: {errors[0].detail}" if errors[0].field else errors[0].detail
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return InvalidBody(first + more, [error for error in errors[:MOST_ERRORS] if error.field])

@@ -1,0 +1,224 @@
+"""`slipway serve`: the master process, which loads the models, forks the workers and replaces them."""
+
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from . import cpu, logs, termination
+from .errors import ArtifactError
+from .gunicorn_conf import STOP_SIGNALS, options
+from .lifecycle import Board, Lifecycle
+from .metrics import MASTER, Metrics
+from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
+from .settings import Settings
+
+_DESCRIPTORS = 65_536  # per process
+
+log = logging.getLogger("slipway.server")
+
+
+def serve(settings: Settings, reload: bool = False) -> None:
+    """Serves until SIGTERM or SIGINT, then raises SystemExit(0); SystemExit(1), and a line that says why, when it cannot start.
+
+    With `reload` one process serves, and starts anew whenever the code or the models change: for development.
+    """
+    logs.configure(settings)
+    if reload:
+        _serve_for_development(settings)
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them; the first process of a container has no default
+        signal.signal(number, _stop_early)
+    limit = cpu.cpu_limit()
+    workers = settings.workers or cpu.worker_count(limit)
+    for name, value in cpu.thread_variables(limit, workers).items():
+        os.environ.setdefault(name, value)
+    _allow_many_connections()
+    try:
+        _check_tls(settings)
+        listener = _bind(settings.host, settings.port)
+        directory = runtime_dir(settings.runtime_dir, settings.port)
+        claim(directory)
+        Application(settings, workers, listener, directory).run()
+    except (CannotStart, ArtifactError) as exc:
+        log.critical("%s", exc)
+        termination.record(str(exc))
+        sys.exit(1)
+
+
+class Application(BaseApplication):  # type: ignore[misc]
+    """What the master and its workers share: each worker inherits it with the fork."""
+
+    def __init__(self, settings: Settings, workers: int, listener: socket.socket, directory: Path) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.lifecycle = Lifecycle(Board(board_path(directory), workers))
+        self._process = MASTER
+        self.metrics = Metrics(metrics_path(directory), lambda: self._process)
+        self._slots: set[int] = set()
+        self._options = options(settings, workers=workers, listener=listener.detach(), directory=directory)
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The ASGI application with its models. Raises ArtifactError."""
+        # Not earlier: numpy reads the thread limits from the environment when it is imported.
+        from .app import create_app
+
+        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics)
+
+    def freeze(self) -> None:
+        """Before the workers are forked. The collector would write to every object, and so copy the pages that they share."""
+        gc.collect()
+        gc.freeze()
+
+    def load_again(self) -> bool:
+        """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
+        states, self.metrics.states = self.metrics.states, {}
+        try:
+            self.callable = self.load()
+        except Exception as exc:  # whatever it is, the old models are good
+            self.metrics.states = states
+            log.error("the models stay as they are, for they cannot be read again: %s", exc)
+            return False
+        gc.unfreeze()  # the old models are garbage now
+        self.freeze()
+        return True
+
+    def run(self) -> None:
+        Master(self).run()
+
+    def take_slot(self) -> int:
+        slot = next(slot for slot in range(len(self._slots) + 1) if slot not in self._slots)
+        self._slots.add(slot)
+        return slot
+
+    def free_slot(self, slot: int, *, restart: bool) -> None:
+        self._slots.discard(slot)
+        self.lifecycle.board.clear(slot)
+        self.metrics.worker_died(str(slot), restart=restart)
+
+    def enter_worker(self, slot: int) -> None:
+        """This process is now the worker of that slot."""
+        self.lifecycle.slot = slot
+        self._process = str(slot)
+        self.metrics.process_started()
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example rows."""
+
+    stopping = False
+    _reload_wanted = False
+
+    def spawn_worker(self) -> None:
+        # A stop signal that came right after the fork would meet the master's handlers in the worker, and be forgotten.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def manage_workers(self) -> None:
+        """Keeps as many workers as wanted, besides those that are finishing. The main loop calls it every second."""
+        serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
+        for _ in range(self.num_workers - len(serving)):
+            self.spawn_worker()
+        surplus = max(len(serving) - self.num_workers, 0)
+        board = self.app.lifecycle.board
+        if all(board.reported(worker.slot) for worker in serving[surplus:]):
+            for worker in serving[:surplus]:
+                worker.retired = True
+                board.retire(worker.slot)
+                self.kill_worker(worker.pid, signal.SIGTERM)
+            surplus = 0
+        if self._reload_wanted and not surplus:
+            self._reload_wanted = False
+            if self.app.load_again():
+                for _ in range(self.num_workers):
+                    self.spawn_worker()
+
+    def reload(self) -> None:
+        self._reload_wanted = True
+
+    def stop(self, graceful: bool = True) -> None:
+        self.stopping = True
+        super().stop(graceful)
+
+
+def _stop_early(number: int, _frame: object) -> None:
+    log.info("stopped by %s before it served", signal.Signals(number).name)
+    sys.exit(0)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Bound but not listening yet, so that a taken port is known before anything is loaded. Raises CannotStart."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as exc:
+        raise CannotStart(f"cannot listen on {host} port {port} ({exc.strerror}): choose another with --host and --port") from exc
+    return listener
+
+
+def _allow_many_connections() -> None:
+    """Each takes a file descriptor, of which the customary 1,024 are meant for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard), hard))
+
+
+def _check_tls(settings: Settings) -> None:
+    """Each worker reads the files for itself; what is wrong with them must be known before. Raises CannotStart."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise CannotStart("SLIPWAY_TLS_CERTIFICATE and SLIPWAY_TLS_KEY go together: set both, or neither to serve plain HTTP")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as exc:  # ssl.SSLError is one
+        raise CannotStart(f"the certificate {certificate} cannot be used with the key {key}: {exc}") from exc
+
+
+def _serve_for_development(settings: Settings) -> None:
+    # Uvicorn starts a new process after each change, and that one reads the settings anew.
+    prefix = Settings.model_config["env_prefix"]
+    for name, value in settings.model_dump(mode="json", exclude_unset=True).items():
+        os.environ[f"{prefix}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    uvicorn.run(
+        "service.server:development_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        reload=True,
+        reload_dirs=[str(Path(__file__).parent), str(settings.models)],
+        reload_includes=["*.py", "*.joblib", "*.json", "*.toml"],
+        log_config=None,
+        access_log=False,
+    )
+
+
+def development_app() -> Any:
+    """What Uvicorn's reloader serves."""
+    from .app import create_app
+
+    settings = Settings()
+    logs.configure(settings)
+    return create_app(settings)

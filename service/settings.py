@@ -1,0 +1,61 @@
+"""Every setting once: its environment name (SLIPWAY_ and the field's name), default and one sentence of help."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Execution = Literal["auto", "inline", "thread", "process"]
+
+
+class Settings(BaseSettings):
+    """The configuration of one server, read from SLIPWAY_ variables; flags of `slipway serve` override them."""
+
+    model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, extra="forbid")
+
+    models: Path = Field(Path("models"), description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
+    workers: int | None = Field(None, ge=1, le=256, description="Worker processes; unset: one per CPU of the container's limit.")
+    execution: Execution = Field(
+        "auto", description="Where inference runs, unless a model says otherwise: auto (measured at warm-up), inline, thread or process."
+    )
+    threads: int = Field(4, ge=1, le=256, description="Threads per worker for models that run in threads.")
+    processes: int = Field(1, ge=1, le=256, description="Child processes per worker for models that run in processes.")
+    max_in_flight: int = Field(128, ge=1, description="Predictions per worker that may wait or run at once; beyond it the answer is 503.")
+    request_timeout: float = Field(
+        30.0, gt=0, le=3600, description="Seconds until a request is answered 504; the header X-Request-Timeout may lower it."
+    )
+    max_body_bytes: int = Field(8 * 1024 * 1024, ge=1, description="Largest request body in bytes; beyond it the answer is 413.")
+    max_rows: int = Field(10_000, ge=1, description="Most rows in one request; beyond it the answer is 413.")
+    cache_size: int = Field(1000, ge=1, description="Rows that each worker's prediction cache holds.")
+    allow_version_mismatch: bool = Field(
+        False, description="Load models that were packed with another scikit-learn version, with a warning."
+    )
+    techniques: bool = Field(
+        True, description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded and -cached."
+    )
+    root_path: str = Field(
+        "", pattern=r"^(/[^/?#]+)*$", description="Path prefix that an Ingress strips before it forwards, such as /iris."
+    )
+    cors_origins: list[str] = Field(
+        [], description='Origins that browsers may call from, as JSON: ["https://example.org"]; empty: CORS off.'
+    )
+    api_keys: Path | None = Field(
+        None, description="Folder with a file per client: its name is the client's id, its content the key; unset: no key is asked for."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate chain; with it the port speaks HTTPS only."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+    keep_alive: int = Field(75, ge=1, description="Seconds an idle connection is kept; above the load balancer's idle time.")
+    drain_timeout: float = Field(
+        30.0, ge=5, le=3600, description="Seconds after which `slipway drain` returns even if clients are still connected."
+    )
+    runtime_dir: Path | None = Field(None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT.")
+    access_log: bool = Field(True, description="Write a line per request.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json: a JSON object per line; console: for people; auto: console on a terminal, else json."
+    )

@@ -1,0 +1,176 @@
+"""The zoo over HTTP: every estimator answers exactly as scikit-learn itself does, in every execution mode."""
+
+import importlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import is_regressor
+
+from service.packing import pack
+from tests.zoo import ZOO, Specimen
+
+pytestmark = pytest.mark.anyio
+
+MODES = ("inline", "thread", "process")
+VERSIONS = ("packed", "bare")  # with a manifest, and without
+TOLERANCE = 1e-9
+
+
+def importable(package: str | None) -> bool:
+    try:
+        return package is None or importlib.import_module(package) is not None
+    except (ImportError, OSError):  # LightGBM's shared library wants the system's libgomp
+        return False
+
+
+PRESENT = [specimen for specimen in ZOO if importable(specimen.requires)]
+every_specimen = pytest.mark.parametrize(
+    "specimen",
+    [
+        pytest.param(specimen, marks=() if specimen in PRESENT else pytest.mark.skip(reason=f"{specimen.requires} cannot be imported"))
+        for specimen in ZOO
+    ],
+    ids=lambda specimen: specimen.name,
+)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("zoo")
+    for specimen in PRESENT:
+        source = folder / specimen.name / "bare" / "model.joblib"
+        source.parent.mkdir(parents=True)
+        joblib.dump(specimen.estimator, source)
+        pack(source, name=specimen.name, version="packed", output=folder, data=pd.DataFrame(specimen.data, columns=columns(specimen)))
+    return folder
+
+
+@pytest.fixture(scope="module", params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+async def served(serve, zoo: Path, mode: str) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+    async with serve(zoo, execution=mode) as client:
+        yield client
+
+
+def columns(specimen: Specimen) -> list[str]:
+    if isinstance(specimen.data, pd.DataFrame):
+        return list(specimen.data)
+    return ["text"] if isinstance(specimen.data, list) else [f"x{i}" for i in range(specimen.data.shape[1])]
+
+
+def by_scikit_learn(specimen: Specimen, data: Any) -> list[dict[str, Any]]:
+    """Per row what `predict` and `predict_proba` say: {"prediction", "confidence", "probabilities" by label or None}."""
+    estimator = specimen.estimator
+    predictions = np.asarray(estimator.predict(data))
+    if predictions.ndim == 2 and predictions.shape[1] == 1:
+        predictions = predictions[:, 0]
+    several = predictions.ndim == 2
+    rows = predictions.tolist()
+    if not hasattr(estimator, "predict_proba"):
+        return [{"prediction": row, "confidence": [None] * len(row) if several else None, "probabilities": None} for row in rows]
+    answered = estimator.predict_proba(data)
+    if not several:
+        classes = getattr(estimator, "classes_", np.arange(np.shape(answered)[1])).tolist()
+        tables = [[dict(zip(classes, row, strict=True))] for row in answered.tolist()]
+    elif isinstance(answered, list):  # an array per output
+        outputs = [(classes.tolist(), output.tolist()) for classes, output in zip(estimator.classes_, answered, strict=True)]
+        tables = [[dict(zip(classes, output[i], strict=True)) for classes, output in outputs] for i in range(len(rows))]
+    else:  # the probability of 1 per output
+        tables = [[{0: 1 - one, 1: one} for one in row] for row in answered.tolist()]
+    found = []
+    for row, table in zip(rows, tables, strict=True):
+        sure = [output[value] for output, value in zip(table, row if several else [row], strict=True)]
+        named = [{label(value): probability for value, probability in output.items()} for output in table]
+        found.append({"prediction": row, "confidence": sure if several else sure[0], "probabilities": named if several else named[0]})
+    return found
+
+
+def label(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def require_equal(got: Any, expected: Any, tolerance: float) -> None:
+    """The same types and values, floats within the tolerance (relative to 1 or to their size)."""
+    if isinstance(expected, dict):
+        assert list(got) == list(expected)
+        got, expected = list(got.values()), list(expected.values())
+    if isinstance(expected, list):
+        assert isinstance(got, list)
+        assert len(got) == len(expected)
+        for one, other in zip(got, expected, strict=True):
+            require_equal(one, other, tolerance)
+    elif isinstance(expected, float):
+        assert type(got) is float
+        assert abs(got - expected) <= tolerance * max(1.0, abs(expected)), (got, expected)
+    else:
+        assert type(got) is type(expected)
+        assert got == expected
+
+
+def require_agreement(specimen: Specimen, got: list[dict[str, Any]], expected: list[dict[str, Any]], *keys: str) -> None:
+    """Classes are exactly the same; what a regressor predicts and probabilities are within the tolerance."""
+    require_equal([row["prediction"] for row in got], [row["prediction"] for row in expected], TOLERANCE * is_regressor(specimen.estimator))
+    for key in keys:
+        require_equal([row[key] for row in got], [row[key] for row in expected], TOLERANCE)
+
+
+async def ask(client: httpx.AsyncClient, path: str, body: Any) -> Any:
+    response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return json.loads(response.content, parse_constant=refuse)
+
+
+def refuse(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_the_zoo_is_as_large_as_promised() -> None:
+    assert len(PRESENT) >= 25
+
+
+@every_specimen
+async def test_rows_are_answered_as_predict_answers_them(served: httpx.AsyncClient, mode: str, specimen: Specimen) -> None:
+    expected = by_scikit_learn(specimen, specimen.data)
+    for version in VERSIONS:
+        path = f"/predict?model={specimen.name}&version={version}"
+        answer = await ask(served, path, {"instances": specimen.rows})
+        require_agreement(specimen, answer["predictions"], expected, "confidence")
+        for i in (0, len(specimen.rows) - 1):
+            one = await ask(served, path, {"features": specimen.rows[i]})
+            require_agreement(specimen, [one], by_scikit_learn(specimen, specimen.data[i:][:1]), "confidence")
+    described = (await served.get(f"/models/{specimen.name}")).json()["versions"]
+    assert [version["execution"] for version in described] == [mode, mode]
+
+
+@every_specimen
+async def test_named_rows_are_answered_with_the_probability_of_every_class(served: httpx.AsyncClient, specimen: Specimen) -> None:
+    expected = by_scikit_learn(specimen, specimen.data)
+    objects = [dict(zip(columns(specimen), row, strict=True)) for row in specimen.rows]
+    for version in VERSIONS:
+        # A bare estimator that does not tell its number of features cannot tell their names either.
+        rows = specimen.rows if (specimen.name, version) == ("custom", "bare") else objects
+        answer = await ask(served, f"/models/{specimen.name}/versions/{version}/predict", {"instances": rows})
+        require_agreement(specimen, answer["predictions"], expected, "confidence", "probabilities")
+
+
+@every_specimen
+async def test_the_pool_and_the_cache_change_no_answer(served: httpx.AsyncClient, specimen: Specimen) -> None:
+    expected = by_scikit_learn(specimen, specimen.data)
+    body = {"instances": specimen.rows}
+    threaded = await ask(served, f"/predict-threaded?model={specimen.name}", body)
+    require_agreement(specimen, threaded["predictions"], expected, "confidence")
+    for cached in (False, True):
+        answer = await ask(served, f"/predict-cached?model={specimen.name}", body)
+        require_agreement(specimen, answer["predictions"], expected)
+        assert {row["cached"] for row in answer["predictions"]} == {cached}

@@ -1,0 +1,20 @@
+"""An estimator that takes its time to load, importable by the server that unpickles it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.estimators import Stub
+
+
+class SlowToLoad(Stub):
+    """Touches the file `began` when its loading begins, and takes `seconds` for it."""
+
+    def __init__(self, began: str = "", seconds: float = 0.0) -> None:
+        self.began = began
+        self.seconds = seconds
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Path(state["began"]).touch()
+        time.sleep(state["seconds"])
+        super().__setstate__(state)

@@ -1,0 +1,107 @@
+"""SIGHUP: new models without a failed request, and the old ones when the new cannot be read."""
+
+import asyncio
+import shutil
+import signal
+from pathlib import Path
+
+import joblib
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from tests.load import Load, get, post
+from tests.server.conftest import Start
+from tests.server.running import Server
+from tests.server.test_workers import RESTARTS, WORKERS, condition
+
+
+def put(folder: Path, version: str, answer: int) -> None:
+    """A model `constant` that answers so; appears all at once."""
+    estimator = DummyClassifier(strategy="constant", constant=answer).fit([[0.0], [1.0], [2.0]], [0, 1, 2])
+    directory = folder / f".{version}"
+    directory.mkdir(parents=True)
+    joblib.dump(estimator, directory / "model.joblib")
+    (folder / "constant").mkdir(exist_ok=True)
+    directory.rename(folder / "constant" / version)
+
+
+@pytest.fixture
+def constant(tmp_path: Path) -> Path:
+    put(tmp_path / "models", "1", 1)
+    return tmp_path / "models"
+
+
+def answer(server: Server) -> int:
+    prediction: int = server.ask("POST", "/predict", {"features": [0.0]}).json()["prediction"]
+    return prediction
+
+
+def test_a_new_version_is_served_without_one_failed_request_or_unready_moment(start: Start, constant: Path) -> None:
+    server = start(models=constant)
+    workers = server.workers()
+    put(constant, "2", 2)
+    assert answer(server) == 1
+
+    async def run() -> tuple[Load, Load]:
+        predict = post("/predict", {"features": [0.0]})
+        async with (
+            Load("127.0.0.1", server.port, predict, connections=32) as load,
+            Load("127.0.0.1", server.port, get("/ready"), connections=2, pause=0.02) as probes,
+        ):
+            await load.until(300)
+            server.signal(signal.SIGHUP)
+            await condition(lambda: not set(workers) & set(server.workers()))
+            await load.until(load.total + 300)
+        return load, probes
+
+    load, probes = asyncio.run(run())
+    assert (set(load.answers), load.failures.total()) == ({200}, 0)
+    assert (set(probes.answers), probes.failures.total()) == ({200}, 0)
+    assert {answer(server) for _ in range(6)} == {2}
+    metrics = server.metrics()
+    assert metrics[WORKERS] == 2
+    assert metrics[RESTARTS] == 0
+    assert metrics['slipway_model_state{model="constant",state="ready",version="2"}'] == 2
+    successes = 'slipway_http_request_duration_seconds_count{method="POST",route="/predict",status="200"}'
+    assert metrics[successes] == load.answers[200] + 7
+
+
+def test_a_version_that_is_gone_is_gone_from_the_metrics_too(start: Start, constant: Path) -> None:
+    put(constant, "2", 2)
+    server = start(models=constant)
+    shutil.rmtree(constant / "constant" / "2")
+    server.signal(signal.SIGHUP)
+    gone = 'slipway_model_state{model="constant",state="ready",version="2"}'
+    server.until(lambda: gone not in server.metrics())
+    assert {answer(server) for _ in range(6)} == {1}
+
+
+def test_a_folder_that_cannot_be_read_leaves_the_old_models_serving(start: Start, constant: Path) -> None:
+    server = start(models=constant)
+    workers = server.workers()
+    (constant / "models.toml").write_text("[constant]\nversoin = 2\n")
+    server.signal(signal.SIGHUP)
+    server.until(lambda: server.logged("the models stay as they are") != [])
+    [line] = server.logged("the models stay as they are")
+    assert line["level"] == "error"
+    assert "versoin" in line["message"]
+    assert server.workers() == workers
+    assert server.is_ready()
+    assert answer(server) == 1
+    (constant / "models.toml").unlink()
+    put(constant, "2", 2)
+    server.signal(signal.SIGHUP)
+    server.until(lambda: not set(workers) & set(server.workers()))
+    assert answer(server) == 2
+
+
+def test_a_second_signal_during_a_reload_is_not_lost(start: Start, constant: Path) -> None:
+    server = start(models=constant)
+    put(constant, "2", 2)
+    server.signal(signal.SIGHUP)
+    server.until(lambda: len(server.workers()) == 4)
+    put(constant, "3", 0)
+    server.signal(signal.SIGHUP)
+    server.until(lambda: answer(server) == 0)
+    server.until(lambda: len(server.workers()) == 2 and server.is_ready())
+    assert {answer(server) for _ in range(6)} == {0}

@@ -1,0 +1,161 @@
+"""How the server ends: by SIGTERM, by Ctrl-C, before it has begun, after `slipway drain`."""
+
+import asyncio
+import http.client
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.load import Connection, get
+from tests.server.conftest import Start, bare
+from tests.server.estimators import SlowToLoad
+from tests.server.running import ROOT, Server
+
+
+def in_flight(server: Server) -> bool:
+    return server.metrics()["slipway_http_requests_in_flight{}"] > 0
+
+
+def test_a_request_in_hand_is_answered_after_sigterm_and_the_exit_code_is_0(start: Start) -> None:
+    server = start()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.predict, "slow", [3, 0])
+        server.until(lambda: in_flight(server))
+        server.signal(signal.SIGTERM)
+        assert answer.result().status == 200
+        assert answer.result().headers["connection"] == "close"
+    assert server.process.wait(10) == 0
+    assert not server._runtime.exists()
+
+
+def test_a_kept_alive_client_may_send_one_more_request_after_sigterm_and_is_told_to_go(start: Start) -> None:
+    server = start()
+
+    async def ask_before_and_after() -> None:
+        connection = await Connection.open("127.0.0.1", server.port)
+        before = await connection.ask(get("/health"))
+        assert "connection" not in before.headers
+        server.signal(signal.SIGTERM)
+        while await connects(server.port):
+            await asyncio.sleep(0.01)
+        after = await connection.ask(get("/health"))
+        assert (after.status, after.headers["connection"]) == (200, "close")
+        connection.close()
+
+    asyncio.run(ask_before_and_after())
+    assert server.process.wait(10) == 0
+
+
+async def connects(port: int) -> bool:
+    try:
+        (await Connection.open("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_an_idle_connection_delays_the_end_by_two_seconds_at_most(start: Start) -> None:
+    server = start()
+
+    async def stay() -> None:
+        connection = await Connection.open("127.0.0.1", server.port)
+        await connection.ask(get("/health"))
+        server.signal(signal.SIGTERM)
+        while not connection.left_by_server():
+            await asyncio.sleep(0.05)
+        connection.close()
+
+    started = time.monotonic()
+    asyncio.run(stay())
+    assert server.process.wait(10) == 0
+    assert time.monotonic() - started < 4
+
+
+def test_sigint_ends_at_once_and_waits_for_nobody(start: Start) -> None:
+    server = start()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.predict, "slow", [25, 0])
+        server.until(lambda: in_flight(server))
+        server.signal(signal.SIGINT)
+        assert server.process.wait(10) == 0
+        with pytest.raises((OSError, http.client.HTTPException)):
+            answer.result()
+
+
+def test_sigterm_while_the_models_load_ends_with_0(start: Start, tmp_path: Path) -> None:
+    folder, began = tmp_path / "models", tmp_path / "began"
+    estimator = SlowToLoad(str(began), 60).fit()
+    bare(folder, "slow", estimator)
+    server = start(models=folder, wait=False)
+    server.until(began.exists)
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert server.logged("stopped by SIGTERM before it served")
+
+
+def test_a_second_server_on_the_port_says_so_in_one_line_and_leaves_the_first_alone(start: Start) -> None:
+    first = start()
+    first.predict("iris", [5.1, 3.5, 1.4, 0.2])
+    second = start(port=first.port, wait=False)
+    assert second.process.wait(20) == 1
+    [line] = [line for line in second.log() if line["pid"] == second.process.pid]
+    assert line["level"] == "critical"
+    assert line["message"] == (
+        f"cannot listen on 127.0.0.1 port {first.port} (Address already in use): choose another with --host and --port"
+    )
+    assert first.is_ready()
+    assert first.metrics()['slipway_predictions_total{class="setosa",model="iris",version="1"}'] == 1
+
+
+def test_without_a_models_folder_it_says_so_in_one_line(start: Start, tmp_path: Path) -> None:
+    server = start(models=tmp_path / "nowhere", wait=False)
+    assert server.process.wait(20) == 1
+    [line] = server.log()
+    assert "nowhere does not exist" in line["message"]
+
+
+def drain(server: Server, **settings: object) -> "subprocess.Popen[str]":
+    flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-c", "from service.cli import main; main()", "drain", *flags]
+    return subprocess.Popen([*command, "--port", str(server.port)], cwd=ROOT, env=server._environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_while_draining_the_pod_is_not_ready_and_every_answer_says_close(start: Start) -> None:
+    server = start()
+    draining = drain(server)
+    server.until(lambda: server.get("/ready").status == 503)
+    assert "draining" in server.get("/ready").json()["error"]
+    for _ in range(4):  # both workers
+        answer = server.predict("iris", [5.1, 3.5, 1.4, 0.2])
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+    out, _ = draining.communicate(timeout=15)
+    assert draining.returncode == 0
+    assert out.startswith("Drained in 5.")
+
+
+def test_draining_gives_up_on_a_client_that_stays(start: Start) -> None:
+    server = start()
+
+    async def stay() -> str:
+        connection = await Connection.open("127.0.0.1", server.port)
+        await connection.ask(get("/health"))
+        draining = await asyncio.to_thread(lambda: drain(server, drain_timeout=6).communicate(timeout=15)[0])
+        connection.close()
+        return draining
+
+    assert asyncio.run(stay()).endswith(": 1 client connections are left.\n")
+
+
+def test_a_restarted_server_does_not_drain(start: Start) -> None:
+    killed = start()
+    killed.board.draining = True
+    killed.until(lambda: not killed.is_ready())
+    killed.process.kill()
+    killed.process.wait()
+    again = start(port=killed.port)
+    assert again.is_ready()
