@@ -15,6 +15,7 @@ log = logging.getLogger("slipway.accept")
 _AHEAD = 2  # connections by which a worker may lead before it lets another go first
 _PATIENCE = 0.002  # seconds that the other has; it may be busy, or hang
 _BURST = 4  # connections taken when it did not come
+_HANDSHAKE = 0.5  # seconds for those that are connecting when the worker stops
 _NO_DESCRIPTORS = 1.0  # seconds until the next try when the process has too many files open
 
 
@@ -51,7 +52,8 @@ class Acceptor:
         self._listener.close()
 
     async def wait_closed(self) -> None:
-        await asyncio.gather(*self._opening, return_exceptions=True)
+        if self._opening:  # a client may be slow to speak TLS: the others do not wait for it
+            await asyncio.wait(self._opening, timeout=_HANDSHAKE)
 
     def _resume(self) -> None:
         self._pause = None

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import joblib
+from pydantic import ValidationError
 from sklearn.exceptions import InconsistentVersionWarning
+from threadpoolctl import ThreadpoolController
 
-from .errors import ArtifactError, InvalidInput
 from .answers import Answers, same
+from .errors import ArtifactError, InvalidInput
 from .estimator import Model, require_predict
 from .folder import MODEL_FILE, Overrides, find_models, read_overrides, version_key
 from .inspection import classes, width
-from .manifest import Example, Manifest, Serving, installed_version, read_manifest
+from .manifest import Example, Manifest, Serving, first_error, installed_version, read_manifest
 from .rows import Batch, RowValidator
 from .schema import Signature
 
@@ -101,6 +103,8 @@ def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bo
         model = Model(estimator, signature)
     except ArtifactError:
         raise
+    except ValidationError as error:
+        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {first_error(error)}") from None
     except Exception as error:  # an estimator's own attributes may raise anything
         raise ArtifactError(f"{directory} holds an estimator that cannot be served: {type(error).__name__}: {error}") from error
     if hasattr(estimator, "predict_proba") and signature.classes is None:
@@ -124,7 +128,9 @@ def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) ->
                     "Restore the file, or pack the model again if it was meant to change"
                 )
             file.seek(0)
-            return _unpickle(file, path, notes), digest
+            estimator = _unpickle(file, path, notes)
+            _end_openmp_threads()
+            return estimator, digest
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except OSError as error:
@@ -152,6 +158,13 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
         if note not in notes:
             notes.append(note)
     return estimator
+
+
+def _end_openmp_threads() -> None:
+    """Unpickling XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for ever."""
+    for library in ThreadpoolController().lib_controllers:
+        if library.user_api == "openmp" and hasattr(library.dynlib, "omp_pause_resource_all"):
+            library.dynlib.omp_pause_resource_all(1)  # omp_pause_soft: threads start anew when they are wanted
 
 
 def _version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:

@@ -26,7 +26,8 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
     if not accepted:
         _accepts(validator, rows[0], refuse=True)
     if len(accepted) < len(rows):
-        notes.append(f"{len(rows) - len(accepted)} of {len(rows)} rows of the data would be refused: they lie outside of what is declared")
+        refused = f"{len(rows) - len(accepted)} of {len(rows)} rows of the data would be refused"
+        notes.append(f"{refused}: values are missing, infinite or outside of what is declared")
     rows = [rows[i] for i in accepted]
     frame = features.iloc[places[accepted]].reset_index(drop=True)
     original: Any = frame

@@ -63,6 +63,7 @@ def nworkers_changed(master: Arbiter, new: int, _old: int | None) -> None:
 
 def pre_fork(master: Arbiter, worker: Worker) -> None:
     worker.slot = master.app.take_slot()
+    worker.generation = master.generation
 
 
 def post_fork(_master: Arbiter, worker: Worker) -> None:

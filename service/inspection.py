@@ -77,7 +77,8 @@ def takes_strings(estimator: Any) -> bool:
     inner = _seers(estimator)
     if inner:
         return any(takes_strings(part) for part in inner)
-    return type(estimator).__name__ in _ENCODERS or getattr(estimator, "strategy", None) in ("most_frequent", "constant")
+    name = type(estimator).__name__
+    return name in _ENCODERS or (name == "SimpleImputer" and estimator.strategy in ("most_frequent", "constant"))
 
 
 def numbers_only(estimator: Any) -> bool:
@@ -133,7 +134,7 @@ def _seers(estimator: Any) -> Sequence[Any]:
         parts = getattr(estimator, name, None)
         if isinstance(parts, list) and parts and isinstance(parts[0], tuple):
             return [part[1] for part in parts if not isinstance(part[1], str)]
-    inner = getattr(estimator, "estimator", None)
+    inner = getattr(estimator, "estimator", getattr(estimator, "regressor", None))
     return [] if inner is None or isinstance(inner, str) else [inner]
 
 

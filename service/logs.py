@@ -53,7 +53,7 @@ def _to_json(logger: WrappedLogger, name: str, fields: EventDict) -> str:
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
-    # Strings are quoted: a path may hold a newline, and would forge a line.
+    # Strings are quoted: a path may hold what starts a new line or drives the terminal.
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, repr_native_str=True, event_key="message", exception_formatter=structlog.dev.plain_traceback
     )

@@ -116,6 +116,8 @@ def _signature(estimator: Any, features: pd.DataFrame | None, declarations: Mapp
         columns = tuple(observed(features[name], numbers_only=numbers_only, in_frame=told.input == "frame") for name in features)
         if told.input == "text" and columns[0].type != "string":
             raise ArtifactError(f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s")
+        if told.input == "text":  # no vectorizer takes a missing text
+            columns = (columns[0].model_copy(update={"nullable": False}),)
     else:
         notes.append("Without --data there are no example rows to verify answers with, and the columns' types and ranges are not known")
         if columns is not None and not told.named and len(declarations) == len(columns):
@@ -155,7 +157,11 @@ def _move(staging: Path, directory: Path, notes: list[str]) -> None:
         notes.append(f"{directory} was replaced")
         replaced = staging.with_name(f"{staging.name}-replaced")
         directory.rename(replaced)
-        staging.rename(directory)
+        try:
+            staging.rename(directory)
+        except OSError:
+            replaced.rename(directory)
+            raise
         shutil.rmtree(replaced)
     else:
         staging.rename(directory)

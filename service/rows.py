@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from . import json_schema
 from .batch import Batch, Row, batch_builder
 from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
-from .schema import Column, Signature
+from .schema import Column, ColumnType, Signature
 
 __all__ = ["Batch", "RowValidator"]
 
@@ -22,6 +22,18 @@ _String = Annotated[str, Field(strict=True)]
 _Boolean = Annotated[bool, Field(strict=True)]
 
 
+class _Rules(NamedTuple):
+    """What of a column can refuse a value."""
+
+    type: ColumnType
+    nullable: bool
+    minimum: float | None
+    exclusive_minimum: float | None
+    maximum: float | None
+    exclusive_maximum: float | None
+    allowed: tuple[str, ...] | None
+
+
 class RowValidator:
     """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing else."""
 
@@ -29,11 +41,8 @@ class RowValidator:
         self.signature = signature
         self.max_rows = max_rows
         columns = signature.columns or ()
-        row_type: Any = Annotated[list[_Number], Field(min_length=1)]
-        if signature.columns is not None:
-            row_type = tuple[tuple(_value_type(column) for column in columns)]  # type: ignore[misc]
-        self._check_row: Callable[[Any], Row] = TypeAdapter(row_type).validator.validate_python
-        self._check_rows: Callable[[Any], list[Row]] = TypeAdapter(Annotated[list[row_type], FailFast()]).validator.validate_python
+        rows_type: Any = Annotated[list[_row_type(signature)], FailFast()]  # type: ignore[misc]
+        self._check_rows: Callable[[Any], list[Row]] = TypeAdapter(rows_type).validator.validate_python
         self._build = batch_builder(signature)
         self._ordered = [column.name for column in columns]
         self._names = frozenset(self._ordered)
@@ -45,7 +54,7 @@ class RowValidator:
         if not isinstance(value, list):
             raise _invalid([FieldError("features", self._expected_list())])
         try:
-            return self._build([self._check_row(value)])
+            return self._build(self._check_rows([value]))
         except ValidationError:
             self._refuse([value], lambda _: "features")
 
@@ -53,7 +62,7 @@ class RowValidator:
         """One row as an object by column; columns that may be missing may be left out."""
         row = self._in_order(value, "")
         try:
-            return self._build([self._check_row(row)])
+            return self._build(self._check_rows([row]))
         except ValidationError:
             self._refuse([row], lambda _: "", by_name=True)
 
@@ -126,10 +135,10 @@ class RowValidator:
     def _wrong_values(self, row: Row) -> list[int]:
         """The places of the values that do not pass."""
         try:
-            self._check_row(row)
+            self._check_rows([row])
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            return sorted({int(entry["loc"][0]) for entry in found if entry["loc"]})
+            return sorted({int(entry["loc"][1]) for entry in found if len(entry["loc"]) > 1})
         return []
 
     def _check_widths(self, rows: Sequence[Row], width: int, at: Callable[[int], str]) -> None:
@@ -146,8 +155,19 @@ class RowValidator:
         return f"Expected a list of {count} value{'s' * (count != 1)}: {_listed(self._ordered)}"
 
 
-def _value_type(column: Column) -> Any:
-    """The type that pydantic checks a column's values with: strict, and with the declared bounds alone."""
+def _row_type(signature: Signature) -> Any:
+    """The type that pydantic checks a row with. Equal columns share one: a model may have thousands."""
+    if signature.columns is None:
+        return Annotated[list[_Number], Field(min_length=1)]
+    rules = [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in signature.columns]
+    types = {rule: _value_type(rule) for rule in set(rules)}
+    if len(types) == 1:
+        return Annotated[list[types[rules[0]]], Field(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
+    return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
+
+
+def _value_type(column: _Rules) -> Any:
+    """The type of a column's values: strict, and with the declared bounds alone."""
     match column.type:
         case "number":
             bounds = Field(ge=column.minimum, gt=column.exclusive_minimum, le=column.maximum, lt=column.exclusive_maximum)

@@ -23,6 +23,7 @@ from .lifecycle import Board, Lifecycle
 from .metrics import MASTER, Metrics
 from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
 from .settings import Settings
+from .worker import Worker
 
 _DESCRIPTORS = 65_536  # per process
 
@@ -122,8 +123,8 @@ class Application(BaseApplication):  # type: ignore[misc]
 class Master(Arbiter):  # type: ignore[misc]
     """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example rows."""
 
+    generation = 0  # of models; a worker is of the one that it was born with
     stopping = False
-    _reload_wanted = False
 
     def spawn_worker(self) -> None:
         # A stop signal that came right after the fork would meet the master's handlers in the worker, and be forgotten.
@@ -134,26 +135,27 @@ class Master(Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def manage_workers(self) -> None:
-        """Keeps as many workers as wanted, besides those that are finishing. The main loop calls it every second."""
+        """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each signal."""
         serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
-        for _ in range(self.num_workers - len(serving)):
+        current = [worker for worker in serving if worker.generation == self.generation]
+        for _ in range(self.num_workers - len(current)):
             self.spawn_worker()
-        surplus = max(len(serving) - self.num_workers, 0)
-        board = self.app.lifecycle.board
-        if all(board.reported(worker.slot) for worker in serving[surplus:]):
-            for worker in serving[:surplus]:
-                worker.retired = True
-                board.retire(worker.slot)
-                self.kill_worker(worker.pid, signal.SIGTERM)
-            surplus = 0
-        if self._reload_wanted and not surplus:
-            self._reload_wanted = False
-            if self.app.load_again():
-                for _ in range(self.num_workers):
-                    self.spawn_worker()
+        surplus = current[: max(0, len(current) - self.num_workers)]
+        reported = self.app.lifecycle.board.reported
+        succeeded = len(current) >= self.num_workers and all(reported(worker.slot) for worker in current)
+        for worker in serving:
+            old = worker.generation != self.generation
+            if worker in surplus or (old and (succeeded or not reported(worker.slot))):
+                self._retire(worker)
+
+    def _retire(self, worker: Worker) -> None:
+        worker.retired = True
+        self.app.lifecycle.board.retire(worker.slot)
+        self.kill_worker(worker.pid, signal.SIGTERM)
 
     def reload(self) -> None:
-        self._reload_wanted = True
+        if self.app.load_again():
+            self.generation += 1
 
     def stop(self, graceful: bool = True) -> None:
         self.stopping = True

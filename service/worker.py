@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from types import FrameType
 from typing import Any, NamedTuple, cast
 
 from gunicorn.arbiter import Arbiter
@@ -54,6 +55,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     }
 
     slot: int  # on the board and in the metrics' file names
+    generation: int  # of models
     retired = False  # others have taken over: it was told to finish
 
     def __init__(self, *args: Any) -> None:
@@ -61,8 +63,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         self.config.timeout_graceful_shutdown = Timeouts.of(self.app.settings).drain
         uvicorn = logging.getLogger("uvicorn.error")
         uvicorn.propagate = True
-        # The master says which workers start and stop. Below INFO is everything, which somebody asked for.
-        uvicorn.setLevel(logging.WARNING if logging.root.level == logging.INFO else logging.root.level)
+        if logging.root.level == logging.INFO:
+            uvicorn.setLevel(logging.WARNING)  # the master says which workers start and stop
 
     def run(self) -> None:
         try:
@@ -81,9 +83,14 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
 
 class Connection(HttpToolsProtocol):
-    """A client's connection, which can be asked to close after its next answer."""
+    """A client's connection, which can be asked to close after its next answer, and is closed when it never asks anything."""
 
     _leaving = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # Uvicorn starts this clock after an answer only, and would keep a silent connection for ever.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def leave(self) -> None:
         """The next answer says `Connection: close`: the one in hand, or that to the next request."""
@@ -133,6 +140,11 @@ class LeavingServer(Server):
         if lead > max(_SMALLEST_LEAD, self._count() // 4):
             for connection in list(self._connections())[: lead // 2]:
                 connection.leave()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.started:
+            os._exit(0)  # nobody is served yet, and a model may be stuck in its warm-up
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -68,6 +68,7 @@ class Load:
         self._connections = connections
         self._pause = pause
         self._leaving = asyncio.Event()
+        self._away = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -81,6 +82,10 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         self._leaving.set()
         await asyncio.gather(*self._tasks)
+
+    def move_away(self) -> None:
+        """From now on a client that is told to go does not come back, as if the service led it to another pod."""
+        self._away = True
 
     async def until(self, answers: int, seconds: float = 30.0) -> None:
         """Waits until there have been so many answers; raises TimeoutError."""
@@ -110,5 +115,7 @@ class Load:
             if connection is not None and gone:
                 connection.close()
                 connection = None
+            if gone and self._away:
+                return
         if connection is not None:
             connection.close()

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans, MeanShift
-from sklearn.compose import make_column_transformer
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.covariance import EllipticEnvelope
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_diabetes, load_iris
@@ -170,6 +170,11 @@ def texts() -> tuple[list[str], Any]:
     return [" ".join(random.choice(words[label] + shared, 6)) for label in labels], labels
 
 
+def ratings() -> tuple[list[str], Any]:
+    found, labels = texts()
+    return found, np.where(labels == "praise", 4.0, 2.0)
+
+
 def xgboost(name: str, **parameters: Any) -> Any:
     import xgboost  # an optional package
 
@@ -264,6 +269,10 @@ ZOO = [
     # texts and data frames
     Specimen("text_pipeline", lambda: (make_pipeline(TfidfVectorizer(), LogisticRegression()), *texts())),
     Specimen("text_hashing", lambda: (make_pipeline(HashingVectorizer(n_features=64), SGDClassifier(random_state=0)), *texts())),
+    Specimen(
+        "text_regression",
+        lambda: (TransformedTargetRegressor(make_pipeline(TfidfVectorizer(), Ridge()), func=np.log1p, inverse_func=np.expm1), *ratings()),
+    ),
     Specimen("text_calibrated", lambda: (CalibratedClassifierCV(make_pipeline(TfidfVectorizer(), LinearSVC()), cv=2), *texts())),
     Specimen("named_columns", lambda: (LogisticRegression(max_iter=300), pd.DataFrame(iris()[0], columns=list("abcd")), iris()[1])),
     Specimen("column_transformer", lambda: (columns_pipeline(), *passengers())),

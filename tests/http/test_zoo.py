@@ -70,30 +70,45 @@ def columns(specimen: Specimen) -> list[str]:
 
 
 def by_scikit_learn(specimen: Specimen, data: Any) -> list[dict[str, Any]]:
-    """Per row what `predict` and `predict_proba` say: {"prediction", "confidence", "probabilities" by label or None}."""
+    """Per row what `predict` and `predict_proba` say: {"prediction", "label", "confidence", "probabilities" by label or None}."""
     estimator = specimen.estimator
     predictions = np.asarray(estimator.predict(data))
     if predictions.ndim == 2 and predictions.shape[1] == 1:
         predictions = predictions[:, 0]
     several = predictions.ndim == 2
-    rows = predictions.tolist()
-    if not hasattr(estimator, "predict_proba"):
-        return [{"prediction": row, "confidence": [None] * len(row) if several else None, "probabilities": None} for row in rows]
-    answered = estimator.predict_proba(data)
-    if not several:
-        classes = getattr(estimator, "classes_", np.arange(np.shape(answered)[1])).tolist()
-        tables = [[dict(zip(classes, row, strict=True))] for row in answered.tolist()]
-    elif isinstance(answered, list):  # an array per output
-        outputs = [(classes.tolist(), output.tolist()) for classes, output in zip(estimator.classes_, answered, strict=True)]
-        tables = [[dict(zip(classes, output[i], strict=True)) for classes, output in outputs] for i in range(len(rows))]
-    else:  # the probability of 1 per output
-        tables = [[{0: 1 - one, 1: one} for one in row] for row in answered.tolist()]
-    found = []
-    for row, table in zip(rows, tables, strict=True):
-        sure = [output[value] for output, value in zip(table, row if several else [row], strict=True)]
-        named = [{label(value): probability for value, probability in output.items()} for output in table]
-        found.append({"prediction": row, "confidence": sure if several else sure[0], "probabilities": named if several else named[0]})
+    found: list[dict[str, Any]] = [{"prediction": row} for row in predictions.tolist()]
+    tables = probabilities(estimator, data, several)
+    for i, row in enumerate(found):
+        values = row["prediction"] if several else [row["prediction"]]
+        if tables is None:
+            labels = [label(value) if hasattr(estimator, "classes_") else None for value in values]
+            sure, named = [None] * len(values), None
+        else:
+            pairs = list(zip(tables[i], values, strict=True))
+            labels = [
+                next(label(known) for known in output if known == value) for output, value in pairs
+            ]  # a chain answers 0.0 for class 0
+            sure = [output[value] for output, value in pairs]
+            named = [{label(value): probability for value, probability in output.items()} for output in tables[i]]
+        row["label"] = labels if several and labels != [None] * len(labels) else labels[0]
+        row["confidence"] = sure if several else sure[0]
+        row["probabilities"] = named if several or named is None else named[0]
     return found
+
+
+def probabilities(estimator: Any, data: Any, several: bool) -> list[list[dict[Any, float]]] | None:
+    """Per row, per output, each class with its probability; None where the estimator has none."""
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    answered = estimator.predict_proba(data)
+    if isinstance(answered, list):  # an array per output
+        outputs = zip(estimator.classes_, answered, strict=True)
+        by_class = [[dict(zip(classes.tolist(), row, strict=True)) for row in rows.tolist()] for classes, rows in outputs]
+        return [list(row) for row in zip(*by_class, strict=True)]
+    if several:  # the probability of 1 per output; that of 0 in the estimator's own precision
+        return [[{0: zero, 1: one} for zero, one in row] for row in np.stack([1 - answered, answered], axis=2).tolist()]
+    classes = getattr(estimator, "classes_", np.arange(answered.shape[1])).tolist()
+    return [[dict(zip(classes, row, strict=True))] for row in answered.tolist()]
 
 
 def label(value: Any) -> str:
@@ -154,14 +169,16 @@ async def test_rows_are_answered_as_predict_answers_them(served: httpx.AsyncClie
 
 
 @every_specimen
-async def test_named_rows_are_answered_with_the_probability_of_every_class(served: httpx.AsyncClient, specimen: Specimen) -> None:
+async def test_named_rows_are_answered_with_the_label_and_the_probability_of_every_class(
+    served: httpx.AsyncClient, specimen: Specimen
+) -> None:
     expected = by_scikit_learn(specimen, specimen.data)
     objects = [dict(zip(columns(specimen), row, strict=True)) for row in specimen.rows]
     for version in VERSIONS:
         # A bare estimator that does not tell its number of features cannot tell their names either.
         rows = specimen.rows if (specimen.name, version) == ("custom", "bare") else objects
         answer = await ask(served, f"/models/{specimen.name}/versions/{version}/predict", {"instances": rows})
-        require_agreement(specimen, answer["predictions"], expected, "confidence", "probabilities")
+        require_agreement(specimen, answer["predictions"], expected, "label", "confidence", "probabilities")
 
 
 @every_specimen

@@ -1,4 +1,4 @@
-"""An estimator that takes its time to load, importable by the server that unpickles it."""
+"""Estimators that are slow or stuck, importable by the server that unpickles them."""
 
 import time
 from pathlib import Path
@@ -18,3 +18,11 @@ class SlowToLoad(Stub):
         Path(state["began"]).touch()
         time.sleep(state["seconds"])
         super().__setstate__(state)
+
+
+class StuckInAWorker(Stub):
+    """Loads well, and never answers: as OpenMP does after a fork in the wrong moment."""
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(600)
+        return super().predict(X)

@@ -116,6 +116,18 @@ def test_requests_sent_without_waiting_are_answered_in_order(server: Server) -> 
     assert asyncio.run(run()) == [b'{"prediction":0', b'{"prediction":2'] * 5
 
 
+def test_a_connection_that_never_asks_anything_is_closed(start: Start) -> None:
+    server = start(keep_alive=1)
+
+    async def run() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+
+    asyncio.run(run())
+
+
 def test_a_broken_model_keeps_the_pod_unready_while_the_others_serve(start: Start, models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()

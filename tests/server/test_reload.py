@@ -1,6 +1,7 @@
 """SIGHUP: new models without a failed request, and the old ones when the new cannot be read."""
 
 import asyncio
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from tests.load import Load, get, post
-from tests.server.conftest import Start
+from tests.server.conftest import Start, bare
+from tests.server.estimators import StuckInAWorker
 from tests.server.running import Server
 from tests.server.test_workers import RESTARTS, WORKERS, condition
 
@@ -95,13 +97,27 @@ def test_a_folder_that_cannot_be_read_leaves_the_old_models_serving(start: Start
     assert answer(server) == 2
 
 
-def test_a_second_signal_during_a_reload_is_not_lost(start: Start, constant: Path) -> None:
+def test_models_that_never_come_up_are_replaced_by_the_next_signal(start: Start, constant: Path) -> None:
     server = start(models=constant)
-    put(constant, "2", 2)
+    bare(constant, "stuck", StuckInAWorker().fit())
     server.signal(signal.SIGHUP)
     server.until(lambda: len(server.workers()) == 4)
-    put(constant, "3", 0)
+    assert answer(server) == 1
+    assert server.is_ready(), "the old workers serve on"
+    shutil.rmtree(constant / "stuck")
+    put(constant, "2", 2)
     server.signal(signal.SIGHUP)
-    server.until(lambda: answer(server) == 0)
+    server.until(lambda: answer(server) == 2)
     server.until(lambda: len(server.workers()) == 2 and server.is_ready())
-    assert {answer(server) for _ in range(6)} == {0}
+    assert {answer(server) for _ in range(6)} == {2}
+
+
+def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_models(start: Start, constant: Path) -> None:
+    server = start(models=constant)
+    old = server.workers()
+    put(constant, "2", 2)
+    server.signal(signal.SIGHUP)
+    server.until(lambda: len(server.workers()) > 2)
+    os.kill(server.workers()[-1], signal.SIGKILL)
+    server.until(lambda: not set(old) & set(server.workers()) and len(server.workers()) == 2 and server.is_ready())
+    assert {answer(server) for _ in range(6)} == {2}

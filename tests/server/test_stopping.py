@@ -13,7 +13,7 @@ import pytest
 
 from tests.load import Connection, get
 from tests.server.conftest import Start, bare
-from tests.server.estimators import SlowToLoad
+from tests.server.estimators import SlowToLoad, StuckInAWorker
 from tests.server.running import ROOT, Server
 
 
@@ -85,6 +85,7 @@ def test_sigint_ends_at_once_and_waits_for_nobody(start: Start) -> None:
         assert server.process.wait(10) == 0
         with pytest.raises((OSError, http.client.HTTPException)):
             answer.result()
+    assert not server.logged("was sent SIGQUIT"), "its default action dumps core"
 
 
 def test_sigterm_while_the_models_load_ends_with_0(start: Start, tmp_path: Path) -> None:
@@ -96,6 +97,15 @@ def test_sigterm_while_the_models_load_ends_with_0(start: Start, tmp_path: Path)
     server.signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
     assert server.logged("stopped by SIGTERM before it served")
+
+
+def test_sigterm_while_the_workers_warm_up_ends_with_0(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "stuck", StuckInAWorker().fit())
+    server = start(models=folder, wait=False)
+    server.until(lambda: len(server.workers()) == 2)
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
 
 
 def test_a_second_server_on_the_port_says_so_in_one_line_and_leaves_the_first_alone(start: Start) -> None:

@@ -16,6 +16,7 @@ import xgboost
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from tests import estimators
 from tests.load import Connection, Load, get, post
 from tests.server.conftest import Start, bare
 from tests.server.running import Server, children, running
@@ -103,12 +104,15 @@ def test_a_killed_worker_under_load_costs_its_own_requests_alone_and_no_metric_r
     assert len(server.logged("was sent SIGKILL")) == 3
 
 
-def test_readiness_waits_for_the_successor_of_a_killed_worker(start: Start) -> None:
-    server = start()
+def test_the_pod_is_unready_from_a_workers_death_until_its_successor_has_answered(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "slow", estimators.Slow(0.3).fit())  # so that the successor's warm-up takes a while
+    server = start(models=folder)
     os.kill(server.workers()[1], signal.SIGKILL)
-    # While one of two is missing, the pod says so; the other goes on answering.
-    server.until(lambda: server.metrics()[RESTARTS] == 1)
+    server.until(lambda: not server.is_ready())
+    assert server.get("/ready").json()["error"] == "1 of 2 workers have answered their models' example rows"
     server.until(server.is_ready)
+    assert server.metrics()[RESTARTS] == 1
     assert server.metrics()[WORKERS] == 2
 
 

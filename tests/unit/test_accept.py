@@ -75,11 +75,13 @@ def test_a_worker_that_is_ahead_lets_another_go_first_but_not_for_long(listener:
 
 def test_alone_it_never_waits(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accept, "_PATIENCE", 5.0)
+    board = Board(None, slots=1)
+    board.report(0, None)
 
     async def then(_: Acceptor) -> None:
         assert await greet(listener) < 1.0
 
-    accepting(listener, Board(None, slots=1), then, count=5)
+    accepting(listener, board, then, count=5)
 
 
 def test_closed_it_refuses_new_connections_even_while_it_stands_back(listener: socket.socket) -> None:

@@ -1,7 +1,9 @@
 """Model directories: nothing runs before it is verified, and whatever is wrong is said in one sentence."""
 
 import json
+import os
 import pickle
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -21,7 +23,9 @@ from service.answers import Answers
 from service.artifact import Artifact, load, read_manifest
 from service.errors import ArtifactError
 from service.packing import pack
+from tests.zoo import ZOO
 
+ROOT = Path(__file__).resolve().parents[2]
 X, Y = load_iris(return_X_y=True)
 NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 
@@ -296,3 +300,44 @@ def test_answers_to_some_of_the_examples_are_a_disagreement(packed: Path) -> Non
     batch = artifact.example_batch()
     assert batch is not None
     assert artifact.disagreement(artifact.model.infer(batch.data).take([0])) == "it answered 1 of 8 example rows"
+
+
+FORKED = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+from service.artifact import load
+
+trees, forest = (load(Path(folder), name="iris", version="1") for folder in sys.argv[1:])
+child = os.fork()
+if child == 0:
+    for artifact in (trees, forest):
+        artifact.model.infer(np.ones((50, 4)))
+    os._exit(0)
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    if os.waitpid(child, os.WNOHANG)[0]:
+        sys.exit(0)
+    time.sleep(0.05)
+os.kill(child, 9)
+sys.exit("the child hangs")
+"""
+
+
+def test_a_forked_child_answers_although_its_parent_loaded_a_model_that_starts_threads(tmp_path: Path) -> None:
+    pytest.importorskip("xgboost")
+    for name in ("hist_gradient_boosting_missing", "xgboost_classifier"):
+        (tmp_path / name).mkdir()
+        joblib.dump(next(specimen for specimen in ZOO if specimen.name == name).estimator, tmp_path / name / "model.joblib")
+    command = [sys.executable, "-c", FORKED, *sorted(str(folder) for folder in tmp_path.iterdir())]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_estimator_whose_columns_cannot_be_named_is_refused(bare: Path) -> None:
+    named = LogisticRegression(max_iter=300).fit(X, Y)
+    named.feature_names_in_ = np.array(["a", "a", "b", "c"])
+    joblib.dump(named, bare / "model.joblib")
+    with pytest.raises(ArtifactError, match=r"cannot be served: two columns have the same name$"):
+        opened(bare)

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +330,27 @@ def test_predict_stops_quietly_when_nobody_reads(files: Path) -> None:
         _, errors = process.communicate()
     assert b"Traceback" not in errors
     assert b"BrokenPipe" not in errors
+
+
+def test_predict_shows_its_progress_on_a_terminal_only(run: Any, files: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from service.cli import main; main()",
+        "predict",
+        files / "models/iris/1",
+        "--data",
+        files / "iris.csv",
+    ]
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=theirs, cwd=ROOT, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "iris.csv: 100%" in shown
+    assert "%" not in run(*command[3:]).err
 
 
 @pytest.fixture

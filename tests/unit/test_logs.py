@@ -82,12 +82,13 @@ def test_what_json_cannot_hold_does_not_lose_the_line(configured: Configured) ->
     assert lines(stderr)[0]["value"] == "{1, 2}"
 
 
-def test_people_get_columns_in_which_no_client_can_forge_a_line(configured: Configured) -> None:
+@pytest.mark.parametrize("path", ["/a\n12:00:00 [error] forged", "/\x1b[2J"])
+def test_people_get_columns_in_which_no_client_can_forge_a_line_or_drive_the_terminal(path: str, configured: Configured) -> None:
     stderr = configured(log_format="console")
-    logging.getLogger("slipway.access").info("request", extra={"path": "/a\n12:00:00 [error] forged"})
+    logging.getLogger("slipway.access").info("request", extra={"path": path})
     [line] = stderr.getvalue().splitlines()
     assert "[info     ] request" in line
-    assert r"path='/a\n12:00:00 [error] forged'" in line
+    assert f"path={path!r}" in line
 
 
 def test_the_level_is_the_settings(configured: Configured) -> None:

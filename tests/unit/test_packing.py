@@ -203,6 +203,13 @@ def test_a_text_pipeline_takes_its_column_by_its_name(tmp_path: Path) -> None:
     refused(tmp_path / "2", estimator, pd.DataFrame({"review": texts, "stars": 1}), "takes one column, the data has review, stars; if one")
 
 
+def test_rows_without_a_text_are_no_examples(tmp_path: Path) -> None:
+    estimator = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good film", "bad film"] * 10, [1, 0] * 10)
+    found = packed(tmp_path, estimator, pd.DataFrame({"review": ["good film", None, "bad film"]}))
+    assert not columns(found)["review"].nullable
+    assert found.notes[0].startswith("1 of 3 rows of the data would be refused")
+
+
 def test_without_data_the_estimator_is_asked_and_what_is_lost_is_said(tmp_path: Path, of_array: Any) -> None:
     found = packed(tmp_path, of_array)
     assert list(columns(found)) == ["x0", "x1", "x2", "x3"]
@@ -228,7 +235,9 @@ def test_declarations_are_recorded(tmp_path: Path, of_array: Any) -> None:
 def test_rows_outside_of_what_is_declared_are_no_examples(tmp_path: Path, of_array: Any) -> None:
     found = packed(tmp_path, of_array, FLOWERS, declarations={"petal_length": Declaration(maximum=5.0)})
     outside = int((FLOWERS["petal_length"] > 5).sum())
-    assert found.notes == [f"{outside} of 150 rows of the data would be refused: they lie outside of what is declared"]
+    assert found.notes == [
+        f"{outside} of 150 rows of the data would be refused: values are missing, infinite or outside of what is declared"
+    ]
     assert found.artifact.manifest is not None
     assert all(example.features[2] <= 5 for example in found.artifact.manifest.examples)
 
