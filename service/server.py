@@ -211,7 +211,7 @@ def _serve_for_development(settings: Settings) -> None:
         port=settings.port,
         reload=True,
         reload_dirs=[str(Path(__file__).parent), str(settings.models)],
-        reload_includes=["*.py", "*.joblib", "*.json", "*.toml"],
+        reload_includes=["*"],  # folders too: a packed model arrives by a rename, and what is inside a new one may go unseen
         log_config=None,
         access_log=False,
     )

@@ -52,7 +52,7 @@ class Server:
             self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         if self._wait:
             try:
-                self.until(self.is_ready)
+                self.until(self.is_ready, 100)
             except BaseException:
                 self._end()
                 raise

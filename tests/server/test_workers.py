@@ -150,7 +150,7 @@ def descendants(server: Server) -> list[int]:
 @pytest.fixture
 def with_processes(start: Start) -> Server:
     """A server whose every worker has a child that has predicted."""
-    server = start(execution="process", request_timeout=20)
+    server = start(execution="process", request_timeout=100)  # on a busy machine a child takes long to import everything
     server.until(lambda: all(len(children(worker)) >= 1 for worker in server.workers()))
     return server
 

@@ -378,9 +378,13 @@ def test_ten_thousand_rows_are_read_in_milliseconds() -> None:
 
 
 def test_a_model_of_thousands_of_columns_is_compiled_quickly() -> None:
-    started = time.process_time()
-    validator(Signature(columns=tuple(Column(name=f"x{i}") for i in range(5000))))
-    assert time.process_time() - started < 0.3  # ten times what it takes, and half of what a type per column takes
+    signature = Signature(columns=tuple(Column(name=f"x{i}") for i in range(5000)))
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        validator(signature)
+        times.append(time.process_time() - started)
+    assert min(times) < 0.2  # ten times what it takes; with a type per column it takes 0.5
 
 
 def test_the_schema_of_a_row_shows_what_is_declared_and_what_was_observed() -> None:
