@@ -4,17 +4,25 @@ VENV ?= .venv
 IMAGE ?= slipway:dev
 MODELS ?= models
 UV ?= uv
+CLUSTER ?= slipway
+NAMESPACE ?= models
+HELM ?= helm
 
 bin := $(VENV)/bin
 pip := $(bin)/pip --disable-pip-version-check --quiet
 version = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' service/__init__.py)
 revision = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
+on_kind := --context kind-$(CLUSTER)
+helm_on_kind := $(HELM) --kube-context kind-$(CLUSTER) --namespace $(NAMESPACE)
+need = @command -v $(1) >/dev/null || { echo "make: $(1) is missing; install $(2) first" >&2; exit 1; }
+
 export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs lock dist clean image image-test metrics-test docker-engine
+.PHONY: help run test lint format docs lock dist clean image image-test metrics-test docker-engine \
+	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down cluster-test
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,17 +65,78 @@ metrics-test: $(VENV)/dev.stamp ## check /metrics with promtool (needs Prometheu
 	@command -v promtool >/dev/null || { echo "make: promtool is missing; on Debian: apt-get install prometheus" >&2; exit 1; }
 	$(bin)/python -m pytest tests/promtool
 
+manifests: $(VENV)/dev.stamp ## write the chart's README and deploy/k8s anew (needs helm)
+	$(call need,$(HELM),Helm)
+	HELM=$(HELM) $(bin)/python deploy/manifests.py
+
+chart-test: $(VENV)/dev.stamp ## test the chart without a cluster (needs helm, kubectl, promtool, openssl)
+	$(call need,$(HELM),Helm)
+	$(call need,kubectl,kubectl)
+	$(call need,promtool,Prometheus)
+	$(call need,openssl,OpenSSL)
+	HELM=$(HELM) $(bin)/python -m pytest --numprocesses 2 tests/chart
+
+scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint (needs helm)
+	$(call need,$(HELM),Helm)
+	rm -rf build/scan && mkdir -p build/scan/server build/scan/test
+	cp Dockerfile build/scan/server/
+	for way in default production keys-and-tls fetch keda; do \
+		$(HELM) template iris deploy/helm/slipway --namespace models --kube-version 1.34 --no-hooks \
+			--values deploy/helm/slipway/ci/$$way-values.yaml > build/scan/server/$$way.yaml || exit 1; \
+	done
+	$(HELM) template iris deploy/helm/slipway --namespace models --kube-version 1.34 \
+		--show-only templates/tests/predict.yaml > build/scan/test/predict.yaml
+	$(VENV)-scan/bin/checkov --config-file deploy/checkov.yaml --directory build/scan/server
+	$(VENV)-scan/bin/checkov --config-file deploy/checkov-test-pod.yaml --directory build/scan/test
+	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile
+
+# Packages of its own: checkov wants older versions of what the service uses.
+$(VENV)/scan.stamp: $(VENV)/made.stamp deploy/scan.lock
+	$(PYTHON) -m venv $(VENV)-scan
+	$(VENV)-scan/bin/pip --disable-pip-version-check --quiet install --require-hashes -r deploy/scan.lock
+	@touch $@
+
+kind-up: docker-engine ## start a cluster of three nodes in Docker (needs kind)
+	$(call need,kind,kind)
+	kind create cluster --name $(CLUSTER) --config deploy/kind.yaml $(if $(KIND_IMAGE),--image $(KIND_IMAGE)) --wait 2m
+
+kind-load: ## put the image onto its nodes
+	kind load docker-image $(IMAGE) --name $(CLUSTER)
+
+kind-deploy: ## install the chart there, in a namespace that enforces the restricted standard (needs helm and kubectl)
+	$(call need,$(HELM),Helm)
+	$(call need,kubectl,kubectl)
+	kubectl $(on_kind) get namespace $(NAMESPACE) >/dev/null 2>&1 || kubectl $(on_kind) create namespace $(NAMESPACE)
+	kubectl $(on_kind) label --overwrite namespace $(NAMESPACE) pod-security.kubernetes.io/enforce=restricted
+	# The tag stays when the image changes; the annotation makes the pods follow.
+	$(helm_on_kind) upgrade --install iris deploy/helm/slipway --values deploy/helm/slipway/ci/nodeport-values.yaml \
+		--set podAnnotations.image-id=$$(docker image inspect --format '{{.Id}}' $(IMAGE)) --wait
+
+kind-test: ## predict, from inside the cluster and through the node port
+	$(helm_on_kind) test iris --logs
+	curl -sS --fail-with-body http://127.0.0.1:8080/predict -H 'Content-Type: application/json' -d '{"features": [5.1, 3.5, 1.4, 0.2]}'
+	@echo
+
+kind-down: ## remove the cluster
+	kind delete cluster --name $(CLUSTER)
+
+cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm and the image on its nodes)
+	$(call need,$(HELM),Helm)
+	$(call need,kubectl,kubectl)
+	HELM=$(HELM) $(bin)/python -m pytest --timeout 600 tests/cluster
+
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }
 	$(call compile,requirements.lock,pyproject.toml)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
+	$(call compile,deploy/scan.lock,deploy/scan.in)
 
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --output-file $(1) $(2)
 
 clean: ## remove the packages, caches and builds; models stay
-	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	rm -rf $(VENV) $(VENV)-scan build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find service tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 docker-engine:

@@ -76,23 +76,20 @@ def by_scikit_learn(specimen: Specimen, data: Any) -> list[dict[str, Any]]:
     if predictions.ndim == 2 and predictions.shape[1] == 1:
         predictions = predictions[:, 0]
     several = predictions.ndim == 2
-    found: list[dict[str, Any]] = [{"prediction": row} for row in predictions.tolist()]
     tables = probabilities(estimator, data, several)
-    for i, row in enumerate(found):
-        values = row["prediction"] if several else [row["prediction"]]
-        if tables is None:
-            labels = [label(value) if hasattr(estimator, "classes_") else None for value in values]
-            sure, named = [None] * len(values), None
-        else:
-            pairs = list(zip(tables[i], values, strict=True))
-            labels = [
-                next(label(known) for known in output if known == value) for output, value in pairs
-            ]  # a chain answers 0.0 for class 0
-            sure = [output[value] for output, value in pairs]
+    found = []
+    for i, prediction in enumerate(predictions.tolist()):
+        values = prediction if several else [prediction]
+        labels = [label(value) for value in values] if hasattr(estimator, "classes_") else None
+        sure: list[float | None] = [None] * len(values)
+        named = None
+        if tables is not None:
             named = [{label(value): probability for value, probability in output.items()} for output in tables[i]]
-        row["label"] = labels if several and labels != [None] * len(labels) else labels[0]
-        row["confidence"] = sure if several else sure[0]
-        row["probabilities"] = named if several or named is None else named[0]
+            sure = [output[value] for output, value in zip(tables[i], values, strict=True)]
+            # The labels are those of the classes: a chain answers 0.0 for the class 0.
+            labels = [next(label(known) for known in output if known == value) for output, value in zip(tables[i], values, strict=True)]
+        row = {"label": labels, "confidence": sure, "probabilities": named}
+        found.append({"prediction": prediction} | {key: value if several or value is None else value[0] for key, value in row.items()})
     return found
 
 

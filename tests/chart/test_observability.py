@@ -1,0 +1,181 @@
+"""Scraping, alerts and the dashboard; every metric that they name exists in a live /metrics."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.examples import train_and_pack
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.chart.helm import CHART, Object, render
+
+CI = CHART / "ci"
+PRODUCTION = CI / "production-values.yaml"
+DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
+QUERIES = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+ALERTS = ["SlipwayErrorRatio", "SlipwayLatency", "SlipwaySaturated", "SlipwayNotReady", "SlipwayWorkerRestarts"]
+
+
+def pod_annotations(values: Any = None) -> dict[str, str]:
+    annotations: dict[str, str] = render(values).one("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    return {key: value for key, value in annotations.items() if key.startswith("prometheus.io/")}
+
+
+def rules(values: Any = PRODUCTION) -> list[Object]:
+    (group,) = render(values).one("PrometheusRule")["spec"]["groups"]
+    found: list[Object] = group["rules"]
+    return found
+
+
+def test_a_plain_prometheus_finds_the_pods_by_their_annotations() -> None:
+    assert pod_annotations() == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/scheme": "http",
+        "prometheus.io/port": "8000",
+        "prometheus.io/path": "/metrics",
+    }
+    assert pod_annotations({"tls": {"existingSecret": "t"}})["prometheus.io/scheme"] == "https"
+    assert pod_annotations({"metrics": {"annotations": False}}) == {}
+
+
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+def test_no_pod_is_scraped_twice(monitor: str) -> None:
+    assert pod_annotations({"metrics": {monitor: {"enabled": True}}}) == {}
+
+
+def test_a_service_monitor_scrapes_the_service() -> None:
+    objects = render(PRODUCTION)
+    monitor = objects.one("ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": "http", "path": "/metrics", "scheme": "http", "interval": "15s"}
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= objects.one("Service")["metadata"]["labels"].items()
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["models"]}
+    assert not render().all("ServiceMonitor")
+
+
+def test_a_service_monitor_asks_by_the_ports_name_with_tls_too() -> None:
+    objects = render(
+        {"metrics": {"serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "iris"}}}, "tls": {"existingSecret": "t"}}
+    )
+    (endpoint,) = objects.one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["port"] == objects.one("Service")["spec"]["ports"][0]["name"] == "https"
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"serverName": "iris"})
+
+
+def test_a_pod_monitor_scrapes_the_pods() -> None:
+    objects = render(CI / "keys-and-tls-values.yaml")
+    monitor = objects.one("PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == objects.container["ports"][0]["name"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", {"insecureSkipVerify": True})
+    assert (endpoint["interval"], endpoint["scrapeTimeout"]) == ("15s", "5s")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert not render().all("PodMonitor")
+
+
+def test_five_alerts_each_with_a_severity_and_a_way_out() -> None:
+    assert [rule["alert"] for rule in rules()] == ALERTS
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["labels"]["team"] == "models"
+        assert rule["annotations"].keys() == {"summary", "description"}
+    assert not render().all("PrometheusRule")
+
+
+def test_alerts_are_about_this_releases_pods_alone() -> None:
+    for rule in rules():
+        selectors = re.findall(r"slipway_\w+\{([^}]*)\}", rule["expr"])
+        assert selectors
+        for selector in selectors:
+            assert selector.startswith('namespace="models",pod=~"iris-slipway-[a-z0-9]+-[a-z0-9]+"')
+
+
+@pytest.mark.parametrize(
+    ("pod", "ours"),
+    [
+        ("iris-slipway-6d8f9c7b5-x2k4q", True),
+        ("iris-slipway-canary-6d8f9c7b5-x2k4q", False),
+        ("my-iris-slipway-6d8f9c7b5-x2k4q", False),
+        ("iris-slipway-test", False),
+    ],
+)
+def test_the_pods_of_other_releases_do_not_match(pod: str, ours: bool) -> None:
+    pattern = re.search(r'pod=~"([^"]*)"', rules()[0]["expr"])
+    assert pattern is not None
+    assert bool(re.fullmatch(pattern[1], pod)) is ours
+
+
+def test_thresholds_are_the_values() -> None:
+    rule = {
+        "enabled": True,
+        "errorRatio": 0.5,
+        "latencySeconds": 2.5,
+        "rejectedRatio": 0.25,
+        "workerRestarts": 7,
+        "window": "30s",
+        "for": "0s",
+        "alertLabels": {"severity": "page"},
+    }
+    found = rules({"metrics": {"prometheusRule": rule}})
+    assert [each["expr"].split()[-1] for each in found] == ["0.5", "2.5", "0.25", "0.5", "7"]
+    assert all("[30s]" in each["expr"] for each in found[:4])
+    assert [each["for"] for each in found[:4]] == ["0s"] * 4
+    assert {each["labels"]["severity"] for each in found} == {"page"}
+
+
+def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
+    config_map = render(PRODUCTION).one("ConfigMap", "iris-slipway-dashboard")
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert config_map["metadata"]["annotations"]["grafana_folder"] == "Models"
+    assert json.loads(config_map["data"]["iris-slipway.json"]) == DASHBOARD
+    assert not render().all("ConfigMap")
+
+
+def test_panels_do_not_overlap_and_ask_the_chosen_source() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken
+        taken |= cells
+        assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_every_metric_that_is_named_exists_in_a_live_exposition(tmp_path: Path) -> None:
+    """With its labels. The server is asked for a prediction, a mistake and a cached answer first."""
+    train_and_pack("iris", tmp_path)
+    series = asyncio.run(exposition(tmp_path))
+    named = [rule["expr"] for rule in rules()] + list(QUERIES.values())
+    named.append(render(CI / "keda-values.yaml").one("ScaledObject")["spec"]["triggers"][0]["metadata"]["query"])
+    for query in named:
+        for metric, selector in re.findall(r"(slipway_\w+)\{([^}]*)\}", query):
+            labels = set(re.findall(r"(\w+)[=!]~?\"", selector)) - {"namespace", "pod"}
+            labels |= {label for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(", ")} - {"namespace", "pod"}
+            assert metric in series, query
+            assert labels <= series[metric], query
+
+
+async def exposition(models: Path) -> dict[str, set[str]]:
+    """Metric to the labels that it has."""
+    metrics = Metrics(None, None)
+    metrics.rejected("full")  # series that appear with the first event; the cluster's tests bring the events about
+    metrics.inference("iris", "1").failed()
+    envelope = create_app(Settings(models=models), metrics=metrics)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway")
+    async with envelope.fastapi.router.lifespan_context(envelope.fastapi), client:
+        await client.post("/predict", json={"features": [5.1, 3.5, 1.4, 0.2]})
+        await client.post("/predict", json={"features": [5.1]})
+        await client.post("/predict-cached", json={"features": [5.1, 3.5, 1.4, 0.2]})
+        text = (await client.get("/metrics")).text
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        if match := re.match(r"(\w+)(?:\{(.*)\})? ", line):
+            found.setdefault(match[1], set()).update(re.findall(r"(\w+)=\"", match[2] or ""))
+    return found
