@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 PARTS, REFUSALS = 8, 500  # per part
 SECONDS = 5.0  # for one answer, on a machine with much else to do
 MAX_ROWS, MAX_BYTES = 64, 20_000
-SECRET = "5317708642"  # is in every hostile value, as text or as digits; no answer may repeat it
+SECRET = "5317708642"  # is in many hostile values, as text or as digits; no problem may repeat it
 
 
 class Witness(ClassifierMixin, BaseEstimator):

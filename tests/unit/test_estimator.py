@@ -29,7 +29,7 @@ from tests.zoo import ROWS, ZOO, Specimen
 @pytest.fixture(params=ZOO, ids=lambda specimen: specimen.name)
 def specimen(request: pytest.FixtureRequest) -> Specimen:
     if request.param.requires:
-        pytest.importorskip(request.param.requires)
+        pytest.importorskip(request.param.requires, exc_type=(ImportError, OSError))
     return request.param  # type: ignore[no-any-return]
 
 
@@ -185,7 +185,7 @@ def test_any_row_is_answered_as_predict_answers_it(name: str, rows: list[list[fl
 def test_a_model_knows_its_kind(name: str, kind: str) -> None:
     found = next(specimen for specimen in ZOO if specimen.name == name)
     if found.requires:
-        pytest.importorskip(found.requires)
+        pytest.importorskip(found.requires, exc_type=(ImportError, OSError))
     assert served(found)[0].kind == kind
 
 
@@ -399,8 +399,8 @@ def test_an_estimator_of_no_known_kind_is_served() -> None:
 
 
 def test_other_libraries_predict_with_one_thread() -> None:
-    pytest.importorskip("xgboost")
-    pytest.importorskip("lightgbm")
+    pytest.importorskip("xgboost", exc_type=(ImportError, OSError))
+    pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
     forest = next(specimen for specimen in ZOO if specimen.name == "xgboost_regressor_missing").estimator
     trees = next(specimen for specimen in ZOO if specimen.name == "lightgbm_regressor").estimator
     trees.n_jobs = None  # all cores
