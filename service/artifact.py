@@ -84,6 +84,13 @@ class Artifact:
 
 def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bool = False) -> Artifact:
     """Verifies and loads a model directory, without a prediction. Raises ArtifactError, saying what to do, and nothing else."""
+    try:
+        return _load(directory, name, version, allow_version_mismatch)
+    finally:
+        _end_openmp_threads()
+
+
+def _load(directory: Path, name: str, version: str, allow_version_mismatch: bool) -> Artifact:
     started = time.perf_counter()
     manifest = read_manifest(directory)
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
@@ -128,9 +135,7 @@ def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) ->
                     "Restore the file, or pack the model again if it was meant to change"
                 )
             file.seek(0)
-            estimator = _unpickle(file, path, notes)
-            _end_openmp_threads()
-            return estimator, digest
+            return _unpickle(file, path, notes), digest
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except OSError as error:
@@ -161,7 +166,7 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
 
 
 def _end_openmp_threads() -> None:
-    """Unpickling XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for ever."""
+    """Loading XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for ever."""
     for library in ThreadpoolController().lib_controllers:
         if library.user_api == "openmp" and hasattr(library.dynlib, "omp_pause_resource_all"):
             library.dynlib.omp_pause_resource_all(1)  # omp_pause_soft: threads start anew when they are wanted

@@ -182,7 +182,9 @@ def test_a_stopped_server_leaves_nobody_behind(with_processes: Server) -> None:
     assert running(family) == []
 
 
-def test_models_with_openmp_answer_in_forked_workers(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", ["1", "2"])  # with one, OpenMP starts none that a fork could lose
+def test_models_with_openmp_answer_in_forked_workers(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
     flowers, species = load_iris(return_X_y=True)
     folder = tmp_path / "models"
     for name, estimator in {
@@ -191,7 +193,7 @@ def test_models_with_openmp_answer_in_forked_workers(start: Start, tmp_path: Pat
         "lgbm": lightgbm.LGBMClassifier(n_estimators=5, verbose=-1),
     }.items():
         bare(folder, name, estimator.fit(flowers, species))
-    server = start(models=folder)
+    server = start(models=folder, execution="inline")  # in the thread that forked: it has what the fork lost
     for name in ("hist", "xgb", "lgbm"):
         expected = joblib.load(folder / name / "1" / "model.joblib").predict(flowers[:1])[0]
         for _ in range(6):  # more than there are workers
