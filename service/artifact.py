@@ -150,7 +150,8 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
     except ModuleNotFoundError as error:
         raise ArtifactError(f"{path} needs the Python module {error.name!r}, which is not installed here") from None
     except AttributeError as error:
-        raise ArtifactError(f"{path} refers to a class or function that cannot be imported here: {error}") from None
+        remedy = "move it from the training script to a module that is installed here, and dump the model again"
+        raise ArtifactError(f"{path} refers to a class or function that cannot be imported here ({error}): {remedy}") from None
     except MemoryError:
         raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
     except Exception as error:  # a pickle may raise anything

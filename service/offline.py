@@ -131,6 +131,8 @@ def _writing(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
+    if not output.name or output.is_dir():
+        raise ArtifactError(f"{output} is a folder: name a file for the answers, such as answers.csv")
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:

@@ -110,7 +110,9 @@ def rows_of(body: Any) -> Read:
     unknown = [
         FieldError(name[:100], "No such field: send either features or instances") for name in body if name not in ("features", "instances")
     ]
-    raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)', unknown[:20])
+    if unknown:
+        raise InvalidBody(f"{unknown[0].field}: {unknown[0].detail}", unknown[:20])
+    raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)')
 
 
 def named_rows_of(body: Any) -> Read:

@@ -236,7 +236,7 @@ def test_a_class_that_was_defined_in_a_notebook_is_named(bare: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(main, "Notebook", type("Notebook", (), {"__module__": "__main__"}), raising=False)
         joblib.dump(main.Notebook(), bare / "model.joblib")
-    with pytest.raises(ArtifactError, match=r"refers to a class or function that cannot be imported here: .*Notebook"):
+    with pytest.raises(ArtifactError, match=r"refers to a class or function that cannot be imported here \(.*Notebook.*: move it"):
         opened(bare)
 
 
