@@ -17,11 +17,12 @@ SLOTS = 1024  # four generations of the most workers that can be set: a reload b
 
 # Written with slices, never with pack_into, which zeroes the bytes first: a reader in another process would see that.
 _HEADER = 64
-_DRAINING, _EXPECTED, _USED = 0, 4, 8
+_DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED = 0, 4, 8, 16, 24
 _SLOT = 256
 _REPORT = struct.Struct("=diH")  # checked_at, pid, length of the error
 _CONNECTIONS, _RETIRED, _ERROR = 16, 20, 32
 _INT = struct.Struct("=i")
+_TIME = struct.Struct("=d")
 
 
 class Board:
@@ -65,6 +66,23 @@ class Board:
     @expected.setter
     def expected(self, workers: int) -> None:
         self._write(_EXPECTED, workers)
+
+    @property
+    def answered_at(self) -> float:
+        """When the last answer since the drain mark was counted; the drain itself begins it."""
+        return self._read_time(_ANSWERED)
+
+    def answered(self) -> None:
+        """An answer has just been counted in the metrics. Needed only while draining."""
+        self._memory[_ANSWERED : _ANSWERED + _TIME.size] = _TIME.pack(time.monotonic())
+
+    @property
+    def scraped_at(self) -> float:
+        """When the last scrape of the metrics began; 0 when there was none."""
+        return self._read_time(_SCRAPED)
+
+    def scraped(self, began: float) -> None:
+        self._memory[_SCRAPED : _SCRAPED + _TIME.size] = _TIME.pack(began)
 
     def report(self, slot: int, error: str | None) -> None:
         """The worker in this slot has just asked its models: `error` is the first thing that is wrong, None when all is well."""
@@ -127,6 +145,10 @@ class Board:
 
     def _read(self, at: int) -> int:
         value: int = _INT.unpack(self._memory[at : at + _INT.size])[0]
+        return value
+
+    def _read_time(self, at: int) -> float:
+        value: float = _TIME.unpack(self._memory[at : at + _TIME.size])[0]
         return value
 
     def _write(self, at: int, value: int) -> None:

@@ -12,6 +12,7 @@ from ..lifecycle import Lifecycle
 from ..logs import request_id
 from ..metrics import Metrics
 from ..settings import Settings
+from . import probes
 
 access_log = logging.getLogger("slipway.access")
 
@@ -64,6 +65,8 @@ class Envelope:
             seconds = perf_counter() - started
             route = _route_template(scope)
             self._metrics.request(scope["method"], route, status or 499, seconds)
+            if self._lifecycle.draining and route not in probes.PATHS:
+                self._lifecycle.board.answered()  # the drain outlasts the scrape after this
             if self._log_access:
                 extra = {
                     "method": scope["method"],

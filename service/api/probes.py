@@ -1,6 +1,7 @@
 """GET /health, /ready and /metrics: for the kubelet and for Prometheus. Always answered, never shed."""
 
 import asyncio
+from time import monotonic
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -9,6 +10,8 @@ from pydantic_core import to_json
 from ..lifecycle import Lifecycle
 from ..metrics import CONTENT_TYPE, Metrics
 from ..repository import Repository
+
+PATHS = frozenset({"/health", "/ready", "/metrics"})
 
 
 class Health(BaseModel):
@@ -46,7 +49,10 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
         "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, summary="Prometheus metrics of all workers"
     )
     async def exposition() -> Response:
-        return Response(await asyncio.to_thread(metrics.render), media_type=CONTENT_TYPE)
+        began = monotonic()
+        body = await asyncio.to_thread(metrics.render)
+        lifecycle.board.scraped(began)
+        return Response(body, media_type=CONTENT_TYPE)
 
     return router
 

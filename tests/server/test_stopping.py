@@ -148,6 +148,18 @@ def test_while_draining_the_pod_is_not_ready_and_every_answer_says_close(start: 
     assert out.startswith("Drained in 5.")
 
 
+def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None:
+    server = start()
+    server.metrics()
+    draining = drain(server)
+    server.until(lambda: server.get("/ready").status == 503)
+    with pytest.raises(subprocess.TimeoutExpired):  # longer than without a scraper
+        draining.wait(7)
+    server.predict("iris", [5.1, 3.5, 1.4, 0.2])
+    server.metrics()
+    assert draining.communicate(timeout=5)[0].endswith(" s: no client connection is left.\n")
+
+
 def test_draining_gives_up_on_a_client_that_stays(start: Start) -> None:
     server = start()
 

@@ -64,6 +64,41 @@ def test_it_marks_at_once_and_returns_when_the_last_client_has_left(
     assert capsys.readouterr().out.endswith(" s: no client connection is left.\n")
 
 
+def test_where_prometheus_scrapes_it_waits_for_the_scrape_after_the_last_answer(
+    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHORTEST", 0.1)
+    board.scraped(time.monotonic())
+    draining = threading.Thread(target=drain, args=[settings])
+    draining.start()
+    while not board.draining:
+        time.sleep(0.01)
+    board.scraped(time.monotonic())
+    board.answered()
+    draining.join(0.5)
+    assert draining.is_alive(), "the last answer came after the last scrape"
+    board.scraped(time.monotonic())
+    draining.join(2)
+    assert not draining.is_alive()
+
+
+def test_a_scrape_that_does_not_come_is_waited_for_until_the_drain_timeout(
+    settings: Settings, board: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.scraped(time.monotonic())
+    drain(settings)
+    assert capsys.readouterr().out == "Stopped waiting after 5.0 s: the last answers have not been scraped.\n"
+
+
+def test_a_scraper_that_has_left_is_not_waited_for(
+    settings: Settings, board: Board, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "_SHORTEST", 0.1)
+    board.scraped(time.monotonic() - 301)
+    drain(settings)
+    assert capsys.readouterr().out == "Drained in 0.1 s: no client connection is left.\n"
+
+
 def test_it_waits_five_seconds_even_when_nobody_is_connected(settings: Settings, board: Board) -> None:
     started = time.monotonic()
     drain(settings)
