@@ -8,10 +8,16 @@ RUN --mount=type=cache,target=/var/cache/pip \
     && /opt/build/bin/pip install --require-hashes -r requirements-build.lock
 COPY requirements.lock .
 # Bytecode stays, for without it the start takes more than twice as long; the libraries' own tests, a fifth of the size, go.
+# So do the sources of compiled modules, and what ONNX Runtime does not serve with: tools, protobuf, and the C library, of which its Python
+# module holds a copy.
 RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv --without-pip /opt/slipway \
     && /opt/build/bin/pip --python /opt/slipway/bin/python install --require-hashes -r requirements.lock \
-    && find /opt/slipway/lib -type d -name tests -prune -exec rm -rf {} +
+    && find /opt/slipway/lib -type d \( -name tests -o -path '*/site-packages/google' -o -path '*/onnxruntime/backend' \
+        -o -path '*/onnxruntime/datasets' -o -path '*/onnxruntime/quantization' -o -path '*/onnxruntime/tools' \
+        -o -path '*/onnxruntime/transformers' \) -prune -exec rm -rf {} + \
+    && find /opt/slipway/lib -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.tp' -o -name '*.h' -o -name '*.pyi' \
+        -o -name 'libonnxruntime.so*' \) -delete
 
 FROM dependencies AS project
 COPY pyproject.toml README.md LICENSE ./

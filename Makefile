@@ -21,7 +21,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs lock dist clean image image-test metrics-test docker-engine \
+.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-test metrics-test docker-engine load-generator \
 	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down cluster-test
 
 help: ## list these targets
@@ -35,7 +35,7 @@ test: $(VENV)/dev.stamp ## run the tests that need Python alone; TESTS=tests/uni
 ifdef TESTS
 	$(bin)/python -m pytest $(TESTS)
 else
-	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/http tests/contract
+	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/http tests/contract bench/tests
 	$(bin)/python -m pytest tests/server
 endif
 
@@ -50,6 +50,20 @@ format: $(VENV)/dev.stamp ## mend what ruff can mend by itself
 
 docs: $(VENV)/dev.stamp ## write the generated files under docs/ anew
 	$(bin)/python docs/generate.py
+
+bench: load-generator $(VENV)/bench.stamp ## measure Slipway beside the others for 90 minutes (needs wrk); BENCH=--help lists options
+	$(VENV)-bench/bin/python -m bench $(BENCH)
+
+bench-quick: load-generator $(VENV)/bench.stamp ## show in a few minutes that the benchmark runs (needs wrk)
+	$(VENV)-bench/bin/python -m bench --quick $(BENCH)
+
+# Packages of its own: the rivals.
+$(VENV)/bench.stamp: $(VENV)/made.stamp bench/requirements.lock requirements-build.lock pyproject.toml
+	@echo "Installing the locked packages of the benchmark into $(VENV)-bench"
+	@$(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/pip --disable-pip-version-check --quiet install --require-hashes -r bench/requirements.lock -r requirements-build.lock
+	@$(VENV)-bench/bin/pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --editable .
+	@touch $@
 
 dist: $(VENV)/dev.stamp ## build the wheel and the source distribution into dist/
 	$(bin)/python -m hatchling build
@@ -127,21 +141,25 @@ cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl po
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }
-	$(call compile,requirements.lock,pyproject.toml)
+	$(call compile,requirements.lock,pyproject.toml --extra onnx)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
+	$(call compile,bench/requirements.lock,pyproject.toml --extra compile bench/requirements.in -c requirements-dev.lock)
 	$(call compile,deploy/scan.lock,deploy/scan.in)
 
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --output-file $(1) $(2)
 
 clean: ## remove the packages, caches and builds; models stay
-	rm -rf $(VENV) $(VENV)-scan build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
-	find service tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-scan build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	find service tests docs bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 docker-engine:
 	@command -v docker >/dev/null || { echo "make: docker is missing; install Docker first" >&2; exit 1; }
 	@docker info >/dev/null 2>&1 || { echo "make: the Docker engine does not answer; is it running, and may you use it?" >&2; exit 1; }
+
+load-generator:
+	@command -v wrk >/dev/null || { echo "make: wrk is missing; on Debian or Ubuntu: apt-get install wrk" >&2; exit 1; }
 
 # The packages, installed again only when a lock changes.
 $(VENV)/made.stamp:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
 
 from . import __version__
 from .api.catalogue import catalogue_routes
@@ -78,7 +77,8 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
     for router in (probes(repository, lifecycle, metrics), docs_routes(app), catalogue_routes(predictor, guard)):
         app.include_router(router)
     describe_api(app, repository, keys=guard is not None)
-    outer: ASGIApp = Dispatch(app, operations, repository, respond_to_error)
-    if settings.cors_origins:
-        outer = CORSMiddleware(outer, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
-    return Envelope(outer, app, settings, lifecycle, metrics)
+    hot = Dispatch(app, operations, repository, respond_to_error)
+    if not settings.cors_origins:
+        return Envelope(app, hot, app, settings, lifecycle, metrics)
+    outer = CORSMiddleware(hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
+    return Envelope(outer, None, app, settings, lifecycle, metrics)

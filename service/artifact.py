@@ -1,25 +1,19 @@
-"""A model directory on disk: its digest and versions are verified before anything in it runs, then it is loaded."""
+"""A model directory on disk: what its manifest vouches for is verified, then its compiled form or its estimator is loaded."""
 
-import hashlib
-import threading
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import joblib
-from pydantic import ValidationError
-from sklearn.exceptions import InconsistentVersionWarning
-from threadpoolctl import ThreadpoolController
+from typing import Any
 
 from .answers import Answers, same
+from .compiled import model as compiled_model
+from .compiled.model import CompiledForm, CompiledModel, Form, difference
 from .errors import ArtifactError, InvalidInput
-from .estimator import Model, require_predict
+from .estimator import Model
 from .folder import MODEL_FILE, Overrides, find_models, read_overrides, version_key
-from .inspection import classes, width
-from .manifest import Example, Manifest, Serving, first_error, installed_version, read_manifest
+from .manifest import Example, Manifest, Serving, installed_version, open_verified, read_manifest
 from .rows import Batch, RowValidator
 from .schema import Signature
 
@@ -36,8 +30,6 @@ __all__ = [
     "version_key",
 ]
 
-_loading = threading.Lock()  # catching warnings is process-wide: one load at a time
-
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
@@ -48,14 +40,25 @@ class Artifact:
     directory: Path
     manifest: Manifest | None
     signature: Signature
-    model: Model
+    model: Model | CompiledModel
     digest: str
     notes: list[str]
     load_seconds: float
 
     @property
     def estimator_name(self) -> str:
-        return type(self.model.estimator).__name__
+        if isinstance(self.model, Model):
+            return type(self.model.estimator).__name__
+        return self.manifest.estimator if self.manifest else ""
+
+    @property
+    def form(self) -> Form | None:
+        """Which compiled form answers in the estimator's place; None where the estimator does."""
+        return self.model.form if isinstance(self.model, CompiledModel) else None
+
+    def validator(self, max_rows: int) -> RowValidator:
+        """Of rows for this model, in batches of the kind that it takes."""
+        return RowValidator(self.signature, max_rows, as_rows=self.form is not None)
 
     def example_batch(self) -> Batch | None:
         """The manifest's example rows; None where there are none."""
@@ -66,57 +69,53 @@ class Artifact:
         if self.manifest is None or not self.manifest.examples:
             return None
         rows = [example.features for example in self.manifest.examples]
-        return RowValidator(self.signature, len(rows)).instances(rows)
+        return self.validator(len(rows)).instances(rows)
 
     def disagreement(self, answers: Answers) -> str | None:
         """A sentence about the first example that is not answered as the manifest says; None where all are."""
         examples = self.manifest.examples if self.manifest else []
         if len(answers) != len(examples):
             return f"it answered {len(answers)} of {len(examples)} example rows"
+        agree = self._agree
         for i, example in enumerate(examples):
-            if not same(answers.predictions[i], example.prediction):
+            if not agree(answers.predictions[i], example.prediction):
                 return f"example {i} of its manifest expects {example.prediction!r}, it answers {answers.predictions[i]!r}"
             probabilities = answers.probabilities[i] if answers.probabilities is not None else None
-            if not same(probabilities, example.probabilities):
+            if not agree(probabilities, example.probabilities):
                 return f"example {i} of its manifest expects the probabilities {example.probabilities}, it answers {probabilities}"
         return None
 
+    @cached_property
+    def _agree(self) -> Callable[[Any, Any], bool]:
+        """Whether an answer is the expected one: for a compiled form within the bound that it was proven to keep."""
+        compiled = self.manifest.compiled if self.manifest else None
+        if self.form is None or compiled is None:
+            return same
+        return lambda got, expected: difference(got, expected) < compiled.bound
 
-def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bool = False) -> Artifact:
-    """Verifies and loads a model directory, without a prediction. Raises ArtifactError, saying what to do, and nothing else."""
-    try:
-        return _load(directory, name, version, allow_version_mismatch)
-    finally:
-        _end_openmp_threads()
 
+def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
+    """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do, and nothing else.
 
-def _load(directory: Path, name: str, version: str, allow_version_mismatch: bool) -> Artifact:
+    `compiled`: use the compiled form where there is one. If it cannot be used, the estimator is, and a note says why.
+    """
     started = time.perf_counter()
     manifest = read_manifest(directory)
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
-    if manifest is not None:
-        if (manifest.name, manifest.version) != (name, version):
-            raise ArtifactError(
-                f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
-                "rename the folder or pack again"
-            )
-        notes += _version_notes(manifest, allow_version_mismatch)
-    estimator, digest = load_estimator(directory / MODEL_FILE, None if manifest is None else manifest.digest, notes)
-    require_predict(estimator)
-    try:
-        signature = Signature.of(estimator) if manifest is None else manifest.signature
+    if manifest is not None and (manifest.name, manifest.version) != (name, version):
+        raise ArtifactError(
+            f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
+            "rename the folder or pack again"
+        )
+    model: Model | CompiledModel | None = None
+    if manifest is not None and manifest.compiled is not None and compiled:
+        with open_verified(directory / MODEL_FILE, manifest.digest) as (_, digest):
+            model = _load_compiled(directory, manifest, manifest.compiled, notes)
+    if model is None:
         if manifest is not None:
-            _check_signature(signature, estimator, directory)
-        model = Model(estimator, signature)
-    except ArtifactError:
-        raise
-    except ValidationError as error:
-        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {first_error(error)}") from None
-    except Exception as error:  # an estimator's own attributes may raise anything
-        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {type(error).__name__}: {error}") from error
-    if hasattr(estimator, "predict_proba") and signature.classes is None:
-        notes.append("The estimator has predict_proba but no classes_: its probabilities are not served")
-    artifact = Artifact(name, version, directory, manifest, signature, model, digest, notes, time.perf_counter() - started)
+            notes += _version_notes(manifest, allow_version_mismatch)
+        model, digest = _load_estimator(directory, manifest, notes)
+    artifact = Artifact(name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started)
     try:
         artifact.example_batch()
     except InvalidInput as error:
@@ -124,53 +123,23 @@ def _load(directory: Path, name: str, version: str, allow_version_mismatch: bool
     return artifact
 
 
-def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) -> tuple[Any, str]:
-    """The object in a joblib file and the file's digest, which is verified on the same open file before any of it runs."""
+def _load_compiled(directory: Path, manifest: Manifest, form: CompiledForm, notes: list[str]) -> CompiledModel | None:
+    """Proven again on the example rows; None, and a note, where it cannot be used."""
     try:
-        with path.open("rb") as file:
-            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-            if expected_digest is not None and digest != expected_digest:
-                raise ArtifactError(
-                    f"{path} is not the file that was packed: its digest is {digest}, the manifest says {expected_digest}. "
-                    "Restore the file, or pack the model again if it was meant to change"
-                )
-            file.seek(0)
-            return _unpickle(file, path, notes), digest
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist") from None
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
+        return compiled_model.load(directory, form, manifest.signature, manifest.examples)
+    except ArtifactError as error:
+        notes.append(f"The estimator answers, for its compiled form cannot: {error}")
+        return None
 
 
-def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
+def _load_estimator(directory: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
     try:
-        with _loading, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            estimator = joblib.load(file)
+        # Not at the top: scikit-learn takes a second to import, and a server of compiled models does not need it.
+        from .unpickling import load_model
     except ModuleNotFoundError as error:
-        raise ArtifactError(f"{path} needs the Python module {error.name!r}, which is not installed here") from None
-    except AttributeError as error:
-        remedy = "move it from the training script to a module that is installed here, and dump the model again"
-        raise ArtifactError(f"{path} refers to a class or function that cannot be imported here ({error}): {remedy}") from None
-    except MemoryError:
-        raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
-    except Exception as error:  # a pickle may raise anything
-        raise ArtifactError(f"{path} is no joblib file that can be loaded: {type(error).__name__}: {error}") from error
-    for warning in caught:
-        note = str(warning.message)
-        if isinstance(warning.message, InconsistentVersionWarning):
-            fitted, here = warning.message.original_sklearn_version, warning.message.current_sklearn_version
-            note = f"Fitted with scikit-learn {fitted}, loaded with {here}: answers may differ"
-        if note not in notes:
-            notes.append(note)
-    return estimator
-
-
-def _end_openmp_threads() -> None:
-    """Loading XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for ever."""
-    for library in ThreadpoolController().lib_controllers:
-        if library.user_api == "openmp" and hasattr(library.dynlib, "omp_pause_resource_all"):
-            library.dynlib.omp_pause_resource_all(1)  # omp_pause_soft: threads start anew when they are wanted
+        why = f"{directory} needs the Python module {error.name!r}, which is not installed here"
+        raise ArtifactError(". ".join([*notes, why])) from None
+    return load_model(directory / MODEL_FILE, manifest, notes)
 
 
 def _version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
@@ -187,12 +156,3 @@ def _version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
             )
         notes.append(f"Packed with {library} {packed}, {'not installed here' if here is None else f'loaded with {here}'}")
     return notes
-
-
-def _check_signature(signature: Signature, estimator: Any, directory: Path) -> None:
-    """A manifest that was edited by hand may no longer describe its model."""
-    count = width(estimator)
-    if signature.columns is not None and count is not None and len(signature.columns) != count:
-        raise ArtifactError(f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model again")
-    if signature.classes != classes(estimator):
-        raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")

@@ -1,21 +1,23 @@
-"""Validated rows in the form that an estimator takes: an array, a DataFrame or a list of texts."""
+"""Validated rows in the form that a model takes: an array, a DataFrame, a list of texts, or the rows themselves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
-from .schema import Column, Signature
+from .schema import Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = Sequence[Any]
-Data = np.ndarray[Any, Any] | pd.DataFrame | list[str]
+Data: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | list[Any]"
 
 
 @dataclass(slots=True)
 class Batch:
-    """`data` is what predict is called with: array (n, k), DataFrame of n rows, or n texts. `rows`: the values it was built of."""
+    """`data` is what a model is asked: array (n, k), DataFrame of n rows, list of n texts or rows. `rows`: the values it was built of."""
 
     data: Data
     rows: Sequence[Row] | None = None
@@ -31,6 +33,15 @@ class Batch:
             return Batch(self.data[list(indices)], rows)
         return Batch(self.data.take(list(indices)).reset_index(drop=True), rows)
 
+    @property
+    def form(self) -> Any:
+        """Batches of one model whose forms are equal can be joined: no row reaches the estimator in another type than it would alone."""
+        if isinstance(self.data, list):
+            return list
+        if isinstance(self.data, np.ndarray):
+            return self.data.dtype, self.data.shape[1:]
+        return tuple(self.data.dtypes)
+
     def key(self, i: int) -> bytes:
         """The exact row i: two rows have the same key only if every value is the same, the sign of zero included."""
         if self.rows is not None:
@@ -39,69 +50,24 @@ class Batch:
         return row.encode("utf-8", "surrogatepass") if isinstance(row, str) else row.tobytes()
 
 
+def batch_of_rows(rows: list[Row]) -> Batch:
+    """For a compiled form, which takes validated rows as they are."""
+    return Batch(rows, rows)
+
+
 def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
-    """How to make a Batch of validated rows (tuples in column order, None where a value is missing)."""
+    """How to make a Batch for an estimator of validated rows (tuples in column order, None where a value is missing)."""
     if signature.input == "text":
         return lambda rows: Batch([row[0] for row in rows])
+    if signature.input == "frame":
+        from .frames import frame_builder  # only a server that has such a model pays for pandas
+
+        frame = frame_builder(signature)
+        return lambda rows: Batch(frame(rows), rows)
     columns = signature.columns
     if columns is None or all(column.type in ("number", "boolean") and column.dtype in (None, "float64") for column in columns):
-        if signature.input == "array":
-            return lambda rows: Batch(np.array(rows, dtype=np.float64))
-        if all(column.type == "number" for column in columns or ()):
-            index = pd.Index(signature.names or ())
-            return lambda rows: Batch(pd.DataFrame(np.array(rows, dtype=np.float64), columns=index, copy=False), rows)
-    assert columns is not None  # unknown columns are numbers in an array
-    if signature.input == "array":
-        return lambda rows: Batch(_objects(rows, len(columns)), rows)
-    builders = [(column.name, _array_builder(column)) for column in columns]
-
-    def frame(rows: Sequence[Row]) -> Batch:
-        values = zip(*rows, strict=True)
-        return Batch(pd.DataFrame({name: build(column) for (name, build), column in zip(builders, values, strict=True)}, copy=False), rows)
-
-    return frame
-
-
-def _array_builder(column: Column) -> Callable[[Sequence[Any]], Any]:
-    """How to make one column of a DataFrame, in the dtype that the estimator was fitted with."""
-    if column.dtype == "category":
-        categories = list(column.observed_categories or ())
-        dtype = pd.CategoricalDtype(categories)
-        codes = {value: code for code, value in enumerate(categories)}
-        # A category that was never seen is missing, as it is when pandas casts to the dtype.
-        return lambda values: pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype, validate=False)
-    if column.dtype == "int64":
-        return _integers
-    if column.type == "number":
-        return lambda values: np.array(values, dtype=np.float64)
-    if column.type == "boolean" and not column.nullable:
-        return lambda values: np.array(values, dtype=bool)
-    if column.type == "string" and column.dtype == "str":
-        return lambda values: pd.array(values, dtype="str")
-    if column.type == "any":
-        return _whatever_fits
-    return _object_column
-
-
-def _integers(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """int64, for text made of these numbers must read "3" and not "3.0"; float64 where one is no integer."""
-    numbers = np.array(values, dtype=np.float64)
-    if np.all((np.trunc(numbers) == numbers) & (np.abs(numbers) < 2.0**63)):
-        return numbers.astype(np.int64)
-    return numbers
-
-
-def _whatever_fits(values: Sequence[Any]) -> Any:
-    """A column of an unknown type: floats or booleans where all values are, objects otherwise."""
-    kinds = set(map(type, values))
-    if kinds <= {float, int}:
-        return np.array(values, dtype=np.float64)
-    return np.array(values, dtype=bool) if kinds == {bool} else _object_column(values)
-
-
-def _object_column(values: Sequence[Any]) -> pd.Series:
-    """Objects with NaN for None, which OneHotEncoder would take for a category that it has never seen."""
-    return pd.Series([np.nan if value is None else value for value in values], dtype=object)
+        return lambda rows: Batch(np.array(rows, dtype=np.float64))
+    return lambda rows: Batch(_objects(rows, len(columns)), rows)
 
 
 def _objects(rows: Sequence[Row], width: int) -> np.ndarray[Any, Any]:

@@ -4,8 +4,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
+from .answers import Answers
 from .caller import Caller
-from .estimator import Answers
 from .loaded import LoadedModel
 from .metrics import Metrics
 from .rows import Batch

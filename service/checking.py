@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .artifact import Artifact, find_models, load, read_manifest
+from .compiled.model import CompiledForm
 from .errors import ArtifactError
 from .folder import MODEL_FILE
 from .manifest import MANIFEST
@@ -28,10 +29,10 @@ def models_in(directory: Path) -> list[Path]:
     return found
 
 
-def check(directory: Path, *, allow_version_mismatch: bool = False) -> Iterator[Verdict]:
+def check(directory: Path, *, allow_version_mismatch: bool = False, compiled: bool = True) -> Iterator[Verdict]:
     """Loads the model and answers its examples; the last verdict is the first that is off."""
     try:
-        artifact = open_model(directory, allow_version_mismatch=allow_version_mismatch)
+        artifact = open_model(directory, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
     except ArtifactError as error:
         yield Verdict("off", "load", str(error))
         return
@@ -40,20 +41,30 @@ def check(directory: Path, *, allow_version_mismatch: bool = False) -> Iterator[
         yield Verdict("off", "manifest", "there is none, so nothing vouches for this model: pack it with `slipway pack`")
         return
     yield Verdict("ok", "digest", f"{artifact.digest} is what was packed")
-    yield Verdict("ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items()))
-    yield Verdict("ok", "load", f"{artifact.estimator_name} in {artifact.load_seconds:.2f} s")
+    if artifact.form is None:
+        yield Verdict("ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items()))
+    what = artifact.estimator_name if artifact.form is None else f"the compiled form of {artifact.estimator_name}"
+    yield Verdict("ok", "load", f"{what} in {artifact.load_seconds:.2f} s")
     for note in artifact.notes:
         yield Verdict("note", "load", note)
     if (directory.resolve().parent.name, directory.resolve().name) != (manifest.name, manifest.version):
         yield Verdict("note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models")
+    if artifact.form is not None and manifest.compiled is not None:
+        yield Verdict("ok", "compiled", _proof(manifest.compiled, len(manifest.examples)))
     yield _check_examples(artifact)
 
 
-def open_model(directory: Path, *, allow_version_mismatch: bool = False) -> Artifact:
+def _proof(compiled: CompiledForm, examples: int) -> str:
+    return (
+        f"{compiled.form}: within {compiled.bound:g} of the estimator, on {compiled.rows:,} rows when it was packed and on {examples} now"
+    )
+
+
+def open_model(directory: Path, *, allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
     """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
     manifest = read_manifest(directory)
     name, version = (manifest.name, manifest.version) if manifest else (directory.name, "1")
-    return load(directory, name=name, version=version, allow_version_mismatch=allow_version_mismatch)
+    return load(directory, name=name, version=version, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
 
 
 def _check_examples(artifact: Artifact) -> Verdict:

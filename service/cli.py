@@ -1,33 +1,26 @@
 """The command line. Each command imports what it needs when it runs: `slipway drain` and `--help` must be quick."""
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
-
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
 from .errors import ArtifactError
+from .flags import UsageError, add_settings, settings_of
 from .settings import Execution, Settings
+
+if TYPE_CHECKING:
+    from .packing import Packed
 
 EXAMPLES = ("iris", "breast-cancer", "diabetes", "passengers")
 CHECK_FAILED = 1
 UNUSABLE = 2  # also what argparse exits with
 
-METAVARS: dict[Any, str] = {int: "N", float: "SECONDS", Path: "PATH"}
-
 Commands = Any  # argparse's class of sub-parsers is private
 Command = Callable[[argparse.Namespace], int]
-
-
-class UsageError(Exception):
-    """An option or a variable that cannot be used; the message names it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--columns", type=Path, metavar="FILE.toml", help="bounds, allowed values and descriptions of columns (docs/models.md)"
     )
+    pack.add_argument("--compile", action="store_true", help="write a compiled form too, where it is proven on --data and quicker")
     pack.add_argument("--execution", choices=get_args(Execution), default="auto", help="where inference runs (default: auto, as measured)")
     pack.add_argument("--lazy", action="store_true", help="load on the first request")
     pack.add_argument("--optional", action="store_true", help="the service is ready even without this model")
@@ -79,20 +73,26 @@ def _parser() -> argparse.ArgumentParser:
 
     check = _add(commands, "check", _check, "Verify what would be served: digest, versions and the answers to the example rows")
     check.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1, or a folder of models")
-    _add_allow_mismatch(check)
+    _add_loading(check)
 
     predict = _add(commands, "predict", _predict, "Answer the rows of a file, as the server would")
     predict.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
     predict.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet with the model's columns")
     predict.add_argument("--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)")
-    _add_allow_mismatch(predict)
+    _add_loading(predict)
+
+    bench = _add(commands, "bench", _bench, "Measure each way of running a model, and recommend one")
+    bench.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
+    bench.add_argument("--rows", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
+    bench.add_argument("--seconds", type=float, default=30.0, metavar="S", help="time that measuring takes (default: 30)")
+    add_settings(bench, ("threads", "processes", "allow_version_mismatch"))
 
     serve = _add(commands, "serve", _serve, "Serve a folder of models until SIGTERM or Ctrl-C")
     serve.add_argument("--reload", action="store_true", help="one process that starts anew when code or models change: for development")
-    _add_settings(serve, Settings.model_fields)
+    add_settings(serve, Settings.model_fields)
 
     drain = _add(commands, "drain", _drain, "Make the clients of this machine's server leave, and wait until they have")
-    _add_settings(drain, ("port", "runtime_dir", "drain_timeout"))
+    add_settings(drain, ("port", "runtime_dir", "drain_timeout"))
     return parser
 
 
@@ -111,62 +111,15 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the version if it exists")
 
 
-def _add_allow_mismatch(parser: argparse.ArgumentParser) -> None:
+def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-version-mismatch", action="store_true", help="accept a model that was packed with another scikit-learn")
-
-
-def _add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
-    """A flag per setting. None has a default: what is not given is the environment's to say."""
-    for name in names:
-        field = Settings.model_fields[name]
-        annotation: Any = field.annotation
-        if get_origin(annotation) is UnionType:  # T | None
-            annotation = get_args(annotation)[0]
-        default = "unset" if field.default is None else json.dumps(field.default, default=str).strip('"')
-        kind: dict[str, Any] = {"metavar": METAVARS.get(annotation, "TEXT")}
-        if annotation is bool:
-            kind = {"action": argparse.BooleanOptionalAction}
-        elif get_origin(annotation) is Literal:
-            kind = {"choices": get_args(annotation)}
-        elif get_origin(annotation) is list:
-            kind = {"nargs": "+", "metavar": "TEXT"}
-        parser.add_argument(
-            _flag(name),
-            default=argparse.SUPPRESS,
-            help=f"{field.description} [{_variable(name)}, default: {default or 'empty'}]".replace("%", "%%"),
-            **kind,
-        )
-
-
-def _flag(setting: str) -> str:
-    return "--" + setting.replace("_", "-")
-
-
-def _variable(setting: str) -> str:
-    return f"{Settings.model_config['env_prefix']}{setting.upper()}"
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    """Flags before variables before defaults. Raises UsageError naming the flag or the variable."""
-    given = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ""
-        if first["loc"]:
-            name = str(first["loc"][0])
-            where = f"{_flag(name) if name in given else _variable(name)}: "
-        raise UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
-    except SettingsError as error:
-        raise UsageError(f"{error}: lists are written as JSON") from None
+    parser.add_argument("--no-compiled", dest="compiled", action="store_false", help="let the estimator answer, not its compiled form")
 
 
 def _example(options: argparse.Namespace) -> int:
     from .examples import train_and_pack
 
-    packed = train_and_pack(options.name, options.output, force=options.force)
-    _report(packed.directory, packed.notes, options.output)
+    _report(train_and_pack(options.name, options.output, force=options.force), options.output)
     return 0
 
 
@@ -179,6 +132,8 @@ def _pack(options: argparse.Namespace) -> int:
     declarations = {} if options.columns is None else read_declarations(options.columns)
     if options.target is not None and options.data is None:
         raise UsageError("--target names a column of --data, which is not given")
+    if options.compile and options.data is None:
+        raise UsageError("--compile proves the compiled form on the rows of --data, which is not given")
     strings = [name for name, declaration in declarations.items() if declaration.type == "string"]
     packed = pack(
         options.model,
@@ -191,15 +146,18 @@ def _pack(options: argparse.Namespace) -> int:
         declarations=declarations,
         serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
         force=options.force,
+        compiled=options.compile,
     )
-    _report(packed.directory, packed.notes, options.output)
+    _report(packed, options.output)
     return 0
 
 
-def _report(directory: Path, notes: list[str], models: Path) -> None:
-    for note in notes:
+def _report(packed: "Packed", models: Path) -> None:
+    for note in packed.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"Packed {directory}")
+    print(f"Packed {packed.directory}")
+    if packed.compilation is not None and (form := packed.compilation.form) is not None:
+        print(f"Compiled into {form.file}: {packed.compilation.won}")
     print("Next: slipway serve" + ("" if models == Path("models") else f" --models {models}"))
 
 
@@ -210,7 +168,7 @@ def _check(options: argparse.Namespace) -> int:
     for directory in models_in(options.directory):
         print(directory)
         is_off = False
-        for verdict in check(directory, allow_version_mismatch=options.allow_version_mismatch):
+        for verdict in check(directory, allow_version_mismatch=options.allow_version_mismatch, compiled=options.compiled):
             print(f"  {verdict.state:5} {verdict.subject:9} {verdict.sentence}", flush=True)
             is_off = is_off or verdict.state == "off"
         print(f"  {'off' if is_off else 'ok':5} verdict   {'not fit to serve' if is_off else 'fit to serve'}")
@@ -222,7 +180,7 @@ def _predict(options: argparse.Namespace) -> int:
     from .checking import open_model
     from .offline import predict_file
 
-    artifact = open_model(options.directory, allow_version_mismatch=options.allow_version_mismatch)
+    artifact = open_model(options.directory, allow_version_mismatch=options.allow_version_mismatch, compiled=options.compiled)
     done = predict_file(artifact, options.data, options.output)
     for note in [*artifact.notes, *done.notes]:
         print(f"note: {note}", file=sys.stderr)
@@ -231,15 +189,32 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from .cpu import cpu_limit, limit_threads, worker_count
+
+    if not (options.rows > 0 and options.seconds > 0):
+        raise UsageError("--rows and --seconds must be above 0")
+    settings, limit = settings_of(options), cpu_limit()
+    limit_threads(limit, settings.workers or worker_count(limit))
+    # Not earlier: numpy reads these limits when it is imported.
+    from .benchmark import compare
+
+    comparison = compare(options.directory, settings, rows=options.rows, seconds=options.seconds)
+    for note in comparison.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(comparison.table(), comparison.verdict(), sep="\n\n")
+    return 0
+
+
 def _serve(options: argparse.Namespace) -> int:
     from .server import serve
 
-    serve(_settings(options), reload=options.reload)
+    serve(settings_of(options), reload=options.reload)
     return 0
 
 
 def _drain(options: argparse.Namespace) -> int:
     from .drain import drain
 
-    drain(_settings(options))
+    drain(settings_of(options))
     return 0

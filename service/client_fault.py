@@ -1,12 +1,14 @@
 """Whether the rows explain why an estimator failed: values or categories far from everything that it was trained on."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from .batch import Data
 from .schema import Column, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAR_OUTSIDE = 10  # times the size of what was observed
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -60,8 +62,8 @@ def _unknown_categories(data: Data, columns: tuple[Column, ...]) -> list[str]:
     return found
 
 
-def _values(data: np.ndarray[Any, Any] | pd.DataFrame, i: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
-    column = data.iloc[:, i].to_numpy() if isinstance(data, pd.DataFrame) else data[:, i]
+def _values(data: "np.ndarray[Any, Any] | pd.DataFrame", i: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
+    column = data[:, i] if isinstance(data, np.ndarray) else data.iloc[:, i].to_numpy()
     return column.astype(dtype)
 
 

@@ -24,6 +24,12 @@ def thread_variables(limit: float, workers: int) -> dict[str, str]:
     return dict.fromkeys(THREAD_VARIABLES, str(max(1, math.floor(limit / workers))))
 
 
+def limit_threads(limit: float, workers: int) -> None:
+    """Sets these variables where the environment does not say otherwise. Before numpy is imported."""
+    for name, value in thread_variables(limit, workers).items():
+        os.environ.setdefault(name, value)
+
+
 def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,19 +1,22 @@
 """Runs a model on a batch: inline on the event loop, in a thread or in a child process. Bounded; owns nothing but its pools."""
 
 import asyncio
+import functools
 import logging
 import multiprocessing
 import os
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from .answers import Answers, same
+from .batching import Inferred, Lane
 from .caller import Caller
-from .errors import ClientGone, DeadlineExceeded, InferenceFailed, Overloaded, Problem, Rejected
-from .estimator import Answers
+from .errors import InferenceFailed, Overloaded, Problem, Rejected
 from .loaded import LoadedModel
 from .metrics import Metrics
 from .processes import infer_in_child, start_child
@@ -25,15 +28,22 @@ log = logging.getLogger("slipway.engine")
 Mode = Literal["inline", "thread", "process"]
 INLINE_SECONDS = 0.001  # a dearer row leaves the event loop: a health probe must not wait for a prediction
 LOOP_SECONDS = 0.005  # a batch that would hold the loop longer than this goes to a thread, whatever one row costs
+UNTIMED_ROWS = 64  # joined at most where there is no row to time the model with
+AMORTISED = 10  # times the cost of a call: a batch that costs more saves less than a tenth by growing
+WORTH_JOINING = 0.5  # of a lone row's cost: what one among others costs at most, or joining gains too little for the wait
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs; inline only for batches of at most `inline_rows`."""
+    """Where a model runs: inline only for batches of at most `inline_rows`; calls joined up to `joined_rows`, 0: never."""
 
     mode: Mode
     inline_rows: float = 0
+    joined_rows: int = 0
     row_seconds: float | None = None
+
+
+_UNKNOWN = Placement("thread")  # until it is warm
 
 
 class Engine:
@@ -44,6 +54,7 @@ class Engine:
         self._metrics = metrics
         self._places = threading.Semaphore(settings.max_in_flight)
         self._placements: dict[LoadedModel, Placement] = {}
+        self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._processes: ProcessPoolExecutor | None = None
         self._open = False
@@ -86,58 +97,67 @@ class Engine:
 
         Raises Overloaded, DeadlineExceeded, ClientGone, RefusedByModel, InferenceFailed.
         """
-        placement = self._placements.get(model, Placement("thread"))
-        if (mode or placement.mode) == "inline" and len(batch) <= placement.inline_rows:
-            try:
-                answers, seconds = model.timed(batch.data)
-            except Exception as exc:
-                raise self._failure(model, exc) from exc
-        else:
-            process = (mode or placement.mode) == "process"
-            answers, seconds = await self._offload(model, batch, caller, process)
-        model.metrics.observe(seconds)
-        model.metrics.predicted(model.class_labels(answers))
-        return answers, seconds
+        answered = self.run_inline(model, batch, mode)
+        if answered is None:
+            process = (mode or self._placements.get(model, _UNKNOWN).mode) == "process"
+            answered = await self._offload(model, batch, caller, process)
+        return answered
 
-    async def _offload(self, model: LoadedModel, batch: Batch, caller: Caller, process: bool) -> tuple[Answers, float]:
+    def run_inline(self, model: LoadedModel, batch: Batch, mode: Mode | None = None) -> tuple[Answers, float] | None:
+        """What `run` answers where it waits for nobody; None where it would. Raises RefusedByModel, InferenceFailed."""
+        placement = self._placements.get(model, _UNKNOWN)
+        if (mode or placement.mode) != "inline" or len(batch.data) > placement.inline_rows:
+            return None
+        try:
+            answered = model.timed(batch.data)
+        except Exception as exc:
+            raise self._failure(model, exc) from exc
+        model.count(*answered)
+        return answered
+
+    async def _offload(self, model: LoadedModel, batch: Batch, caller: Caller, process: bool) -> Inferred:
         if not self._open:
             raise Rejected("The server is shutting down")
         if not self._places.acquire(blocking=False):
             raise Overloaded(f"All {self._settings.max_in_flight} places of this worker are taken; try again shortly")
-        held = True
-        try:
-            for last_try in (False, True):
-                work = self._submit(model, batch, process)
-                # The place is held until the work itself ends, not until somebody stops waiting for it.
-                work.add_done_callback(lambda _: self._places.release())
-                held = False
-                try:
-                    return await self._wait(work, caller)
-                except BrokenExecutor as exc:
-                    # A child died. It may have died of another request, so each request gets a second, fresh one.
-                    if last_try:
-                        raise self._failure(model, exc) from exc
-                    if not self._places.acquire(blocking=False):
-                        raise Overloaded("A child process died and its successor has no place left; try again shortly") from exc
-                    held = True
-                except Exception as exc:
-                    raise self._failure(model, exc) from exc
-            raise AssertionError("unreachable")
-        finally:
-            if held:
-                self._places.release()
+        outcome = await self._lane(model, len(batch), process).infer(batch, caller)
+        if isinstance(outcome, BaseException):
+            raise self._failure(model, outcome) from outcome
+        return outcome
 
-    def _submit(self, model: LoadedModel, batch: Batch, process: bool) -> "Future[tuple[Answers, float]]":
+    def _lane(self, model: LoadedModel, rows: int, process: bool) -> Lane:
+        most_rows = self._placements.get(model, _UNKNOWN).joined_rows
+        large = 0 < most_rows < rows
+        lane = self._lanes.get((model, process, large))
+        if lane is None:
+            submit = functools.partial(self._submit, model, process)
+            width = self._width(process, large) if most_rows else self._settings.max_in_flight  # alone, they wait in the pool's own queue
+            lane = Lane(submit, model.count, self._places.release, width=width, most_rows=0 if large else most_rows)
+            self._lanes[model, process, large] = lane
+        return lane
+
+    def _width(self, process: bool, large: bool) -> int:
+        """How many inferences of a model run at once where calls are joined. Large calls have a lane of their own, to delay no other."""
+        if process:
+            return self._settings.processes
+        if large:
+            return max(1, self._settings.threads - 1)
+        return 1  # threads that share an interpreter and a CPU split one batch into several: two cost a fifth more CPU per row, four twice
+
+    def _submit(self, model: LoadedModel, process: bool, batches: Sequence[Batch]) -> "Future[Inferred]":
+        if not self._open:
+            raise Rejected("The server is shutting down")
         if not process:
             assert self._threads is not None, "start() comes first"
-            return self._threads.submit(model.timed, batch.data)
+            return self._threads.submit(_infer, model, batches)
+        data = model.validator.joined(batches)
         pool = self._process_pool()
         try:
-            return pool.submit(infer_in_child, model.source, batch.data)
+            return pool.submit(infer_in_child, model.source, data)
         except BrokenExecutor:  # it broke while it was idle
             pool.shutdown(wait=False)
             self._processes = None
-            return self._process_pool().submit(infer_in_child, model.source, batch.data)
+            return self._process_pool().submit(infer_in_child, model.source, data)
 
     def _process_pool(self) -> ProcessPoolExecutor:
         if self._processes is None:
@@ -147,17 +167,7 @@ class Engine:
             )
         return self._processes
 
-    @staticmethod
-    async def _wait(work: "Future[tuple[Answers, float]]", caller: Caller) -> tuple[Answers, float]:
-        waiter = asyncio.wrap_future(work)
-        try:
-            return await caller.wait(waiter)
-        except (DeadlineExceeded, ClientGone, asyncio.CancelledError):
-            work.cancel()  # drops it if it has not begun; begun work ends by itself
-            waiter.add_done_callback(_retrieve)
-            raise
-
-    def _failure(self, model: LoadedModel, exc: Exception) -> Problem:
+    def _failure(self, model: LoadedModel, exc: BaseException) -> Problem:
         if isinstance(exc, Problem):
             return exc
         model.metrics.failed()
@@ -165,29 +175,41 @@ class Engine:
         return InferenceFailed("Model inference failed; the server's log has the cause under this request's id")
 
 
-def _retrieve(waiter: "asyncio.Future[Any]") -> None:
-    """Nobody waits any more: takes the exception, so that asyncio does not report it as lost."""
-    if not waiter.cancelled():
-        waiter.exception()
+def _infer(model: LoadedModel, batches: Sequence[Batch]) -> Inferred:
+    return model.timed(model.validator.joined(batches))
 
 
 def place(model: LoadedModel) -> Placement:
-    """Times one row and a batch of the example rows (median of 5) and decides where the model runs."""
+    """Times single rows and a batch of the example rows (medians of 5) and decides where the model runs."""
     pinned = model.execution
-    batch = model.warm_up_batch
-    if batch is None:  # nothing to time it with
-        return Placement("thread" if pinned == "auto" else pinned, float("inf") if pinned == "inline" else 0)
-    many = batch.take([i % len(batch) for i in range(64)])
-    one = _seconds(model, batch.take([0]))
-    each = max((_seconds(model, many) - one) / 63, 1e-8)
+    examples = model.warm_up_batch
+    if examples is None:  # nothing to time it with
+        joined_rows = UNTIMED_ROWS if model.batching else 0
+        return Placement("thread" if pinned == "auto" else pinned, float("inf") if pinned == "inline" else 0, joined_rows)
+    many = examples.take([i % len(examples) for i in range(64)])
+    alone, one = _timed(model, [many.take([i]) for i in range(5)])
+    together, all_64 = _timed(model, [many] * 5)
+    each = max((all_64 - one) / 63, 1e-8)
+    joined_rows = 0
+    if model.batching and each < one * WORTH_JOINING:
+        if all(_equal(answers, together[0].take([i])) for i, answers in enumerate(alone)):
+            joined_rows = min(int(AMORTISED * one / each), model.validator.max_rows)
+        else:
+            log.warning("model %s %s answers a row otherwise where others are beside it: calls are not joined", model.name, model.version)
     if pinned == "inline":
-        return Placement("inline", float("inf"), one)
+        return Placement("inline", float("inf"), row_seconds=one)
     if pinned != "auto":
-        return Placement(pinned, row_seconds=one)
+        return Placement(pinned, 0, joined_rows, one)
     if one < INLINE_SECONDS:
-        return Placement("inline", max(1, int((LOOP_SECONDS - one) / each)), one)
-    return Placement("thread", row_seconds=one)
+        return Placement("inline", max(1, int((LOOP_SECONDS - one) / each)), joined_rows, one)
+    return Placement("thread", 0, joined_rows, one)
 
 
-def _seconds(model: LoadedModel, batch: Batch) -> float:
-    return statistics.median(model.timed(batch.data)[1] for _ in range(5))
+def _timed(model: LoadedModel, batches: Sequence[Batch]) -> tuple[list[Answers], float]:
+    """The answers, and the median of the seconds that they took."""
+    answers, seconds = zip(*(model.timed(batch.data) for batch in batches), strict=True)
+    return list(answers), statistics.median(seconds)
+
+
+def _equal(answers: Answers, others: Answers) -> bool:
+    return same(answers.predictions, others.predictions) and same(answers.probabilities, others.probabilities)

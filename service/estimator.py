@@ -4,8 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from . import inspection
 from .answers import Answers, plain
@@ -143,6 +141,9 @@ class Model:
 
 def require_predict(estimator: Any) -> None:
     """Raises ArtifactError where there is nothing to serve: no predict, or not fitted."""
+    from sklearn.exceptions import NotFittedError  # who has an estimator has imported scikit-learn; a server of compiled models does not
+    from sklearn.utils.validation import check_is_fitted
+
     name = type(estimator).__name__
     if isinstance(estimator, type):
         raise ArtifactError(f"The file holds the class {estimator.__name__}, not a fitted estimator: dump what fit() returned")

@@ -10,7 +10,7 @@ from .errors import ArtifactError, InvalidInput
 from .estimator import Model
 from .manifest import Example
 from .rows import RowValidator
-from .schema import Column
+from .schema import Column, Signature
 from .tables import json_rows
 
 EXAMPLES = 8
@@ -51,6 +51,12 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
         Example(features=rows[i], prediction=answers.predictions[i], probabilities=None if probabilities is None else probabilities[i])
         for i in chosen
     ]
+
+
+def accepted_rows(signature: Signature, features: pd.DataFrame) -> list[list[Any]]:
+    """All rows of the data that a request may hold, as JSON holds them."""
+    validator = RowValidator(signature, 1)
+    return [row for row in json_rows(features) if _accepts(validator, row)]
 
 
 def _sample(features: pd.DataFrame) -> np.ndarray[Any, Any]:

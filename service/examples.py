@@ -121,11 +121,18 @@ EXAMPLES: dict[str, Callable[[], Trained]] = {
 
 
 def train_and_pack(name: str, output: Path, *, force: bool = False) -> Packed:
-    """Writes OUTPUT/NAME/1. Raises ArtifactError."""
+    """Writes OUTPUT/NAME/1, with a compiled form where there is one. Raises ArtifactError."""
     trained = EXAMPLES[name]()
     with TemporaryDirectory() as folder:
         source = Path(folder) / "model.joblib"
         joblib.dump(trained.estimator, source)
         return pack(
-            source, name=name, output=output, data=trained.data, labels=trained.labels, declarations=trained.declarations, force=force
+            source,
+            name=name,
+            output=output,
+            data=trained.data,
+            labels=trained.labels,
+            declarations=trained.declarations,
+            force=force,
+            compiled=True,
         )

@@ -23,6 +23,8 @@ class Overrides(BaseModel):
     version: str | None = Field(None, description="The default version, instead of the highest.")
     default: bool | None = None
     execution: Execution | None = None
+    batching: bool | None = None
+    compiled: bool | None = None
     lazy: bool | None = None
     optional: bool | None = None
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.utils import Tags, get_tags
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 Kind = Literal["classifier", "regressor", "clusterer", "outlier_detector", "other"]
 Scalar = bool | int | float | str
@@ -150,7 +152,9 @@ def _indicators(leaf: Any) -> int | None:
     return None
 
 
-def _tags(estimator: Any) -> Tags | None:
+def _tags(estimator: Any) -> "Tags | None":
+    from sklearn.utils import get_tags  # who has an estimator has imported scikit-learn; a server of compiled models does not
+
     try:
         return get_tags(estimator)
     except (AttributeError, TypeError, ValueError):  # not derived from BaseEstimator, or a pipeline of strangers

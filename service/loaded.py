@@ -1,12 +1,13 @@
 """A model as the server holds it: the artifact, its request validator, its metrics and where it was pinned to run."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from .answers import Answers
 from .artifact import Artifact
-from .estimator import Answers
 from .metrics import InferenceMetrics
 from .processes import ModelSource
 from .rows import Batch, RowValidator
@@ -22,6 +23,7 @@ class LoadedModel:
     execution: Execution
     metrics: InferenceMetrics
     source: ModelSource
+    batching: bool = True  # whether its calls may be joined
 
     @property
     def name(self) -> str:
@@ -60,9 +62,21 @@ class LoadedModel:
         examples = self.artifact.example_batch()
         return None if examples is None else self.artifact.disagreement(self.artifact.model.infer(examples.data))
 
-    def class_labels(self, answers: Answers) -> list[str]:
-        """The class of each row, as the metrics count it: empty where there are no classes to count, or several outputs."""
+    def count(self, answers: Answers, seconds: float) -> None:
+        """In the metrics: the time, and the rows by class; no class where there are none, or several outputs."""
+        self.metrics.observe(seconds)
+        labels = self._labels
+        if labels is None:
+            self.metrics.predicted("", len(answers.predictions))
+        elif len(answers.predictions) == 1:
+            self.metrics.predicted(labels.get(answers.predictions[0], "other"), 1)
+        else:
+            for prediction, rows in Counter(answers.predictions).items():
+                self.metrics.predicted(labels.get(prediction, "other"), rows)
+
+    @cached_property
+    def _labels(self) -> dict[Any, str] | None:
         signature = self.artifact.signature
         if signature.labels is None or signature.multi_output:
-            return [""] * len(answers)
-        return [signature.label(prediction) or "other" for prediction in answers.predictions]
+            return None
+        return {value: signature.label(value) or "other" for value in signature.classes or ()}

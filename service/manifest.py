@@ -1,13 +1,17 @@
 """manifest.json: what vouches for a model file. Validated when read; its JSON Schema is docs/manifest.schema.json."""
 
+import hashlib
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .compiled.model import CompiledForm
 from .errors import ArtifactError
 from .inspection import Scalar
 from .schema import Signature
@@ -26,6 +30,8 @@ class Serving(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     execution: Execution = Field("auto", description="Where inference runs: auto (measured at warm-up), inline, thread or process.")
+    batching: bool = Field(True, description="Calls that wait may be joined; false where a row's answer depends on the rows beside it.")
+    compiled: bool = Field(True, description="Its compiled form answers, where there is one.")
     lazy: bool = Field(False, description="Load on the first request instead of at the start.")
     optional: bool = Field(False, description="The service is ready even if this model is not.")
     default: bool = Field(False, description="Answers where a request names no model.")
@@ -56,6 +62,7 @@ class Manifest(BaseModel):
     signature: Signature = Field(description="What the model takes and answers.")
     examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
     serving: Serving = Serving()
+    compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")
 
     def write(self, directory: Path) -> None:
         """Writes manifest.json; what is null is left out."""
@@ -75,6 +82,25 @@ def read_manifest(directory: Path) -> Manifest | None:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactError(f"{path} is not a valid manifest: {first_error(error)}. Pack the model again") from None
+
+
+@contextmanager
+def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[BinaryIO, str]]:
+    """A model file, open at its beginning, and its digest. Raises ArtifactError where another digest is expected."""
+    try:
+        with path.open("rb") as file:
+            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+            if expected_digest is not None and digest != expected_digest:
+                raise ArtifactError(
+                    f"{path} is not the file that was packed: its digest is {digest}, the manifest says {expected_digest}. "
+                    "Restore the file, or pack the model again if it was meant to change"
+                )
+            file.seek(0)
+            yield file, digest
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def library_versions(estimator: Any) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Every metric once, with the alert, panel or autoscaler that reads it; right across worker processes and their restarts."""
 
 import os
-from collections import Counter as count_by
 from collections.abc import Callable, Iterable
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -15,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from . import __version__
+from .slot_values import counter, observer, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
@@ -33,22 +33,21 @@ class InferenceMetrics:
     """The metrics of one model version, its children kept: looking them up at each request costs as much as counting."""
 
     def __init__(self, duration: Histogram, errors: Counter, predictions: Counter, name: str, version: str) -> None:
-        self.observe = duration.labels(name, version).observe
+        self.observe = observer(duration.labels(name, version))
         self.failed = errors.labels(name, version).inc
         self._predictions = predictions
         self._model = (name, version)
-        self._classes: dict[str, Counter] = {}
+        self._classes: dict[str, Callable[[float], None]] = {}
 
-    def predicted(self, labels: Iterable[str]) -> None:
-        """One label per predicted row: its class, or "" where the model is no classifier."""
-        for label, rows in count_by(labels).items():
-            (self._classes.get(label) or self._class(label)).inc(rows)
+    def predicted(self, label: str, rows: int) -> None:
+        """Rows of one class, "" where the model is no classifier."""
+        (self._classes.get(label) or self._class(label))(rows)
 
-    def _class(self, label: str) -> Counter:
+    def _class(self, label: str) -> Callable[[float], None]:
         if len(self._classes) >= _MOST_CLASSES:
             label = "other"
-        child = self._classes[label] = self._predictions.labels(*self._model, label)
-        return child
+        count = self._classes[label] = counter(self._predictions.labels(*self._model, label))
+        return count
 
 
 class Metrics:
@@ -64,7 +63,7 @@ class Metrics:
             # The library takes both from the environment when it is first imported, and names the files by process id.
             # Set here, as long as no metric exists, they are as good, and the files are named by slot.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-            values.ValueClass = values.MultiProcessValue(self._slot)  # type: ignore[no-untyped-call]
+            values.ValueClass = slot_values(self._slot)
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
@@ -131,7 +130,7 @@ class Metrics:
         )
         self._build_info.labels(__version__, python_version(), installed("scikit-learn")).set(1)
 
-        self._routes: dict[tuple[str, str, int], Histogram] = {}
+        self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._models: dict[tuple[str, str], InferenceMetrics] = {}
         self.states: dict[tuple[str, str], ModelState] = {}  # by name and version: what a forked worker shows
         self.process_started()
@@ -152,13 +151,13 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         key = (method, route, status)
-        child = self._routes.get(key)
-        if child is None:
+        observe = self._routes.get(key)
+        if observe is None:
             known = method if method in _METHODS else "other"
-            child = self._requests.labels(known, route, str(status))
+            observe = observer(self._requests.labels(known, route, str(status)))
             if known == method:  # what clients make up must not fill the dictionary either
-                self._routes[key] = child
-        child.observe(seconds)
+                self._routes[key] = observe
+        observe(seconds)
 
     def rejected(self, reason: str) -> None:
         self._rejected.labels(reason).inc()

@@ -30,7 +30,7 @@ def predict_file(artifact: Artifact, data: Path, output: Path | None) -> Done:
     """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError."""
     signature = artifact.signature
     strings = [column.name for column in signature.columns or () if column.type == "string"]
-    validator = RowValidator(signature, CHUNK)
+    validator = artifact.validator(CHUNK)
     count, notes = 0, []
     with _writing(output) as file, _progress(data) as bar:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,7 +1,7 @@
 """The only way to a prediction: resolve the model, validate the rows, look in the cache, run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .cache import PredictionCache
 from .caller import Caller
@@ -16,8 +16,7 @@ from .settings import Settings
 Read = Callable[[RowValidator], Batch]
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a dialect needs to answer. `seconds`: time of the inference; `cached`: per row, only where the cache was asked."""
 
     model: LoadedModel
@@ -37,14 +36,20 @@ class Predictor:
 
     async def predict(self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False) -> Prediction:
         """Raises a Problem and nothing else; `read` takes the rows out of the body that the dialect decoded."""
+        model = entry.model if entry.state == "ready" else None
+        if model is not None and not cached:
+            batch = read(model.validator)
+            answered = self.engine.run_inline(model, batch, mode)
+            if answered is not None:  # never in flight: nothing else runs meanwhile
+                return Prediction(model, *answered)
         self._metrics.in_flight.inc()
         try:
-            model = await self.repository.ready(entry, self.engine.warm_up, caller)
-            batch = read(model.validator)
+            if model is None:
+                model = await self.repository.ready(entry, self.engine.warm_up, caller)
+                batch = read(model.validator)
             if cached:
-                return await self._cached(model, batch, caller)
-            answers, seconds = await self.engine.run(model, batch, caller, mode)
-            return Prediction(model, answers, seconds)
+                return await self._cached(model, read(model.validator), caller)
+            return Prediction(model, *await self.engine.run(model, batch, caller, mode))
         finally:
             self._metrics.in_flight.dec()
 

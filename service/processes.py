@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .answers import Answers
 from .artifact import load
-from .estimator import Answers, Model
+from .compiled.model import CompiledModel, Form
+from .estimator import Model
 from .lifecycle import die_with
 
 
@@ -18,9 +20,10 @@ class ModelSource(NamedTuple):
     version: str
     digest: str
     allow_version_mismatch: bool
+    form: Form | None
 
 
-_models: dict[ModelSource, Model] = {}
+_models: dict[ModelSource, Model | CompiledModel] = {}
 
 
 def start_child(parent: int) -> None:
@@ -33,8 +36,14 @@ def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
     """The answers and the seconds that the inference took; raises ArtifactError when the file has changed since."""
     model = _models.get(source)
     if model is None:
-        artifact = load(source.directory, name=source.name, version=source.version, allow_version_mismatch=source.allow_version_mismatch)
-        if artifact.digest != source.digest:
+        artifact = load(
+            source.directory,
+            name=source.name,
+            version=source.version,
+            allow_version_mismatch=source.allow_version_mismatch,
+            compiled=source.form is not None,
+        )
+        if (artifact.digest, artifact.form) != (source.digest, source.form):
             raise RuntimeError(f"{source.directory} holds another model than the one that is being served: restart the server to serve it")
         model = _models[source] = artifact.model
     started = time.perf_counter()

@@ -56,6 +56,7 @@ class Repository:
             serving = versions[default].serving
             versions[default].expected = not serving.lazy and not serving.optional
         self.default_name = self._find_default_name()
+        self._default = None if self.default_name is None else self.find()
 
     def _read_folder(self) -> dict[str, Overrides]:
         folder = self._settings.models
@@ -121,6 +122,10 @@ class Repository:
         self.versions(name)
         return self._default_versions[name]
 
+    def default(self) -> Entry:
+        """What answers where a request names nothing; raises UnknownModel."""
+        return self._default or self.find()
+
     def find(self, name: str | None = None, version: str | None = None) -> Entry:
         """The entry asked for, else the default model or version; raises UnknownModel."""
         if name is None:
@@ -145,9 +150,10 @@ class Repository:
         self._set_state(entry, "loading")
         try:
             allow = self._settings.allow_version_mismatch
-            artifact = load(entry.directory, name=entry.name, version=entry.version, allow_version_mismatch=allow)
-            if entry.validator is None:  # a bare model
-                entry.validator = RowValidator(artifact.signature, self._settings.max_rows)
+            compiled = self._settings.compiled and entry.serving.compiled
+            artifact = load(entry.directory, name=entry.name, version=entry.version, allow_version_mismatch=allow, compiled=compiled)
+            if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
+                entry.validator = artifact.validator(self._settings.max_rows)
         except ArtifactError as exc:
             self._fail(entry, str(exc))
             return
@@ -159,7 +165,8 @@ class Repository:
             entry.validator,
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
-            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow),
+            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form),
+            self._settings.batching and entry.serving.batching,
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 

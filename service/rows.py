@@ -1,15 +1,19 @@
 """Request rows to validated batches: pydantic-core checks every value, and a refusal says where and what to send instead."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
-from pydantic import FailFast, Field, TypeAdapter, ValidationError
+import numpy as np
+from pydantic import ValidationError
 
 from . import json_schema
-from .batch import Batch, Row, batch_builder
+from .batch import Batch, Data, Row, batch_builder, batch_of_rows
 from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
-from .schema import Column, ColumnType, Signature
+from .row_types import features_checker, rows_checker
+from .schema import Column, Signature
 
 __all__ = ["Batch", "RowValidator"]
 
@@ -17,37 +21,37 @@ MOST_ERRORS = 20
 MOST_NAMES = 10  # of columns or categories in one message
 MOST_CHARACTERS = 100  # of a name that a client made up
 
-_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_String = Annotated[str, Field(strict=True)]
-_Boolean = Annotated[bool, Field(strict=True)]
-
-
-class _Rules(NamedTuple):
-    """What of a column can refuse a value."""
-
-    type: ColumnType
-    nullable: bool
-    minimum: float | None
-    exclusive_minimum: float | None
-    maximum: float | None
-    exclusive_maximum: float | None
-    allowed: tuple[str, ...] | None
-
 
 class RowValidator:
-    """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing else."""
+    """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing else.
 
-    def __init__(self, signature: Signature, max_rows: int) -> None:
+    `as_rows`: its batches hold the rows as they are, for a compiled form; otherwise what the estimator's predict takes.
+    """
+
+    def __init__(self, signature: Signature, max_rows: int, *, as_rows: bool = False) -> None:
         self.signature = signature
         self.max_rows = max_rows
+        self._as_rows = as_rows
         columns = signature.columns or ()
-        rows_type: Any = Annotated[list[_row_type(signature)], FailFast()]  # type: ignore[misc]
-        self._check_rows: Callable[[Any], list[Row]] = TypeAdapter(rows_type).validator.validate_python
-        self._build = batch_builder(signature)
+        self._check_rows = rows_checker(signature)
+        self._check_json = features_checker(signature)
         self._ordered = [column.name for column in columns]
         self._names = frozenset(self._ordered)
         self._required = frozenset(column.name for column in columns if not column.nullable)
         self._pick: Callable[[Any], Row] = itemgetter(*self._ordered) if len(columns) > 1 else lambda row: tuple(row.values())
+
+    @cached_property
+    def _build(self) -> Callable[[list[Row]], Batch]:
+        """Not before the first row: nobody asks a model that is not loaded, and data frames cost the import of pandas."""
+        return batch_of_rows if self._as_rows else batch_builder(self.signature)
+
+    def features_of_json(self, body: bytes) -> Batch | None:
+        """The row of the JSON text `{"features": [...]}`, checked while it is parsed; None where the text is anything else, or wrong."""
+        try:
+            row = self._check_json(body)["features"]
+        except ValidationError:
+            return None
+        return self._build([row])
 
     def features(self, value: Any) -> Batch:
         """One row as a list in column order."""
@@ -87,6 +91,18 @@ class RowValidator:
         if self.signature.columns is None:
             self._check_widths(checked, len(checked[0]), "instances[{}]".format)
         return self._build(checked)
+
+    def joined(self, batches: Sequence[Batch]) -> Data:
+        """The rows of batches of equal form, in their order."""
+        if len(batches) == 1:
+            return batches[0].data
+        parts: list[Any] = [batch.data for batch in batches]
+        if isinstance(parts[0], list):
+            return list(chain.from_iterable(parts))
+        if isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts)
+        # Built anew as for one request with all these rows: pandas takes ten times as long to put them together.
+        return self._build([row for batch in batches for row in batch.rows or ()]).data
 
     def row_schema(self) -> json_schema.JsonSchema:
         """JSON Schema of a row as an object by column."""
@@ -153,32 +169,6 @@ class RowValidator:
             return "Expected a list of numbers"
         count = len(self._ordered)
         return f"Expected a list of {count} value{'s' * (count != 1)}: {_listed(self._ordered)}"
-
-
-def _row_type(signature: Signature) -> Any:
-    """The type that pydantic checks a row with. Equal columns share one: a model may have thousands."""
-    if signature.columns is None:
-        return Annotated[list[_Number], Field(min_length=1)]
-    rules = [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in signature.columns]
-    types = {rule: _value_type(rule) for rule in set(rules)}
-    if len(types) == 1:
-        return Annotated[list[types[rules[0]]], Field(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
-    return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
-
-
-def _value_type(column: _Rules) -> Any:
-    """The type of a column's values: strict, and with the declared bounds alone."""
-    match column.type:
-        case "number":
-            bounds = Field(ge=column.minimum, gt=column.exclusive_minimum, le=column.maximum, lt=column.exclusive_maximum)
-            value: Any = Annotated[_Number, bounds]
-        case "boolean":
-            value = _Boolean
-        case "string":
-            value = _String if column.allowed is None else Literal[column.allowed]
-        case "any":
-            value = _Number | _String | _Boolean | None
-    return value | None if column.nullable else value
 
 
 def _wanted(column: Column) -> str:

@@ -43,8 +43,7 @@ def serve(settings: Settings, reload: bool = False) -> None:
         signal.signal(number, _stop_early)
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
-    for name, value in cpu.thread_variables(limit, workers).items():
-        os.environ.setdefault(name, value)
+    cpu.limit_threads(limit, workers)
     _allow_many_connections()
     try:
         _check_tls(settings)

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(4, ge=1, le=256, description="Threads per worker for models that run in threads.")
     processes: int = Field(1, ge=1, le=256, description="Child processes per worker for models that run in processes.")
+    batching: bool = Field(
+        True, description="Join calls that arrive while their dear model is busy, unless a model says otherwise; false: each runs alone."
+    )
     max_in_flight: int = Field(128, ge=1, description="Predictions per worker that may wait or run at once; beyond it the answer is 503.")
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="Seconds until a request is answered 504; the header X-Request-Timeout may lower it."
@@ -30,6 +33,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1, description="Largest request body in bytes; beyond it the answer is 413.")
     max_rows: int = Field(10_000, ge=1, description="Most rows in one request; beyond it the answer is 413.")
     cache_size: int = Field(1000, ge=1, description="Rows that each worker's prediction cache holds.")
+    compiled: bool = Field(True, description="Use the compiled forms of models that were packed with one; false: their estimators answer.")
     allow_version_mismatch: bool = Field(
         False, description="Load models that were packed with another scikit-learn version, with a warning."
     )

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -67,3 +67,80 @@ class Dying(Stub):
         if np.max(X[:, 0]) > 0:
             os._exit(9)
         return super().predict(X)
+
+
+class Held(Stub):
+    """Answers the first feature, notes the rows of each call, and waits in each until the test opens the gate.
+
+    A row whose second feature is above 0 fails the call: with RuntimeError, and above 1 as no exception of Python's should.
+    """
+
+    gate = threading.Event()
+    calls: ClassVar[list[list[float]]] = []
+
+    def fit(self, *_: Any) -> Self:
+        self.n_features_in_ = 2
+        return self
+
+    def predict(self, X: Any) -> Any:
+        Held.calls.append(X[:, 0].tolist())
+        if not Held.gate.wait(20):
+            raise RuntimeError("nobody opened the gate")
+        worst = np.max(X[:, 1])
+        if worst > 0:
+            raise {1: RuntimeError, 2: StopIteration, 3: SystemExit}[int(worst)]
+        return X[:, 0].copy()
+
+    @classmethod
+    def close(cls) -> None:
+        cls.gate = threading.Event()
+        cls.calls = []
+
+
+class Spelled(BaseEstimator):
+    """Answers each row as text, with the types that it came in: what must not change by the rows beside it."""
+
+    def __init__(self, columns: tuple[str, ...] = ()) -> None:
+        self.columns = columns
+
+    def fit(self, *_: Any) -> Self:
+        self.feature_names_in_ = np.array(self.columns, dtype=object)
+        self.n_features_in_ = len(self.columns)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(0.001)  # so that others come meanwhile
+        types = [str(dtype) for dtype in X.dtypes]
+        return np.array(
+            [" ".join(f"{kind}:{value!r}" for kind, value in zip(types, row, strict=True)) for row in X.itertuples(index=False)]
+        )
+
+
+class Ranked(Stub):
+    """Answers a row's rank among those beside it: nothing that may be asked for several callers at once."""
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(0.002)
+        return np.arange(len(X))
+
+
+class Laborious(Stub):
+    """Takes as long for many rows as for each of them alone, by a clock of its own."""
+
+    clock = 0.0
+
+    def predict(self, X: Any) -> Any:
+        Laborious.clock += 0.01 * len(X)
+        return super().predict(X)
+
+
+class Dear(Stub):
+    """Takes 10 ms for a call, however many rows it has, and answers the first feature."""
+
+    def fit(self, *_: Any) -> Self:
+        self.n_features_in_ = 2
+        return self
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(0.01)
+        return X[:, 0].copy()

@@ -1,6 +1,6 @@
 """A request to a prediction path and its answer, as small as they can be: these paths are answered before FastAPI's router."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -19,11 +19,13 @@ class Call:
 
     __slots__ = ("headers", "name", "query", "receive", "started", "version")
 
-    def __init__(self, scope: Scope, receive: Receive, name: str | None = None, version: str | None = None) -> None:
+    def __init__(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, name: str | None = None, version: str | None = None
+    ) -> None:
         self.started = monotonic()
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = headers
         self.query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)) if scope["query_string"] else {}
-        self.receive = receive
+        self.receive: Callable[[], Coroutine[Any, Any, Any]] = receive  # type: ignore[assignment]  # as every server's is
         self.name = name
         self.version = version
 
@@ -32,19 +34,23 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
 
-class Reply:
-    """JSON that says who answered. NaN cannot occur in it: the estimator's answers are JSON-ready."""
+class Reply(NamedTuple):
+    """An answer, as ASGI has it."""
 
-    __slots__ = ("body", "headers")
-
-    def __init__(self, content: Any, model: LoadedModel) -> None:
-        self.body = to_json(content, inf_nan_mode="null")
-        self.headers = [JSON, (b"content-length", b"%d" % len(self.body)), *model.answer_headers]
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
     def response(self) -> Response:
-        response = Response(self.body)
+        response = Response(self.body, self.status)
         response.raw_headers = self.headers
         return response
+
+
+def reply(content: Any, model: LoadedModel) -> Reply:
+    """JSON that says who answered. NaN cannot occur in it: the estimator's answers are JSON-ready."""
+    body = to_json(content, inf_nan_mode="null")
+    return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *model.answer_headers], body)
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -62,5 +68,6 @@ class Operation(NamedTuple):
 
     async def endpoint(self, request: Request) -> Response:
         """For FastAPI's router, which answers where the dispatcher in front of it does not."""
-        call = Call(request.scope, request.receive, request.path_params.get("name"), request.path_params.get("version"))
+        named = (request.path_params.get(part) for part in ("name", "version"))
+        call = Call(request.scope, dict(request.scope["headers"]), request.receive, *named)
         return (await self.handler(call)).response()

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
+from ..compiled.model import Form
 from ..predictor import Predictor
 from ..repository import Entry
 from ..schema import Signature
@@ -20,6 +21,7 @@ class ModelVersion(BaseModel):
     vouched_for: Annotated[bool, Field(description="A manifest states its digest, versions and expected answers, and they hold.")]
     notes: list[str]
     estimator: str | None
+    compiled: Annotated[Form | None, Field(description="The form that answers in the estimator's place; null: the estimator does.")]
     digest: str | None
     execution: Annotated[str | None, Field(description="Where it runs: inline, thread or process, as measured or pinned.")]
     row_ms: Annotated[float | None, Field(description="Time of one row at warm-up, in milliseconds.")]
@@ -59,6 +61,7 @@ def catalogue_routes(predictor: Predictor, guard: Guard | None) -> APIRouter:
             "vouched_for": artifact is not None and artifact.manifest is not None,
             "notes": artifact.notes if artifact else [],
             "estimator": artifact.estimator_name if artifact else None,
+            "compiled": artifact.form if artifact else None,
             "digest": artifact.digest if artifact else None,
             "execution": placement.mode if placement else None,
             "row_ms": round(placement.row_seconds * 1000, 4) if placement and placement.row_seconds else None,

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..repository import Repository
-from .call import Call, Handler, Operation
+from .call import Call, Handler, Operation, Reply
 from .problems import ErrorResponder
 
 
@@ -35,19 +35,26 @@ class Dispatch:
                 actual = path.replace("{name}", entry.name).replace("{version}", entry.version)
                 self._paths[actual] = HotPath(path, handler, entry.name, version)
 
+    def find(self, scope: Scope) -> HotPath | None:
+        return self._paths.get(scope["path"]) if scope["method"] == "POST" else None
+
+    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Reply:
+        """`headers`: those of the scope. Raises nothing: what goes wrong is answered, too."""
+        try:
+            return await hot.handler(Call(scope, headers, receive, hot.name, hot.version))
+        except Exception as exc:
+            response = await self._respond_to_error(None, exc)
+            return Reply(response.status_code, response.raw_headers, bytes(response.body))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hot = self._paths.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        """For middleware that only wraps ASGI applications."""
+        hot = self.find(scope) if scope["type"] == "http" else None
         if hot is None:
             await self._app(scope, receive, send)
             return
         scope["route"] = hot  # the envelope counts by its path, the template
-        try:
-            reply = await hot.handler(Call(scope, receive, hot.name, hot.version))
-        except Exception as exc:
-            response = await self._respond_to_error(None, exc)
-            await response(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": reply.headers})
+        reply = await self.answer(hot, scope, dict(scope["headers"]), receive)
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})
 
 

@@ -2,30 +2,38 @@
 
 import logging
 import re
-import uuid
+from random import getrandbits
 from time import perf_counter
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..lifecycle import Lifecycle
+from ..lifecycle import Board, Lifecycle
 from ..logs import request_id
 from ..metrics import Metrics
 from ..settings import Settings
 from . import probes
+from .dispatch import Dispatch
 
 access_log = logging.getLogger("slipway.access")
 
 HARMLESS_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
+CLOSE = (b"connection", b"close")
 
 
 class Envelope:
-    """The outermost ASGI application, outside even of the handler of unexpected errors, so that no answer goes without it."""
+    """The outermost ASGI application, outside even of the handler of unexpected errors, so that no answer goes without it.
 
-    def __init__(self, app: ASGIApp, fastapi: FastAPI, settings: Settings, lifecycle: Lifecycle, metrics: Metrics) -> None:
+    `hot`: answers the paths that it knows by itself, without a layer of ASGI between; None: `app` answers all.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hot: Dispatch | None, fastapi: FastAPI, settings: Settings, lifecycle: Lifecycle, metrics: Metrics
+    ) -> None:
         self.app = app
         self.fastapi = fastapi
-        self._lifecycle = lifecycle
+        self._hot = hot
+        self._board = lifecycle.board
         self._metrics = metrics
         self._log_access = settings.access_log
         self._prefix = settings.root_path
@@ -37,60 +45,68 @@ class Envelope:
         started = perf_counter()
         if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
             scope["root_path"] = self._prefix
-        identity = _request_id(scope)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        identity = headers.get(b"x-request-id")
+        if identity is None or not HARMLESS_ID.fullmatch(identity):  # a client's is kept when it can do no harm in a header or a log line
+            identity = b"%032x" % getrandbits(128)  # Python seeds it anew in each forked worker
         token = request_id.set(identity.decode())
-        status = 0
-        model: str | None = None
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status, model
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = message["headers"]
-                for name, value in headers:
-                    if name == b"x-model":
-                        model = value.decode()
-                headers.append((b"x-request-id", identity))
-                if self._lifecycle.draining:
-                    headers.append((b"connection", b"close"))
-            await send(message)
-
+        hot = self._hot.find(scope) if self._hot is not None else None
+        answer = Answer(send, identity, self._board)
         try:
-            await self.app(scope, receive, send_with_headers)
+            if hot is None or self._hot is None:
+                await self.app(scope, receive, answer.send)
+                answer.route = getattr(scope.get("route"), "path", answer.route)
+            else:
+                answer.route = hot.path
+                reply = await self._hot.answer(hot, scope, headers, receive)
+                answer.begin(reply.status, reply.headers)
+                await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                await send({"type": "http.response.body", "body": reply.body})
         except Exception:
             # Starlette's outermost middleware answers, then raises again for the server to log; ours has been logged.
-            if not status:
+            if not answer.status:
                 raise
         finally:
             seconds = perf_counter() - started
-            route = _route_template(scope)
-            self._metrics.request(scope["method"], route, status or 499, seconds)
-            if self._lifecycle.draining and route not in probes.PATHS:
-                self._lifecycle.board.answered()  # the drain outlasts the scrape after this
+            self._metrics.request(scope["method"], answer.route, answer.status or 499, seconds)
+            if self._board.draining and answer.route not in probes.PATHS:
+                self._board.answered()  # the drain outlasts the scrape after this
             if self._log_access:
-                extra = {
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "route": route,
-                    "status": status or 499,
-                    "duration_ms": round(seconds * 1000, 3),
-                }
-                if model is not None:
-                    extra["model"] = model
-                access_log.info("request", extra=extra)
+                log_access(scope, answer, seconds)
             request_id.reset(token)
 
 
-def _request_id(scope: Scope) -> bytes:
-    """The client's, when it can do no harm in a header or a log line; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            if HARMLESS_ID.fullmatch(value):
-                return bytes(value)
-            break
-    return uuid.uuid4().hex.encode()
+class Answer:
+    """What becomes of a request: its route's template, never its path, of which a scanner would make a series each; its status, 0 until
+    the answer begins; and its headers, to which ours are added."""
+
+    __slots__ = ("_board", "_identity", "_send", "headers", "route", "status")
+
+    def __init__(self, send: Send, identity: bytes, board: Board) -> None:
+        self.route = "unmatched"
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._send = send
+        self._identity = identity
+        self._board = board
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.headers = headers
+        headers.append((b"x-request-id", self._identity))
+        if self._board.draining:
+            headers.append(CLOSE)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begin(message["status"], message["headers"])
+        await self._send(message)
 
 
-def _route_template(scope: Scope) -> str:
-    """Never the raw path: a scanner would make a metric series of each path that it tries."""
-    return getattr(scope.get("route"), "path", "unmatched")
+def log_access(scope: Scope, answer: Answer, seconds: float) -> None:
+    extra = {"method": scope["method"], "path": scope["path"], "route": answer.route, "status": answer.status or 499}
+    extra["duration_ms"] = round(seconds * 1000, 3)
+    for name, value in answer.headers:
+        if name == b"x-model":
+            extra["model"] = value.decode()
+    access_log.info("request", extra=extra)

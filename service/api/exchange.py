@@ -1,15 +1,16 @@
 """What every dialect does with a call: find the model it is for, and read its bounded JSON body."""
 
-import asyncio
 from typing import Any
 
 from pydantic_core import from_json
 
 from ..caller import Caller
-from ..errors import BodyTimeout, BodyTooLarge, ClientGone, FieldError, InvalidBody, InvalidParameter, UnsupportedMediaType
+from ..errors import FieldError, InvalidBody, InvalidParameter, UnsupportedMediaType
 from ..predictor import Read
 from ..repository import Entry, Repository
+from ..rows import Batch, RowValidator
 from ..settings import Settings
+from .body import read_body
 from .call import Call
 
 SHORTEST_TIMEOUT = 0.001  # seconds; less than this only spells a mistake
@@ -25,50 +26,26 @@ class Exchange:
 
     def entry(self, call: Call) -> Entry:
         """The model asked for: by the path, else the query, else the headers, else the default. Raises UnknownModel."""
+        if not (call.name or call.query) and b"x-model" not in call.headers and b"x-model-version" not in call.headers:
+            return self._repository.default()
         name = call.name or call.query.get("model") or call.header(b"x-model")
         version = call.version or call.query.get("version") or call.header(b"x-model-version")
         return self._repository.find(name, version)
 
-    async def read(self, call: Call) -> tuple[Any, Caller]:
-        """The decoded JSON body, and the caller to wait with. Raises 4xx problems, ClientGone when the client left in mid-body."""
+    async def read(self, call: Call) -> tuple[bytes, Caller]:
+        """The body, and the caller to wait with. Raises 4xx problems, ClientGone when the client left in mid-body."""
         timeout = self._timeout
         if b"x-request-timeout" in call.headers:
             timeout = min(timeout, _seconds(call.headers[b"x-request-timeout"]))
         content_type = call.headers.get(b"content-type")
         if content_type and content_type != b"application/json":  # none named is taken as JSON: many a client sends none
             _require_json(content_type)
-        try:
-            async with asyncio.timeout(timeout):
-                body = await self._body(call)
-        except TimeoutError:
-            raise BodyTimeout(f"The request body did not arrive within {timeout:g} s") from None
-        return decode(body), Caller(call.started + timeout, call.receive)
+        return await read_body(call, self._max_body_bytes, timeout), Caller(call.started + timeout, call.receive)
 
-    async def _body(self, call: Call) -> bytes:
-        declared = call.headers.get(b"content-length", b"")
-        if declared.isdigit() and float(declared) > self._max_body_bytes:  # int raises for thousands of digits
-            raise self._too_large()
-        message = await call.receive()
-        if not message.get("more_body") and message["type"] == "http.request":
-            body: bytes = message["body"]
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-            return body
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            if message["type"] == "http.disconnect":
-                raise ClientGone("The client closed the connection in the middle of its request")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._max_body_bytes:
-                raise self._too_large()
-            if not message.get("more_body"):
-                return b"".join(chunks)
-            message = await call.receive()
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The body is larger than {self._max_body_bytes} bytes; send fewer rows per request")
+    async def read_json(self, call: Call) -> tuple[Any, Caller]:
+        """As `read`, the body decoded."""
+        body, caller = await self.read(call)
+        return decode(body), caller
 
 
 def _seconds(asked: bytes) -> float:
@@ -98,21 +75,39 @@ def decode(body: bytes) -> Any:
         raise InvalidBody(f"The body is not valid JSON: {exc}") from None
 
 
-def rows_of(body: Any) -> Read:
-    """How to read the rows of `{"features": […]}` or `{"instances": […]}`."""
+class OneOrMany:
+    """Reads the rows of `{"features": […]}` or `{"instances": […]}`; `many`: which of them it was."""
+
+    __slots__ = ("_body", "many")
+
+    def __init__(self, body: bytes, entry: Entry) -> None:
+        self._body = body
+        self.many = False
+        if entry.state != "ready":
+            _require_rows(decode(body))  # before anybody waits for the model
+
+    def __call__(self, validator: RowValidator) -> Batch:
+        batch = validator.features_of_json(self._body)
+        if batch is not None:
+            return batch
+        body = _require_rows(decode(self._body))
+        if "features" in body:
+            return validator.features(body["features"])
+        self.many = True
+        return validator.instances(body["instances"])
+
+
+def _require_rows(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidBody('The body must be a JSON object such as {"features": [5.1, 3.5, 1.4, 0.2]}')
-    if len(body) == 1:
-        if "features" in body:
-            return lambda validator: validator.features(body["features"])
-        if "instances" in body:
-            return lambda validator: validator.instances(body["instances"])
     unknown = [
         FieldError(name[:100], "No such field: send either features or instances") for name in body if name not in ("features", "instances")
     ]
     if unknown:
         raise InvalidBody(f"{unknown[0].field}: {unknown[0].detail}", unknown[:20])
-    raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)')
+    if len(body) != 1:
+        raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)')
+    return body
 
 
 def named_rows_of(body: Any) -> Read:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from ..predictor import Prediction, Predictor
-from .call import Call, Operation, Reply
-from .exchange import Exchange, rows_of
+from .call import Call, Operation, Reply, reply
+from .exchange import Exchange, OneOrMany
 
 Output = Annotated[Any, Field(description="The class, label or number that the model answers; an array where it has several outputs.")]
 Confidence = Annotated[
@@ -29,16 +29,20 @@ def predicted(prediction: Prediction) -> list[dict[str, Any]]:
     return [{"prediction": value, "confidence": sure} for value, sure in zip(answers.predictions, answers.confidences, strict=True)]
 
 
-def one_or_many(body: Any, rows: list[dict[str, Any]]) -> Any:
+def one_or_many(rows: list[dict[str, Any]], *, many: bool) -> Any:
     """A body with `instances` is answered with a list, even of one."""
-    return {"predictions": rows} if "instances" in body else rows[0]
+    return {"predictions": rows} if many else rows[0]
 
 
 def predict_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
     async def predict(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
-        prediction = await predictor.predict(entry, rows_of(body), caller)
-        return Reply(one_or_many(body, predicted(prediction)), prediction.model)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller)
+        if rows.many:
+            return reply({"predictions": predicted(prediction)}, prediction.model)
+        answers = prediction.answers
+        return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction.model)
 
     return [Operation("/predict", predict, PredictedRow | PredictedRows, "Predict one row or many")]

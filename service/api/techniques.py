@@ -9,8 +9,8 @@ from ..errors import UnknownModel
 from ..predictor import Prediction, Predictor
 from ..rows import RowValidator
 from ..schema import Column, Signature
-from .call import Call, Operation, Reply
-from .exchange import Exchange, require_object, rows_of
+from .call import Call, Operation, Reply, reply
+from .exchange import Exchange, OneOrMany, require_object
 from .predict import Output, PredictedRow, PredictedRows, one_or_many, predicted
 
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -69,37 +69,42 @@ def species(prediction: Prediction) -> dict[str, Any]:
 def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
     async def predict_iris(call: Call) -> Reply:
         entry = predictor.repository.find("iris")
-        body, caller = await exchange.read(call)
+        body, caller = await exchange.read_json(call)
         flower = np.asarray(FLOWER.row(require_object(body)).data)[0].tolist()
         prediction = await predictor.predict(entry, lambda validator: validator.features(flower), caller)
-        return Reply(species(prediction), prediction.model)
+        return reply(species(prediction), prediction.model)
 
     async def predict_safe(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
-        prediction = await predictor.predict(entry, rows_of(body), caller)
-        return Reply(one_or_many(body, predicted(prediction)), prediction.model)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller)
+        return reply(one_or_many(predicted(prediction), many=rows.many), prediction.model)
 
     async def predict_threaded(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
-        prediction = await predictor.predict(entry, rows_of(body), caller, mode="thread")
-        return Reply(one_or_many(body, predicted(prediction)), prediction.model)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller, mode="thread")
+        return reply(one_or_many(predicted(prediction), many=rows.many), prediction.model)
 
     async def predict_slow(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
-        prediction = await predictor.predict(entry, rows_of(body), caller)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller)
         latency = round(prediction.seconds * 1000, 4)
-        rows = [{"prediction": value, "latency_ms": latency} for value in prediction.answers.predictions]
-        return Reply(one_or_many(body, rows), prediction.model)
+        timed = [{"prediction": value, "latency_ms": latency} for value in prediction.answers.predictions]
+        return reply(one_or_many(timed, many=rows.many), prediction.model)
 
     async def predict_cached(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
-        prediction = await predictor.predict(entry, rows_of(body), caller, cached=True)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller, cached=True)
         values = zip(prediction.answers.predictions, prediction.cached or [], strict=True)
-        return Reply(one_or_many(body, [{"prediction": value, "cached": cached} for value, cached in values]), prediction.model)
+        found = [{"prediction": value, "cached": cached} for value, cached in values]
+        return reply(one_or_many(found, many=rows.many), prediction.model)
 
     return [
         Operation("/predict-iris", predict_iris, Species, "Iris by named features, validated by their bounds", "techniques"),

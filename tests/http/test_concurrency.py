@@ -122,6 +122,30 @@ async def test_work_that_has_not_begun_is_dropped_when_its_client_leaves(models)
         assert sent[0]["status"] in (200, 499)
 
 
+async def test_requests_that_wait_are_answered_by_one_inference(serve, models) -> None:  # type: ignore[no-untyped-def]
+    async with serve(models, execution="thread") as client:
+        Gated.close()
+        first = ask(client)
+        await until(lambda: Gated.calls == 1)
+        waiting = [ask(client, path) for path in ("/predict?model=gated", "/predict-threaded?model=gated") * 3]
+        await until_in_flight(client, 7)
+        Gated.gate.set()
+        assert {(await answer).json()["prediction"] for answer in (first, *waiting)} == {0}
+        assert (Gated.calls, Gated.rows) == (2, 7)
+        metrics = (await client.get("/metrics")).text
+        assert 'slipway_inference_duration_seconds_count{model="gated",version="1"} 2.0' in metrics
+        assert 'slipway_predictions_total{class="0",model="gated",version="1"} 7.0' in metrics
+
+
+async def test_a_row_that_fails_costs_only_its_own_request(serve, models) -> None:  # type: ignore[no-untyped-def]
+    async with serve(models, execution="thread") as client:
+        rows = [(0, 0), (0, 0), (1, 0), (0, 0), (0, 0), (1, 0)]
+        statuses = [(await answer).status_code for answer in [ask(client, "/predict?model=raising", row) for row in rows]]
+        assert statuses == [200, 200, 500, 200, 200, 500]
+        metrics = (await client.get("/metrics")).text
+        assert 'slipway_inference_errors_total{model="raising",version="1"} 2.0' in metrics
+
+
 async def test_concurrent_equal_misses_compute_once(gated: httpx.AsyncClient) -> None:
     tasks = [ask(gated, "/predict-cached?model=gated") for _ in range(8)]
     await until(lambda: Gated.calls == 1)
@@ -159,7 +183,8 @@ async def test_a_lazy_model_is_loaded_once_however_many_ask(serve, lazy_models) 
 
 
 async def test_a_child_process_that_dies_costs_only_the_request_that_killed_it(serve, dying_models) -> None:  # type: ignore[no-untyped-def]
-    async with serve(dying_models, execution="process") as client:
-        killer = await client.post("/predict", json={"features": [1, 0]})
-        assert killer.status_code == 500
+    async with serve(dying_models, execution="process", request_timeout=100) as client:  # three children start one after the other
+        rows = [(0, 0), (0, 1), (1, 0), (0, 2)]  # the first alone, the others joined behind it
+        statuses = [(await answer).status_code for answer in [ask(client, "/predict", row) for row in rows]]
+        assert statuses == [200, 200, 500, 200]
         assert (await client.post("/predict", json={"features": [0, 0]})).status_code == 200

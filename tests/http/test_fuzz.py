@@ -1,4 +1,7 @@
-"""Four thousand malformed requests from a seeded generator: each is refused in one shape, none is a 500, none reaches a model."""
+"""Four thousand malformed requests from a seeded generator: each is refused in one shape, none is a 500, none reaches a model.
+
+Twice: compiled forms answer, and estimators do.
+"""
 
 import copy
 import json
@@ -107,7 +110,6 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_and_pack(name, folder)
     reviews, praise = ["good film", "great actor", "bad plot", "awful scene"], ["yes", "yes", "no", "no"]
     bare = {
-        "forest": RandomForestClassifier(5, random_state=0).fit(FLOWERS, [0, 1, 1]),
         "text": make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(reviews, praise),
         "array-witness": Witness().fit(FLOWERS, ["a", "b", "b"]),
     }
@@ -115,6 +117,10 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / name / "1" / "model.joblib"
         path.parent.mkdir(parents=True)
         joblib.dump(estimator, path)
+    source = folder / "forest.joblib"
+    joblib.dump(RandomForestClassifier(5, random_state=0).fit(FLOWERS, [0, 1, 1]), source)
+    forest = pack(source, name="forest", output=folder, data=pd.DataFrame(FLOWERS, columns=[f"x{i}" for i in range(4)]), compiled=True)
+    assert forest.artifact.form == "onnx"
     source = folder / "frame-witness.joblib"
     joblib.dump(Witness().fit(PEOPLE, [0, 1, 1, 0]), source)
     declarations = {"fare": Declaration(minimum=0, maximum=1000), "sex": Declaration(allowed=["female", "male"])}
@@ -123,9 +129,11 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-async def served(serve, targets: Path) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
-    async with serve(targets, max_rows=MAX_ROWS, max_body_bytes=MAX_BYTES, cache_size=50, access_log=False) as client:
+@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "estimators"])
+async def served(serve, targets: Path, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+    """With compiled forms of iris, passengers and forest, and without."""
+    limits = {"max_rows": MAX_ROWS, "max_body_bytes": MAX_BYTES, "cache_size": 50}
+    async with serve(targets, compiled=request.param, access_log=False, **limits) as client:
         yield client
 
 

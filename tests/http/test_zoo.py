@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 from sklearn.base import is_regressor
 
+from service.compiling import compilation
+from service.manifest import read_manifest
 from service.packing import pack
+from tests.forms import GRAPH, LINEAR
 from tests.zoo import ZOO, Specimen
 
 pytestmark = pytest.mark.anyio
@@ -188,3 +191,51 @@ async def test_the_pool_and_the_cache_change_no_answer(served: httpx.AsyncClient
         answer = await ask(served, f"/predict-cached?model={specimen.name}", body)
         require_agreement(specimen, answer["predictions"], expected)
         assert {row["cached"] for row in answer["predictions"]} == {cached}
+
+
+STRANGE: dict[str, list[Any]] = {
+    "number": [1e300, -1e300, 3.5e38, 1e39, 5e-324, -0.0, 1e6, None],
+    "boolean": [True, False, None],
+    "string": ["", "never seen", "nan", None],
+}
+
+
+@pytest.mark.parametrize(
+    "specimen", [specimen for specimen in PRESENT if specimen.name in LINEAR | GRAPH], ids=lambda specimen: specimen.name
+)
+async def test_a_compiled_form_answers_and_refuses_as_its_estimator_does(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specimen: Specimen
+) -> None:
+    monkeypatch.setattr(compilation, "SECONDS", 0.005)
+    monkeypatch.setattr(compilation, "QUICKER", 0.0)  # whether it is worth having is not the question here
+    monkeypatch.setattr(compilation, "NO_SLOWER", 0.0)
+    joblib.dump(specimen.estimator, tmp_path / "model.joblib")
+    data = pd.DataFrame(specimen.data, columns=columns(specimen))
+    for version in ("compiled", "estimator"):
+        packed = pack(tmp_path / "model.joblib", name="m", version=version, output=tmp_path, data=data, compiled=version == "compiled")
+    compiled = read_manifest(tmp_path / "m" / "compiled").compiled
+    assert compiled is not None
+    signed = packed.artifact.signature.columns
+    rows = [
+        [*row[:i], value, *row[i + 1 :]] for i, column in enumerate(signed) for value in STRANGE[column.type] for row in specimen.rows[:2]
+    ]
+    (tmp_path / "model.joblib").unlink()  # it would be a model of its own
+    async with serve(tmp_path, execution="inline") as client:
+        described = (await client.get("/models/m")).json()["versions"]
+        assert [version["compiled"] for version in described] == [compiled.form, None]
+        usable = specimen.rows
+        for row in rows:
+            answers = [
+                await client.post(f"/models/m/versions/{version}/predict", json={"instances": [row]})
+                for version in ("compiled", "estimator")
+            ]
+            form, estimator = answers
+            assert form.status_code in (200, 400, 422), form.text
+            assert form.status_code == estimator.status_code, (row, form.text, estimator.text)
+            if form.status_code == 200:
+                require_equal(form.json()["predictions"], estimator.json()["predictions"], compiled.bound)
+                usable = [*usable, row]
+        form, estimator = [
+            await ask(client, f"/models/m/versions/{version}/predict", {"instances": usable}) for version in ("compiled", "estimator")
+        ]
+        require_equal(form["predictions"], estimator["predictions"], compiled.bound)

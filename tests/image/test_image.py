@@ -56,6 +56,12 @@ def test_the_model_inside_passes_its_own_check() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_model_inside_is_compiled_and_graphs_can_be_served() -> None:
+    assert "ok    compiled  linear: " in run_inside("slipway", "check", "/models/iris/1").stdout
+    done = run_inside("python", "-c", "import service.compiled.onnx_core")
+    assert done.returncode == 0, done.stderr
+
+
 def test_nothing_ties_it_to_one_architecture() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert not [name for name in ("amd64", "x86_64", "x86-64", "arm64", "aarch64", "--platform") if name in text]

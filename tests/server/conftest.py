@@ -17,11 +17,12 @@ Start = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """iris, the default; `slow`, which takes the first feature in seconds, in a thread; `blocking`, which does so on the event loop."""
+    """iris, the default; `slow` takes the first feature in seconds, in a thread; `blocking` does so on the event loop; `dear`: 10 ms."""
     folder = tmp_path_factory.mktemp("models")
     train_and_pack("iris", folder)
     bare(folder, "slow", estimators.Slow().fit())
     bare(folder, "blocking", estimators.Slow().fit())
+    bare(folder, "dear", estimators.Dear().fit())
     overrides = '[iris]\ndefault = true\n[slow]\nexecution = "thread"\n[blocking]\nexecution = "inline"\n'
     (folder / "models.toml").write_text(overrides)
     return folder

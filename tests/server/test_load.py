@@ -1,6 +1,7 @@
 """More clients, requests and bytes than there is room for; and clients that go away."""
 
 import asyncio
+import json
 import random
 import resource
 from collections import Counter
@@ -71,6 +72,32 @@ def test_two_thousand_open_connections_are_all_answered(server: Server) -> None:
         return answers + again
 
     assert Counter(answer.status for answer in asyncio.run(run())) == {200: 4000}
+
+
+def test_callers_of_a_dear_model_share_its_inferences_and_each_gets_its_own_answer(server: Server) -> None:
+    callers, requests = 64, 10
+
+    async def call(caller: int) -> list[float]:
+        connection = await Connection.open("127.0.0.1", server.port)
+        answers = []
+        for i in range(requests):
+            answer = await connection.ask(post("/predict?model=dear", {"features": [caller + 100 * i, 0]}))
+            answers.append(json.loads(answer.body)["prediction"])
+            if answer.headers.get("connection") == "close":  # to another worker
+                connection.close()
+                connection = await Connection.open("127.0.0.1", server.port)
+        connection.close()
+        return answers
+
+    async def run() -> list[list[float]]:
+        return await asyncio.gather(*(call(caller) for caller in range(callers)))
+
+    def inferences() -> float:
+        return server.metrics().get('slipway_inference_duration_seconds_count{model="dear",version="1"}', 0.0)
+
+    before = inferences()
+    assert asyncio.run(run()) == [[caller + 100 * i for i in range(requests)] for caller in range(callers)]
+    assert inferences() - before < callers * requests / 4
 
 
 def test_clients_that_leave_in_mid_request_harm_nobody(start: Start) -> None:

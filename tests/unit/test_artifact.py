@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import types
@@ -341,3 +342,73 @@ def test_an_estimator_whose_columns_cannot_be_named_is_refused(bare: Path) -> No
     joblib.dump(named, bare / "model.joblib")
     with pytest.raises(ArtifactError, match=r"cannot be served: two columns have the same name$"):
         opened(bare)
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, estimator: Any) -> Path:
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    data = pd.DataFrame(X, columns=NAMES)
+    return pack(tmp_path / "model.joblib", name="iris", output=tmp_path / "models", data=data, compiled=True).directory
+
+
+def test_a_compiled_form_answers_in_the_estimators_place(compiled: Path) -> None:
+    artifact, with_estimator = opened(compiled), opened(compiled, compiled=False)
+    assert (artifact.form, with_estimator.form) == ("linear", None)
+    assert (artifact.notes, with_estimator.notes) == ([], [])
+    assert (artifact.digest, artifact.estimator_name) == (with_estimator.digest, "LogisticRegression")
+    batch = artifact.validator(200).instances(X.tolist())
+    assert batch.data == X.tolist()
+    answers, expected = artifact.model.infer(batch.data), with_estimator.model.infer(X)
+    assert answers.predictions == expected.predictions
+    np.testing.assert_allclose(answers.probabilities, expected.probabilities, rtol=0, atol=1e-12)
+
+
+def test_a_compiled_form_needs_no_other_library_in_its_version(compiled: Path) -> None:
+    edit(compiled, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.0"}))
+    assert (opened(compiled).form, opened(compiled).notes) == ("linear", [])
+    (compiled / "model.linear.json").unlink()
+    with pytest.raises(ArtifactError, match="Packed with scikit-learn 1"):
+        opened(compiled)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda folder: (folder / "model.linear.json").unlink(), "No such file"),
+        (lambda folder: (folder / "model.linear.json").write_text("{}"), "not the file that was proven"),
+        (lambda folder: edit(folder, lambda manifest: manifest["examples"][2].update(prediction=7)), "example 2 of the manifest expects 7"),
+        (lambda folder: edit(folder, lambda manifest: manifest["compiled"].update(form="onnx")), r"model\.onnx cannot be read"),
+    ],
+)
+def test_a_form_that_cannot_be_used_gives_way_to_the_estimator_and_says_so(
+    compiled: Path, break_it: Callable[[Path], object], sentence: str
+) -> None:
+    break_it(compiled)
+    artifact = opened(compiled)
+    assert artifact.form is None
+    assert len(artifact.notes) == 1
+    assert re.match(f"The estimator answers, for its compiled form cannot: .*{sentence}", artifact.notes[0])
+
+
+def test_the_examples_are_asked_of_a_form_within_the_bound_that_was_proven(compiled: Path) -> None:
+    artifact = opened(compiled)
+    answers = artifact.model.infer(artifact.example_batch().data)
+    answers.probabilities[0] = [probability + 1e-10 for probability in answers.probabilities[0]]
+    assert "example 0 of its manifest expects the probabilities" in artifact.disagreement(answers)
+    assert opened(compiled, compiled=False).disagreement(answers) is None
+
+
+def test_another_estimator_than_the_packed_one_is_refused_beside_a_form_too(compiled: Path) -> None:
+    path = compiled / "model.joblib"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ArtifactError, match="not the file that was packed"):
+        opened(compiled)
+
+
+def test_without_scikit_learn_a_form_answers_and_an_estimator_is_refused(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "service.unpickling")
+    monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
+    assert opened(compiled).form == "linear"
+    (compiled / "model.linear.json").unlink()
+    with pytest.raises(ArtifactError, match=r"model\.linear\.json cannot be read.*needs the Python module 'sklearn\.exceptions'"):
+        opened(compiled)

@@ -6,12 +6,19 @@ import pytest
 
 from service.artifact import Artifact, load
 from service.examples import EXAMPLES, train_and_pack
+from service.packing import Packed
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Packed]:
     output = tmp_path_factory.mktemp("models")
-    return {name: load(train_and_pack(name, output).directory, name=name, version="1") for name in EXAMPLES}
+    return {name: train_and_pack(name, output) for name in EXAMPLES}
+
+
+@pytest.fixture(scope="module")
+def artifacts(packed: dict[str, Packed]) -> dict[str, Artifact]:
+    """As their estimators answer."""
+    return {name: load(found.directory, name=name, version="1", compiled=False) for name, found in packed.items()}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -21,6 +28,12 @@ def test_an_example_is_packed_and_answers_its_examples(name: str, artifacts: dic
     assert len(batch) == 8
     assert artifacts[name].disagreement(artifacts[name].model.infer(batch.data)) is None
     assert artifacts[name].notes == []
+
+
+def test_every_example_has_a_compiled_form(packed: dict[str, Packed]) -> None:
+    forms = {name: found.artifact.form for name, found in packed.items()}
+    assert forms == {"iris": "linear", "breast-cancer": "onnx", "diabetes": "onnx", "passengers": "linear"}
+    assert {name: found.notes for name, found in packed.items() if found.notes} == {}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -96,7 +96,7 @@ def test_without_the_file_there_are_no_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[iris]\nlayz = true", r"\[iris\] layz: Extra inputs are not permitted; the keys are version, default, execution, lazy, optional"),
+        ("[iris]\nlayz = true", r"\[iris\] layz: Extra inputs are not permitted; the keys are version, default, execution, batching, "),
         ("[iris]\nversion = 2", r"\[iris\] version: Input should be a valid string"),
         ('[iris]\nexecution = "gpu"', r"\[iris\] execution"),
         ('[iris]\nlazy = "yes"', r"\[iris\] lazy"),

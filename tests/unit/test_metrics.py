@@ -59,8 +59,9 @@ def test_made_up_methods_make_no_series_of_their_own(metrics: Metrics) -> None:
 
 def test_rows_are_counted_by_class(metrics: Metrics) -> None:
     inference = metrics.inference("iris", "1")
-    inference.predicted(["setosa", "virginica", "setosa"])
-    inference.predicted(["setosa"])
+    inference.predicted("setosa", 2)
+    inference.predicted("virginica", 1)
+    inference.predicted("setosa", 1)
     text = metrics.render()
     model = {"model": "iris", "version": "1"}
     assert sample(text, "slipway_predictions_total", **model, **{"class": "setosa"}) == 3
@@ -68,8 +69,8 @@ def test_rows_are_counted_by_class(metrics: Metrics) -> None:
 
 
 def test_the_classes_of_a_model_are_counted_apart_up_to_a_hundred(metrics: Metrics) -> None:
-    metrics.inference("words", "1").predicted(f"word {i}" for i in range(150))
-    metrics.inference("words", "1").predicted(["word 149", "word 99"])
+    for i in (*range(150), 149, 99):
+        metrics.inference("words", "1").predicted(f"word {i}", 1)
     text = metrics.render()
     model = {"model": "words", "version": "1"}
     assert sample(text, "slipway_predictions_total", **model, **{"class": "word 99"}) == 2
@@ -146,7 +147,7 @@ SEVERAL = """if True:
         metrics.process_started()
         for _ in range(requests):
             metrics.request("POST", "/predict", 200, 0.01)
-        metrics.inference("iris", "1").predicted(["setosa"] * requests)
+        metrics.inference("iris", "1").predicted("setosa", requests)
         metrics.in_flight.inc()
         if killed:
             os.kill(os.getpid(), signal.SIGKILL)

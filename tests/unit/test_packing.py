@@ -1,5 +1,6 @@
 """Packing: what a manifest says of a model, and what is refused with one sentence."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -22,6 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from service.artifact import load
 from service.columns import Declaration
+from service.compiling import compilation
 from service.errors import ArtifactError
 from service.manifest import Serving
 from service.packing import Packed, pack
@@ -97,6 +99,39 @@ def test_a_manifest_says_what_the_model_is(tmp_path: Path, of_array: Any) -> Non
         ["a", "b", "c"],
     )
     assert found.notes == []
+
+
+def test_a_manifest_states_the_compiled_form_and_its_proof(tmp_path: Path, of_array: Any) -> None:
+    found = packed(tmp_path, of_array, FLOWERS, compiled=True)
+    compiled = found.artifact.manifest.compiled
+    assert (compiled.form, compiled.bound, found.artifact.form) == ("linear", 1e-12, "linear")
+    assert compiled.rows > len(FLOWERS)
+    content = (found.directory / "model.linear.json").read_bytes()
+    assert compiled.digest == "sha256:" + hashlib.sha256(content).hexdigest()
+    assert found.compilation.form == compiled
+    assert found.compilation.speed_one > 1.5
+
+
+def test_all_rows_of_the_data_that_a_request_may_hold_are_part_of_the_proof(
+    tmp_path: Path, of_array: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[float]] = []
+    compile_model = compilation.compile_model
+    monkeypatch.setattr(compilation, "compile_model", lambda model, rows: asked.extend(rows) or compile_model(model, rows))
+    packed(tmp_path, of_array, FLOWERS, compiled=True, declarations={"petal_width": Declaration(maximum=2.0)})
+    assert asked == [row for row in X.tolist() if row[3] <= 2.0]
+
+
+def test_without_a_form_there_is_no_file_and_the_reason_is_noted(tmp_path: Path, of_array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "QUICKER", 1e9)
+    found = packed(tmp_path, of_array, FLOWERS, compiled=True)
+    assert sorted(path.name for path in found.directory.iterdir()) == ["manifest.json", "model.joblib"]
+    assert found.artifact.manifest.compiled is None
+    assert [note for note in found.notes if "Its linear form is not worth it" in note]
+
+
+def test_a_form_needs_data_to_be_proven(tmp_path: Path, of_array: Any) -> None:
+    refused(tmp_path, of_array, None, "proven on the rows of --data, which is not given", compiled=True)
 
 
 def test_the_library_that_an_estimator_comes_from_is_recorded(tmp_path: Path) -> None:

@@ -415,3 +415,41 @@ def test_the_schema_of_a_list_has_a_place_per_column() -> None:
 
 def test_one_column_may_be_named() -> None:
     assert validator(Signature(columns=(Column(name="a"),))).row({"a": 1}).data.tolist() == [[1.0]]
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from(["male", "female", "S", "A", "", "1.5", "é\ud800"]),
+    st.sampled_from([1.5, 2, 9.99, 10, 0, -0.0]),
+    st.lists(st.none(), max_size=1),
+)
+
+
+@pytest.mark.parametrize("signature", [FLOWER, PASSENGER, NUMBERS, TEXT, UNKNOWN])
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_row_checked_while_it_is_parsed_is_the_row_checked_afterwards(signature: Signature, data: st.DataObject) -> None:
+    reader = RowValidator(signature, 100, as_rows=True)
+    row = list(ROW) if signature is PASSENGER and data.draw(st.booleans()) else data.draw(st.lists(VALUES, min_size=0, max_size=5))
+    if row and data.draw(st.booleans()):
+        row[data.draw(st.integers(0, len(row) - 1))] = data.draw(VALUES)
+    text = json.dumps({"features": row}).encode()
+    at_once = reader.features_of_json(text)
+    try:
+        afterwards = reader.features(from_json(text, allow_inf_nan=True)["features"])
+    except (InvalidInput, ValueError):
+        assert at_once is None
+    else:
+        assert at_once is not None
+        assert [list(each) for each in at_once.data] == [list(each) for each in afterwards.data]
+        assert [list(map(type, each)) for each in at_once.data] == [list(map(type, each)) for each in afterwards.data]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"features": [1,2,3,4]', b'{"features": [1,2,3,4], "x": 1}', b'{"instances": [[1,2,3,4]]}', b"\xff"]
+)
+def test_what_is_not_one_row_alone_is_left_to_the_slower_way(text: bytes) -> None:
+    assert validator(NUMBERS).features_of_json(text) is None

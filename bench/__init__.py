@@ -1,0 +1,1 @@
+"""What a claim about Slipway's speed is measured with: `make bench`."""

@@ -1,0 +1,1 @@
+"""Compiled forms of models: small files beside model.joblib that answer as the estimator does, without scikit-learn."""
