@@ -69,7 +69,8 @@ class Namespace:
         kubectl("create", "--filename", "-", stdin=yaml.safe_dump(namespace))
 
     def delete(self) -> None:
-        """Without waiting for its end."""
+        """Without waiting for its end, but its node ports are free."""
+        self.kubectl("delete", "services", "--all")
         kubectl("delete", "namespace", self.name, "--wait=false")
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
