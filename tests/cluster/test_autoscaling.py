@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.cluster.kubernetes import CHART, CommandFailed, Release, kubectl, wait_for
-from tests.cluster.traffic import assert_that_nothing_failed, under_load
+from tests.cluster.traffic import assert_that_clients_moved_and_nothing_failed, assert_that_nothing_failed, under_load
 
 FEWEST, MOST = 2, 3
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "ci" / "nodeport-values.yaml").read_text()) | {
@@ -51,15 +51,15 @@ def test_the_autoscaler_scales_out_under_load_and_back_in(release: Release) -> N
         return "currentMetrics" in status and len(release.ready_pods()) == len(release.pods()) == status["desiredReplicas"] == count
 
     wait_for(lambda: has_pods(FEWEST), "the fewest pods", timeout=180, interval=1)
+    rise = under_load(release, lambda: wait_for(lambda: has_pods(MOST), "the most pods", timeout=240, interval=1))
+    assert_that_nothing_failed(rise)
+    most = set(release.ready_pods())
 
-    def rise_and_fall() -> None:
-        heavy = under_load(lambda: wait_for(lambda: has_pods(MOST), "the most pods", timeout=240, interval=1))
-        assert_that_nothing_failed(heavy)
-        out = set(release.ready_pods())
+    def scale_in() -> None:
         wait_for(lambda: has_pods(FEWEST), "the fewest pods again", timeout=240, interval=1)
-        release.wait_for_end(out - set(release.ready_pods()))
+        release.wait_for_end(most - set(release.ready_pods()))
 
-    assert_that_nothing_failed(under_load(rise_and_fall, pause=0.5))
+    assert_that_clients_moved_and_nothing_failed(under_load(release, scale_in, pause=0.5))
     events = release.namespace.get("events", "--field-selector", "reason=SuccessfulRescale")["items"]
     events.sort(key=lambda event: event["metadata"]["creationTimestamp"])
     reasons = [event["message"].partition("reason: ")[2] for event in events]

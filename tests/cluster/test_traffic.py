@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.cluster.kubernetes import CHART, NODE_ADDRESS, ROW, Namespace, Release, kubectl, wait_for
-from tests.cluster.traffic import CONNECTIONS, assert_that_nothing_failed, under_load
+from tests.cluster.traffic import CONNECTIONS, assert_that_clients_moved_and_nothing_failed, under_load
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "ci" / "nodeport-values.yaml").read_text()) | {"config": {"workers": 2}}
 PODS = VALUES["replicaCount"]
@@ -38,7 +38,7 @@ def test_a_rolling_upgrade_and_its_rollback(serving: Release) -> None:
         serving.upgrade(VALUES | {"podAnnotations": {"example.org/build": "2"}})
         serving.wait_for_end(first)
 
-    assert_that_nothing_failed(under_load(upgrade))
+    assert_that_clients_moved_and_nothing_failed(under_load(serving, upgrade))
     second = set(serving.ready_pods())
     assert (len(second), first & second, serving.status["version"]) == (PODS, set(), revision + 1)
     assert annotations() == ["2"] * PODS
@@ -47,7 +47,7 @@ def test_a_rolling_upgrade_and_its_rollback(serving: Release) -> None:
         serving.rollback()
         serving.wait_for_end(second)
 
-    assert_that_nothing_failed(under_load(rollback))
+    assert_that_clients_moved_and_nothing_failed(under_load(serving, rollback))
     third = set(serving.ready_pods())
     assert (len(third), second & third, serving.status["version"]) == (PODS, set(), revision + 2)
     assert annotations() == [None] * PODS
@@ -64,7 +64,7 @@ def test_a_change_of_the_configuration(serving: Release) -> None:
         serving.upgrade(VALUES | {"config": VALUES["config"] | {"maxRows": 1}})
         serving.wait_for_end(old)
 
-    assert_that_nothing_failed(under_load(allow_one_row))
+    assert_that_clients_moved_and_nothing_failed(under_load(serving, allow_one_row))
     assert not old & set(serving.ready_pods())
     assert {status_of_two_rows() for _ in range(8)} == {413}
 
@@ -79,7 +79,7 @@ def test_scaling_down(serving: Release) -> None:
         wait_for(lambda: len(serving.pods()) == PODS, "the first pod's leaving")  # Helm 3 does not wait for it
         serving.wait_for_end(more - {pod["metadata"]["name"] for pod in serving.pods()})
 
-    assert_that_nothing_failed(under_load(scale_down))
+    assert_that_clients_moved_and_nothing_failed(under_load(serving, scale_down))
     assert set(serving.ready_pods()) < more
 
 
@@ -90,7 +90,7 @@ def test_a_pod_that_is_deleted(serving: Release) -> None:
         serving.namespace.kubectl("delete", "pod", deleted, "--timeout=120s")
         wait_for(lambda: len(serving.ready_pods()) == PODS, "another ready pod", timeout=120)
 
-    assert_that_nothing_failed(under_load(delete))
+    assert_that_clients_moved_and_nothing_failed(under_load(serving, delete))
     assert stays in serving.ready_pods()
     assert deleted not in serving.ready_pods()
 
@@ -111,7 +111,7 @@ def test_nodes_that_are_drained(serving: Release) -> None:
             finally:
                 kubectl("uncordon", node)
 
-        assert_that_nothing_failed(under_load(drain))
+        assert_that_clients_moved_and_nothing_failed(under_load(serving, drain))
         assert len(places.keys() - set(serving.ready_pods())) == held
     assert held == PODS
 
@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_requests_along(serving: Rele
             wait_for(replaced, "a new worker, and the restart in the metrics")
         wait_for(lambda: serving.ready_pods() == pods, "the pod's readiness")
 
-    load = under_load(kill)
+    load = under_load(serving, kill)
     workers, clients = map(int, printed.split())
     print(f"the worker had {clients} of {CONNECTIONS} clients")
     assert (workers, set(load.answers)) == (2, {200})
