@@ -84,7 +84,7 @@ def test_scaling_down(serving: Release) -> None:
 
 
 def test_a_pod_that_is_deleted(serving: Release) -> None:
-    stays, deleted = serving.ready_pods()
+    deleted, stays = serving.ready_pods()[:PODS]
 
     def delete() -> None:
         serving.namespace.kubectl("delete", "pod", deleted, "--timeout=120s")

@@ -39,8 +39,11 @@ def under_load(release: Release, operation: Callable[[], object], *, pause: floa
 
 def _every_pod_answers(release: Release) -> bool:
     mark, pods = secrets.token_hex(8), release.ready_pods()
-    for _ in range(4 * len(pods)):
-        httpx.post(f"http://{NODE_ADDRESS}/predict", json=ROW, headers={"X-Request-ID": mark})
+    try:
+        for _ in range(4 * len(pods)):
+            httpx.post(f"http://{NODE_ADDRESS}/predict", json=ROW, headers={"X-Request-ID": mark})
+    except httpx.TransportError:  # the port is new
+        return False
     return all(mark in release.logs(pod, "--tail=100") for pod in pods)
 
 
