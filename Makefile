@@ -134,7 +134,7 @@ kind-test: ## predict, from inside the cluster and through the node port
 kind-down: ## remove the cluster
 	kind delete cluster --name $(CLUSTER)
 
-cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm and the image on its nodes)
+cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm, the image on its nodes and metrics-server)
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
 	HELM=$(HELM) $(bin)/python -m pytest --timeout 600 tests/cluster

@@ -90,11 +90,11 @@ class Metrics:
         self._inference_duration = Histogram(
             "slipway_inference_duration_seconds", "Time in the model.", ("model", "version"), buckets=_BUCKETS, registry=registry
         )
-        # Alert: the model raises or answers rubbish.
+        # Panel: the model raises or answers rubbish. The alert is on the 500s that follow.
         self._inference_errors = Counter(
             "slipway_inference_errors", "Inference calls that failed.", ("model", "version"), registry=registry
         )
-        # Alert on drift of the predicted classes; their sum is the rows per model.
+        # Panel: drift of the predicted classes; their sum is the rows per model.
         self._predictions = Counter(
             "slipway_predictions",
             "Predicted rows by class; empty where there are no classes.",
@@ -112,7 +112,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="max",
         )
-        # Alert: a model that is in state "failed" anywhere.
+        # Panel: which models serve, and whether one has failed in some worker. The alert is on /ready, which says 503 then.
         self._model_state = Gauge(
             "slipway_model_state",
             "Workers in which the model is in this state.",
@@ -120,7 +120,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        # Alert: fewer workers than configured.
+        # Panel: fewer workers than configured.
         self._workers = Gauge("slipway_workers", "Worker processes alive.", registry=registry, multiprocess_mode="livesum")
         # Alert: workers that are killed, by the kernel for memory or by the master for hanging.
         self._restarts = Counter("slipway_worker_restarts", "Workers that died and were replaced.", registry=registry)

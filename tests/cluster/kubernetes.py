@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "slipway"
+NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")  # where port 30080 of a node is reached
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -68,7 +69,8 @@ class Namespace:
         kubectl("create", "--filename", "-", stdin=yaml.safe_dump(namespace))
 
     def delete(self) -> None:
-        """Without waiting for its end."""
+        """Without waiting for its end, but its node ports are free."""
+        self.kubectl("delete", "services", "--all")
         kubectl("delete", "namespace", self.name, "--wait=false")
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
@@ -149,6 +151,10 @@ class Release:
             for pod in self.pods()
             if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", []))
         ]
+
+    def wait_for_end(self, pods: Iterable[str]) -> None:
+        """Until these have drained and are gone."""
+        self.namespace.kubectl("wait", "--for=delete", *(f"pod/{pod}" for pod in pods), "--timeout=120s")
 
     def logs(self, pod: str, *arguments: str) -> str:
         return self.namespace.kubectl("logs", pod, *arguments)
