@@ -21,7 +21,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-test metrics-test docker-engine load-generator \
+.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test docker-engine load-generator \
 	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down cluster-test
 
 help: ## list these targets
@@ -71,7 +71,10 @@ dist: $(VENV)/dev.stamp ## build the wheel and the source distribution into dist
 image: docker-engine ## build the container image slipway:dev (needs Docker)
 	docker build --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE) .
 
-image-test: $(VENV)/dev.stamp image ## build the image and test it (needs Docker and curl)
+image-compiled: docker-engine ## build slipway:dev-compiled, for models that are all compiled: without scikit-learn (needs Docker)
+	docker build --target compiled --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE)-compiled .
+
+image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test them (needs Docker and curl)
 	@command -v curl >/dev/null || { echo "make: curl is missing; install it first" >&2; exit 1; }
 	IMAGE=$(IMAGE) $(bin)/python -m pytest tests/image
 
@@ -145,6 +148,7 @@ lock: ## resolve the dependencies anew into the lock files (needs uv)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
 	$(call compile,bench/requirements.lock,pyproject.toml --extra compile bench/requirements.in -c requirements-dev.lock)
+	$(call compile,deploy/compiled.lock,deploy/compiled.in -c requirements.lock)
 	$(call compile,deploy/scan.lock,deploy/scan.in)
 
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \

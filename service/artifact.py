@@ -150,6 +150,11 @@ def _version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
         if here == packed:
             continue
         if library == "scikit-learn" and not allow_mismatch:
+            if here is None:
+                raise ArtifactError(
+                    f"Only its estimator can answer, but scikit-learn is not installed here: install scikit-learn=={packed}, "
+                    "or pack the model with --compile"
+                )
             raise ArtifactError(
                 f"Packed with scikit-learn {packed}, but {here} is installed: install scikit-learn=={packed}, "
                 "pack the model again, or set SLIPWAY_ALLOW_VERSION_MISMATCH=true"

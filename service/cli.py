@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ArtifactError, UsageError) as error:
         print(f"slipway: {error}", file=sys.stderr)
         code = UNUSABLE
+    except ModuleNotFoundError as error:  # the image for compiled models has not all of them
+        print(f"slipway: this command needs the Python module {error.name!r}, which is not installed here", file=sys.stderr)
+        code = UNUSABLE
     except BrokenPipeError:  # `slipway predict … | head`; the interpreter would try again to flush what nobody reads
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

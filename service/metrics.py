@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 from platform import python_version
@@ -27,6 +28,14 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_CLASSES = 100  # per model; a client can multiply series no further than this
 _STATES: tuple[ModelState, ...] = ("unloaded", "loading", "ready", "failed")
+
+
+def _sklearn_version() -> str:
+    """Empty where all models are compiled, and it is not installed."""
+    try:
+        return installed("scikit-learn")
+    except PackageNotFoundError:
+        return ""
 
 
 class InferenceMetrics:
@@ -128,7 +137,7 @@ class Metrics:
         self._build_info = Gauge(
             "slipway_build_info", "Always 1.", ("version", "python", "sklearn"), registry=registry, multiprocess_mode="max"
         )
-        self._build_info.labels(__version__, python_version(), installed("scikit-learn")).set(1)
+        self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
 
         self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._models: dict[tuple[str, str], InferenceMetrics] = {}

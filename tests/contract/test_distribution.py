@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 import service
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "deploy/compiled.lock")
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -50,6 +50,10 @@ def test_the_lock_holds_every_dependency_in_a_version_that_the_project_accepts()
         for requirement in map(Requirement, requirements):
             version = pinned[requirement.name]
             assert requirement.specifier.contains(version), f"{lock} pins {requirement.name} {version}: run `make lock`"
+
+
+def test_the_smaller_image_has_nothing_that_the_other_has_not() -> None:
+    assert pins("deploy/compiled.lock").items() < pins("requirements.lock").items()
 
 
 def test_the_locks_agree_on_every_version() -> None:

@@ -70,8 +70,10 @@ def test_nothing_ties_it_to_one_architecture() -> None:
 def test_new_code_leaves_the_layer_of_dependencies_alone(tmp_path: Path) -> None:
     context = tmp_path / "context"
     shutil.copytree(ROOT / "service", context / "service", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements.lock", "requirements-build.lock"):
-        shutil.copy(ROOT / name, context)
+    (context / "deploy").mkdir()
+    copied = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements.lock", "requirements-build.lock")
+    for name in (*copied, "deploy/lean", "deploy/compiled.lock"):
+        shutil.copy(ROOT / name, context / name)
     package = context / "service/__init__.py"
     package.write_text(package.read_text() + "\nCHANGED = True\n")
     name = f"{IMAGE.split(':')[0]}:changed"
