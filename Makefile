@@ -6,6 +6,7 @@ MODELS ?= models
 UV ?= uv
 CLUSTER ?= slipway
 NAMESPACE ?= models
+PROMETHEUS_IMAGE ?= slipway-prometheus:test
 HELM ?= helm
 
 bin := $(VENV)/bin
@@ -22,10 +23,10 @@ export DOCKER_BUILDKIT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test lint format docs lock dist clean image image-test metrics-test docker-engine \
-	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down cluster-test
+	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image cluster-test
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(MODELS)/iris ## serve the iris example on http://127.0.0.1:8000 (sets everything up first)
 	$(bin)/slipway serve --models $(MODELS)
@@ -120,10 +121,14 @@ kind-test: ## predict, from inside the cluster and through the node port
 kind-down: ## remove the cluster
 	kind delete cluster --name $(CLUSTER)
 
-cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm and the image on its nodes)
+prometheus-image: docker-engine ## build the Prometheus that cluster-test runs, and put it onto the nodes
+	docker build -t $(PROMETHEUS_IMAGE) tests/cluster/prometheus
+	kind load docker-image $(PROMETHEUS_IMAGE) --name $(CLUSTER)
+
+cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm and both images on its nodes)
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
-	HELM=$(HELM) $(bin)/python -m pytest --timeout 600 tests/cluster
+	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) $(bin)/python -m pytest --timeout 600 tests/cluster
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }
