@@ -64,10 +64,12 @@ class Envelope:
         finally:
             seconds = perf_counter() - started
             route = _route_template(scope)
+            is_probe = route in probes.PATHS
             self._metrics.request(scope["method"], route, status or 499, seconds)
-            if self._lifecycle.draining and route not in probes.PATHS:
+            if self._lifecycle.draining and not is_probe:
                 self._lifecycle.board.answered()  # the drain outlasts the scrape after this
-            if self._log_access:
+            level = logging.DEBUG if is_probe else logging.INFO  # they come every few seconds, and say nothing new
+            if self._log_access and access_log.isEnabledFor(level):
                 extra = {
                     "method": scope["method"],
                     "path": scope["path"],
@@ -77,7 +79,7 @@ class Envelope:
                 }
                 if model is not None:
                     extra["model"] = model
-                access_log.info("request", extra=extra)
+                access_log.log(level, "request", extra=extra)
             request_id.reset(token)
 
 
