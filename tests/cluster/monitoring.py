@@ -15,6 +15,7 @@ from tests.cluster.kubernetes import Namespace, Object, wait_for
 IMAGE = os.environ.get("PROMETHEUS_IMAGE", "slipway-prometheus:test")
 INTERVAL = 1  # seconds between two scrapes, and between two looks at the rules
 NAME = "prometheus"
+EVERY = "every"  # annotation of pods that are to be scraped at another interval
 
 
 def by_annotations() -> Object:
@@ -22,6 +23,7 @@ def by_annotations() -> Object:
     annotation = "__meta_kubernetes_pod_annotation_prometheus_io"
     return job(
         "annotated-pods",
+        {"source_labels": [f"__meta_kubernetes_pod_annotation_{EVERY}"], "regex": "(.+)", "target_label": "__scrape_interval__"},
         {"source_labels": [f"{annotation}_scrape"], "action": "keep", "regex": "true"},
         {"source_labels": [f"{annotation}_scheme"], "regex": "(https?)", "target_label": "__scheme__"},
         {"source_labels": [f"{annotation}_path"], "regex": "(.+)", "target_label": "__metrics_path__"},
