@@ -8,6 +8,7 @@ CLUSTER ?= slipway
 NAMESPACE ?= models
 PROMETHEUS_IMAGE ?= slipway-prometheus:test
 HELM ?= helm
+CHART_TESTS ?= tests/chart
 
 bin := $(VENV)/bin
 pip := $(bin)/pip --disable-pip-version-check --quiet
@@ -75,7 +76,7 @@ chart-test: $(VENV)/dev.stamp ## test the chart without a cluster (needs helm, k
 	$(call need,kubectl,kubectl)
 	$(call need,promtool,Prometheus)
 	$(call need,openssl,OpenSSL)
-	HELM=$(HELM) $(bin)/python -m pytest --numprocesses 2 tests/chart
+	HELM=$(HELM) $(bin)/python -m pytest --numprocesses 2 $(CHART_TESTS)
 
 scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint (needs helm)
 	$(call need,$(HELM),Helm)
@@ -89,7 +90,7 @@ scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint
 		--show-only templates/tests/predict.yaml > build/scan/test/predict.yaml
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov.yaml --directory build/scan/server
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov-test-pod.yaml --directory build/scan/test
-	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile
+	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile tests/cluster/prometheus/Dockerfile
 
 # Packages of its own: checkov wants older versions of what the service uses.
 $(VENV)/scan.stamp: $(VENV)/made.stamp deploy/scan.lock
