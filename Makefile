@@ -6,7 +6,9 @@ MODELS ?= models
 UV ?= uv
 CLUSTER ?= slipway
 NAMESPACE ?= models
+PROMETHEUS_IMAGE ?= slipway-prometheus:test
 HELM ?= helm
+CHART_TESTS ?= tests/chart
 
 bin := $(VENV)/bin
 pip := $(bin)/pip --disable-pip-version-check --quiet
@@ -21,11 +23,11 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test docker-engine load-generator \
-	manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down cluster-test
+.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test docker-engine \
+	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image cluster-test
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(MODELS)/iris ## serve the iris example on http://127.0.0.1:8000 (sets everything up first)
 	$(bin)/slipway serve --models $(MODELS)
@@ -91,7 +93,7 @@ chart-test: $(VENV)/dev.stamp ## test the chart without a cluster (needs helm, k
 	$(call need,kubectl,kubectl)
 	$(call need,promtool,Prometheus)
 	$(call need,openssl,OpenSSL)
-	HELM=$(HELM) $(bin)/python -m pytest --numprocesses 2 tests/chart
+	HELM=$(HELM) $(bin)/python -m pytest --numprocesses 2 $(CHART_TESTS)
 
 scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint (needs helm)
 	$(call need,$(HELM),Helm)
@@ -105,7 +107,7 @@ scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint
 		--show-only templates/tests/predict.yaml > build/scan/test/predict.yaml
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov.yaml --directory build/scan/server
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov-test-pod.yaml --directory build/scan/test
-	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile
+	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile tests/cluster/prometheus/Dockerfile
 
 # Packages of its own: checkov wants older versions of what the service uses.
 $(VENV)/scan.stamp: $(VENV)/made.stamp deploy/scan.lock
@@ -137,10 +139,14 @@ kind-test: ## predict, from inside the cluster and through the node port
 kind-down: ## remove the cluster
 	kind delete cluster --name $(CLUSTER)
 
-cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster that kubectl points at (needs helm, the image on its nodes and metrics-server)
+prometheus-image: docker-engine ## build the Prometheus that cluster-test runs, and put it onto the nodes
+	docker build -t $(PROMETHEUS_IMAGE) tests/cluster/prometheus
+	kind load docker-image $(PROMETHEUS_IMAGE) --name $(CLUSTER)
+
+cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (needs helm, metrics-server, both images on the nodes)
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
-	HELM=$(HELM) $(bin)/python -m pytest --timeout 600 tests/cluster
+	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) $(bin)/python -m pytest --timeout 600 tests/cluster
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         30.0, ge=5, le=3600, description="Seconds after which `slipway drain` returns even if clients are still connected."
     )
     runtime_dir: Path | None = Field(None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT.")
-    access_log: bool = Field(True, description="Write a line per request.")
+    access_log: bool = Field(True, description="Write a line per request; probes and scrapes have theirs at level debug.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json: a JSON object per line; console: for people; auto: console on a terminal, else json."

@@ -104,9 +104,12 @@ class Answer:
 
 
 def log_access(scope: Scope, answer: Answer, seconds: float) -> None:
+    level = logging.DEBUG if answer.route in probes.PATHS else logging.INFO  # probes come every few seconds, and say nothing new
+    if not access_log.isEnabledFor(level):
+        return
     extra = {"method": scope["method"], "path": scope["path"], "route": answer.route, "status": answer.status or 499}
     extra["duration_ms"] = round(seconds * 1000, 3)
     for name, value in answer.headers:
         if name == b"x-model":
             extra["model"] = value.decode()
-    access_log.info("request", extra=extra)
+    access_log.log(level, "request", extra=extra)

@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -48,10 +48,11 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
     @router.get(
         "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, summary="Prometheus metrics of all workers"
     )
-    async def exposition() -> Response:
+    async def exposition(request: Request) -> Response:
         began = monotonic()
         body = await asyncio.to_thread(metrics.render)
-        lifecycle.board.scraped(began)
+        if not await request.is_disconnected():  # Prometheus gives up after its timeout, and has seen nothing then
+            lifecycle.board.scraped(began)
         return Response(body, media_type=CONTENT_TYPE)
 
     return router

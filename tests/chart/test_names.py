@@ -49,7 +49,7 @@ def test_no_value_changes_the_selector_of_the_deployment(values: object) -> None
 
 
 def test_selectors_pick_the_servers_pods_and_not_the_test() -> None:
-    objects = render(CHART / "ci" / "keys-and-tls-values.yaml")
+    objects = render(CHART / "ci" / "production-values.yaml")
     assert objects.one("Service")["spec"]["selector"] == SELECTOR
     assert objects.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == SELECTOR
     assert objects.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == SELECTOR

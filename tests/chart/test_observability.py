@@ -19,6 +19,7 @@ CI = CHART / "ci"
 PRODUCTION = CI / "production-values.yaml"
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 QUERIES = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+MONITOR = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s", "scrapeTimeout": "5s"}
 ALERTS = ["SlipwayErrorRatio", "SlipwayLatency", "SlipwaySaturated", "SlipwayNotReady", "SlipwayWorkerRestarts"]
 
 
@@ -50,13 +51,15 @@ def test_no_pod_is_scraped_twice(monitor: str) -> None:
 
 
 def test_a_service_monitor_scrapes_the_service() -> None:
-    objects = render(PRODUCTION)
+    objects = render({"metrics": {"serviceMonitor": {**MONITOR, "serviceDiscoveryRole": "EndpointSlice"}}})
     monitor = objects.one("ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
-    assert endpoint == {"port": "http", "path": "/metrics", "scheme": "http", "interval": "15s"}
+    assert endpoint == {"port": "http", "path": "/metrics", "scheme": "http", "interval": "15s", "scrapeTimeout": "5s"}
     assert monitor["spec"]["selector"]["matchLabels"].items() <= objects.one("Service")["metadata"]["labels"].items()
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["models"]}
+    assert monitor["spec"]["serviceDiscoveryRole"] == "EndpointSlice"
     assert not render().all("ServiceMonitor")
+    assert "serviceDiscoveryRole" not in render({"metrics": {"serviceMonitor": {"enabled": True}}}).one("ServiceMonitor")["spec"]
 
 
 def test_a_service_monitor_asks_by_the_ports_name_with_tls_too() -> None:
@@ -69,7 +72,7 @@ def test_a_service_monitor_asks_by_the_ports_name_with_tls_too() -> None:
 
 
 def test_a_pod_monitor_scrapes_the_pods() -> None:
-    objects = render(CI / "keys-and-tls-values.yaml")
+    objects = render({"metrics": {"podMonitor": MONITOR}, "tls": {"existingSecret": "t"}})
     monitor = objects.one("PodMonitor")
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert endpoint["port"] == objects.container["ports"][0]["name"]

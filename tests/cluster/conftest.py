@@ -23,7 +23,7 @@ def cluster() -> str:
         version = json.loads(kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
         helm("version")
     except (CommandFailed, OSError) as error:
-        pytest.exit(f"These tests need helm, and kubectl with a cluster (make kind-up kind-load): {error}", returncode=1)
+        pytest.exit(f"These tests need helm, and kubectl with a cluster (make kind-up kind-load prometheus-image): {error}", returncode=1)
     return str(version)
 
 

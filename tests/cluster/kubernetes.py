@@ -16,6 +16,7 @@ import yaml
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "slipway"
 NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")  # where port 30080 of a node is reached
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
+NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 Object = dict[str, Any]

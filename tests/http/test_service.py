@@ -1,12 +1,15 @@
 """Probes, catalogue, metrics, documentation, CORS and the path prefix."""
 
+import logging
 import re
+from typing import Any
 
 import httpx
 import pytest
 
 from service.app import create_app
 from service.errors import ArtifactError
+from service.lifecycle import Board, Lifecycle
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +125,35 @@ async def test_cors_is_off_unless_origins_are_named(serve, models) -> None:  # t
         assert response.headers["access-control-allow-origin"] == "https://example.org"
         other = await client.options("/predict", headers=preflight | {"Origin": "https://example.com"})
         assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(("level", "lines"), [("INFO", ["/models"]), ("DEBUG", ["/health", "/ready", "/metrics", "/models"])])
+async def test_probes_and_scrapes_write_no_line_unless_asked_to(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, level: str, lines: list[str]
+) -> None:
+    with caplog.at_level(level, "slipway.access"):
+        for path in ("/health", "/ready", "/metrics", "/models"):
+            await client.get(path)
+    assert [vars(record)["path"] for record in caplog.records if record.name == "slipway.access"] == lines
+    assert {record.levelno for record in caplog.records if vars(record).get("path") == "/models"} == {logging.INFO}
+
+
+async def test_a_scrape_that_prometheus_did_not_wait_for_is_none(models) -> None:  # type: ignore[no-untyped-def]
+    board = Board(None, slots=1)
+    envelope = create_app(Settings(models=models), lifecycle=Lifecycle(board))
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "raw_path": b"/metrics", "query_string": b"", "headers": []}
+    await envelope(scope, gone, send)
+    assert board.scraped_at == 0
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway") as client:
+        await client.get("/metrics")
+    assert board.scraped_at > 0
 
 
 def test_a_folder_without_models_is_refused_with_the_command_that_fills_it(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,142 @@
+"""A real Prometheus, scraping every second: no count is lost, every alert fires in its situation, every panel has data."""
+
+import json
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.cluster import monitoring, situations
+from tests.cluster.kubernetes import CHART, NODE_ADDRESS, Namespace, Release, wait_for
+from tests.cluster.monitoring import Prometheus
+from tests.cluster.situations import SITUATIONS, Situation
+from tests.load import Load, post
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+class Monitored(NamedTuple):
+    namespace: Namespace
+    counted: Release
+    prometheus: Prometheus
+
+
+@pytest.fixture(scope="module")
+def monitored(shared_namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    """A namespace with a Prometheus that knows the rules of all releases to come."""
+    namespace = shared_namespace
+    counted = Release(namespace, "counted")
+    jobs = [monitoring.by_annotations(), monitoring.by_pod_monitor(situations.pod_monitor(namespace))]
+    groups = [group for situation in SITUATIONS for group in situation.rules(namespace)]
+    groups += situations.rules(counted)  # as they are by default
+    situations.prepare(namespace, tmp_path_factory.mktemp("models"))
+    with monitoring.running(namespace, jobs, groups) as prometheus:
+        yield Monitored(namespace, counted, prometheus)
+
+
+def test_the_last_values_of_all_pods_ever_seen_add_up_to_what_was_answered(monitored: Monitored) -> None:
+    """Under load through the node port a pod is deleted, and an upgrade and a rollback replace all of them."""
+    namespace, release, prometheus = monitored
+    values = yaml.safe_load((CHART / "ci" / "nodeport-values.yaml").read_text())
+    values |= situations.stub("slow", **situations.IN_THREADS, config={"threads": 16})
+    steps: list[Callable[[], object]] = [
+        lambda: namespace.kubectl("delete", "pod", release.ready_pods()[0]),
+        # Ten seconds are more than a drain takes that waits for clients alone.
+        lambda: release.upgrade({**values, "podAnnotations": {monitoring.EVERY: "10s"}}),
+        release.rollback,
+    ]
+    series = f'slipway_http_request_duration_seconds_count{{namespace="{namespace.name}",pod=~"counted-slipway-.+",route="/predict"}}'
+
+    def counts() -> dict[str, float]:
+        samples = prometheus.query(f"sum by (pod) (last_over_time({series}[1h]))")
+        return {sample["metric"]["pod"]: float(sample["value"][1]) for sample in samples}
+
+    loads = requests()
+    try:
+        release.install(values)
+        with situations.sent(loads):
+            wait_for(lambda: counts().keys() >= set(release.ready_pods()), "requests to both pods")
+            for replace in steps:
+                old = set(release.ready_pods())
+                replace()
+                wait_for(lambda: len(release.ready_pods()) == 2, "two ready pods", timeout=120)
+                leaving = [f"pod/{name}" for name in old - set(release.ready_pods())]
+                namespace.kubectl("wait", "--for=delete", *leaving, "--timeout=120s")
+                wait_for(lambda: counts().keys() >= set(release.ready_pods()), "requests to both pods")
+    finally:
+        release.uninstall()  # it has the node port
+    assert sum((load.failures for load in loads), Counter()) == {}
+    assert sum((load.answers for load in loads), Counter()).keys() == {200}
+    assert len(counts()) == 2 + 1 + 2 + 2
+    assert sum(counts().values()) == sum(load.total for load in loads)
+
+
+def requests() -> list[Load]:
+    """Some take up to ten seconds: they are answered long after their pod was told to leave, just before it ends."""
+    host, port = NODE_ADDRESS.split(":")
+    quick = Load(host, int(port), post("/predict", {"features": [0, 0]}), connections=16, pause=0.02)
+    # These do not stay with a pod.
+    hopping = [post("/predict", {"features": [seconds, 0]}, Connection="close") for seconds in (0, 6, 7, 8, 9, 10)]
+    return [quick, *(Load(host, int(port), request, connections=2, pause=0.02) for request in hopping)]
+
+
+@pytest.fixture(scope="module")
+def since(monitored: Monitored) -> Iterator[float]:
+    """The situations that the alerts are for have begun at this time, and last."""
+    started = time.time()
+    with situations.all_at_once(monitored.namespace):
+        yield started
+
+
+@pytest.mark.usefixtures("since")
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.alert)
+def test_the_alert_fires_in_the_situation_that_it_is_for(situation: Situation, monitored: Monitored) -> None:
+    def firing() -> set[tuple[str, str]]:
+        alerts = [alert for alert in monitored.prometheus.alerts() if alert["state"] == "firing"]
+        return {(alert["labels"]["release"], alert["labels"]["alertname"]) for alert in alerts}
+
+    wait_for(lambda: (situation.name, situation.alert) in firing(), f"{situation.alert} of {situation.name}", timeout=180, interval=1)
+
+
+@pytest.mark.usefixtures("since")
+def test_and_in_no_other(monitored: Monitored) -> None:
+    fired = monitored.prometheus.query('max_over_time(ALERTS{alertstate="firing"}[1h])')
+    pairs = {(sample["metric"]["release"], sample["metric"]["alertname"]) for sample in fired}
+    assert pairs == {(situation.name, situation.alert) for situation in SITUATIONS}
+
+
+DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
+TARGETS = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+STEP = 5  # seconds, as Grafana would choose for a range of an hour
+RATE_INTERVAL = max(STEP + monitoring.INTERVAL, 4 * monitoring.INTERVAL)  # as Grafana defines it
+
+
+@pytest.mark.parametrize("expression", TARGETS.values(), ids=TARGETS.keys())
+def test_every_panels_query_returns_data(expression: str, monitored: Monitored, since: float) -> None:
+    variables = {"namespace": monitored.namespace.name, "pod": ".+", "__rate_interval": f"{RATE_INTERVAL}s"}
+    query = re.sub(r"\$(\w+)", lambda match: variables[match[1]], expression)
+
+    def data() -> list[float]:
+        """Zeros are there from the start, and would show nothing."""
+        return [value for value in monitored.prometheus.values(query, since, STEP) if value > 0 and math.isfinite(value)]
+
+    wait_for(data, f"data for {query}", timeout=60, interval=1)
+
+
+@pytest.mark.usefixtures("since")
+def test_the_dashboards_variables_offer_the_namespace_and_its_pods(monitored: Monitored) -> None:
+    namespace, _, prometheus = monitored
+    offered = {}
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
+            assert match is not None
+            offered[variable["name"]] = prometheus.label_values(match[2], match[1].replace("$namespace", namespace.name))
+    assert offered["namespace"] == [namespace.name]
+    for situation in SITUATIONS:
+        assert any(pod.startswith(f"{situation.name}-slipway-") for pod in offered["pod"])
