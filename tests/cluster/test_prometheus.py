@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import httpx
 import pytest
 import yaml
 
@@ -59,6 +60,7 @@ def test_the_last_values_of_all_pods_ever_seen_add_up_to_what_was_answered(monit
     loads = requests()
     try:
         release.install(values)
+        wait_for(node_port_answers, "an answer through the node port")  # kube-proxy learns of ready pods a moment after helm
         with situations.sent(loads):
             wait_for(lambda: counts().keys() >= set(release.ready_pods()), "requests to both pods")
             for replace in steps:
@@ -74,6 +76,13 @@ def test_the_last_values_of_all_pods_ever_seen_add_up_to_what_was_answered(monit
     assert sum((load.answers for load in loads), Counter()).keys() == {200}
     assert len(counts()) == 2 + 1 + 2 + 2
     assert sum(counts().values()) == sum(load.total for load in loads)
+
+
+def node_port_answers() -> bool:
+    try:
+        return httpx.get(f"http://{NODE_ADDRESS}/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def requests() -> list[Load]:
