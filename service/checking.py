@@ -49,7 +49,12 @@ def check(directory: Path, *, allow_version_mismatch: bool = False, compiled: bo
         yield Verdict("note", "load", note)
     if (directory.resolve().parent.name, directory.resolve().name) != (manifest.name, manifest.version):
         yield Verdict("note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models")
-    if artifact.form is not None and manifest.compiled is not None:
+    if manifest.compiled is not None and compiled:
+        if artifact.form is None:
+            yield Verdict(
+                "off", "compiled", "it cannot be used, so the slower estimator would answer: pack again, or check with --no-compiled"
+            )
+            return
         yield Verdict("ok", "compiled", _proof(manifest.compiled, len(manifest.examples)))
     yield _check_examples(artifact)
 

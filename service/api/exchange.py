@@ -40,6 +40,8 @@ class Exchange:
         content_type = call.headers.get(b"content-type")
         if content_type and content_type != b"application/json":  # none named is taken as JSON: many a client sends none
             _require_json(content_type)
+        if b"content-encoding" in call.headers and call.headers[b"content-encoding"].lower() != b"identity":
+            raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding")
         return await read_body(call, self._max_body_bytes, timeout), Caller(call.started + timeout, call.receive)
 
     async def read_json(self, call: Call) -> tuple[Any, Caller]:

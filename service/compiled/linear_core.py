@@ -14,6 +14,7 @@ from .encoding import Row, Unusable, columns_of, keys
 Array = np.ndarray[Any, Any]
 
 PLAIN_PRODUCTS = 200  # more multiplications than these are quicker with numpy, its overhead included
+TIE = 1e-6  # scores this close may change places by the order in which their parts are added up
 SUSPICIOUS = 1e250  # a score beyond it: the estimator's own steps may have overflowed on the way
 
 
@@ -52,6 +53,9 @@ class LinearCore:
         for score in scores:
             if not -SUSPICIOUS < score < SUSPICIOUS:
                 self._check_overflow(np.array([numbers], dtype=np.float64))
+        if _is_tie(scores):
+            summed: list[float] = self.many([row])[0].tolist()  # in the order in which the estimator adds up
+            return summed
         return scores
 
     def many(self, rows: Sequence[Row] | Array) -> Array:
@@ -77,6 +81,13 @@ class LinearCore:
         """Raises where a scaler of the estimator would have made an infinity of a number."""
         if (np.abs(numbers) > self._limits).any():
             raise Unusable("Input contains infinity or a value too large")
+
+
+def _is_tie(scores: list[float]) -> bool:
+    if len(scores) == 1:
+        return -TIE < scores[0] < TIE
+    close = max(scores) - TIE
+    return sum([score > close for score in scores]) > 1
 
 
 def _picker(columns: list[int], is_all: bool) -> Callable[[Row], Sequence[Any]]:

@@ -150,7 +150,8 @@ def disagreement(model: CompiledModel, compiled: CompiledForm, examples: Sequenc
         in_batch = together.probabilities[i] if together.probabilities is not None else None
         for answer in ((prediction, probabilities), (together.predictions[i], in_batch)):
             if not difference(answer, (example.prediction, example.probabilities)) < compiled.bound:
-                return f"example {i} of the manifest expects {example.prediction!r}, it answers {answer[0]!r}, or other probabilities"
+                expected = f"{example.prediction!r} with the probabilities {example.probabilities}"
+                return f"example {i} of the manifest expects {expected}, it answers {answer[0]!r} with {answer[1]}"
     return None
 
 

@@ -11,6 +11,7 @@ from ..schema import Column
 Array = np.ndarray[Any, Any]
 
 MOST_ROWS = 20_000
+MOST_VALUES = 2_000_000  # rows times columns: a wide model gets fewer rows, but each of its columns is changed
 MOST_SEEN = 200  # different values of a column
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 LARGEST = float(np.finfo(np.float64).max)
@@ -22,14 +23,16 @@ _STRINGS = ("", " ", "?", "nan", "None", "0", "Ünknown \U0001f6a2")
 
 def edge_rows(columns: Sequence[Column], rows: Sequence[Row], thresholds: Mapping[int, Array], random: np.random.Generator) -> list[Row]:
     """Rows made of the sample rows, within what the columns declare. Those that an estimator may refuse come last."""
+    most = min(MOST_ROWS, MOST_VALUES // len(columns))
+    each = max(1, most // (2 * len(columns)))
     near = [_accepted(column, _near(column, thresholds.get(i))) for i, column in enumerate(columns)]
-    usual = [_accepted(column, _usual(column, [row[i] for row in rows])) for i, column in enumerate(columns)]
-    strange = [_accepted(column, _strange(column)) for column in columns]
+    usual = [_some(_accepted(column, _usual(column, [row[i] for row in rows])), each, random) for i, column in enumerate(columns)]
+    strange = [_some(_accepted(column, _strange(column)), each, random) for column in columns]
     made = _one_changed(rows, usual, random)
-    made += [_all_changed(row, usual, random) for row in _some(rows, MOST_ROWS // 20, random)]
+    made += [_all_changed(row, usual, random) for row in _some(rows, most // 20, random)]
     if any(near):
-        made += _one_changed(rows, [_some(values, MOST_ROWS // (2 * len(columns)), random) for values in near], random)
-        made += [_all_changed(rows[place], near, random) for place in random.integers(len(rows), size=MOST_ROWS // 4).tolist()]
+        made += _one_changed(rows, [_some(values, each, random) for values in near], random)
+        made += [_all_changed(rows[place], near, random) for place in random.integers(len(rows), size=most // 4).tolist()]
     return made + _one_changed(rows, strange, random)
 
 

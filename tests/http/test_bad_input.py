@@ -119,6 +119,13 @@ async def test_a_content_type_that_is_named_must_be_json(client: httpx.AsyncClie
     assert response.status_code == status
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("identity", 200), ("gzip", 415), ("br", 415)])
+async def test_a_compressed_body_is_refused_and_not_misread(client: httpx.AsyncClient, encoding: str, status: int) -> None:
+    response = await client.post("/predict", content=f'{{"features": {GOOD}}}', headers={"Content-Encoding": encoding})
+    assert response.status_code == status
+    assert status == 200 or "without Content-Encoding" in response.json()["detail"]
+
+
 async def test_a_value_is_never_echoed(client: httpx.AsyncClient) -> None:
     response = await client.post("/predict", json={"features": ["confidential", 3.5, 1.4, 0.2]})
     assert response.status_code == 422

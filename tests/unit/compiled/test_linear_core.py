@@ -76,3 +76,16 @@ def test_plain_floats_and_numpy_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in rows:
         assert wide.infer_row(row)[0] == pytest.approx(plain.infer_row(row)[0], rel=1e-12)
         assert plain.infer_row(row)[1] == [None] * 4
+
+
+def test_where_scores_tie_the_class_is_that_of_the_estimator() -> None:
+    """On the boundary of a symmetric model the order of the additions decides."""
+    sides = np.vstack([np.eye(6), -np.eye(6)] * 5)
+    estimator = LogisticRegression().fit(sides, np.tile(np.repeat([1, 0], 6), 5))
+    model, _ = signed(estimator, sides)
+    candidate = compile_linear(estimator, raw(model.signature.columns or ()), 6, model.signature.classes)
+    form = read(candidate.form, candidate.content, model.signature)
+    tenths = np.random.default_rng(1).integers(-33, 34, size=(500, 6)) / 10
+    tenths[:, 5] = -tenths[:, :5].sum(axis=1)
+    expected = [estimator.predict(row.reshape(1, -1))[0] for row in tenths]
+    assert [form.infer_row(row.tolist())[0] for row in tenths] == expected

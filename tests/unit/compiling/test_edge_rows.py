@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.compiled.encoding import Row
-from service.compiling.edge_rows import FLOAT32_MAX, LARGEST, MOST_ROWS, ROUNDED_UP, edge_rows
+from service.compiling.edge_rows import FLOAT32_MAX, LARGEST, MOST_ROWS, MOST_VALUES, ROUNDED_UP, edge_rows
 from service.schema import Column
 
 RANDOM = np.random.default_rng(0)
@@ -59,3 +59,10 @@ def test_the_rows_are_made_of_the_samples_and_not_too_many() -> None:
     rows = edge_rows(columns, samples, {0: RANDOM.uniform(0, 9, 50_000)}, RANDOM)
     assert len(rows) < 1.1 * MOST_ROWS
     assert all(len(row) == 2 and row[1] in ("S", "L") for row in rows)
+
+
+def test_a_wide_model_gets_fewer_rows_but_two_for_each_column() -> None:
+    columns = [Column(name=f"x{i}") for i in range(2000)]
+    samples = [[0.5 + i] * 2000 for i in range(20)]
+    rows = edge_rows(columns, samples, {}, RANDOM)
+    assert 2 * len(columns) <= len(rows) <= 5 * MOST_VALUES / len(columns)
