@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", type=int, help="rows per request (default: 1 100)")
     parser.add_argument("--connections", nargs="+", type=int, help="kept-alive connections (default: 1 16 64, with --must-hold 1 64)")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="contenders whose name has one of these in it, such as no-op slipway")
+    parser.add_argument("--without", nargs="+", metavar="TEXT", default=[], help="not these, in the same way")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument(
         "--must-hold", action="store_true", help="only what the targets compare: the floors, the tutorial, mosec and Slipway"
@@ -67,7 +68,9 @@ def _plan(options: argparse.Namespace) -> Plan:
     contenders = [
         contender
         for contender in CONTENDERS
-        if any(text in contender.name.lower() for text in wanted) and (not options.must_hold or contender.group in TARGETED)
+        if any(text in contender.name.lower() for text in wanted)
+        and not any(text.lower() in contender.name.lower() for text in options.without)
+        and (not options.must_hold or contender.group in TARGETED)
     ]
     defaults = QUICK if options.quick else MUST_HOLD if options.must_hold else FULL
     given = {name: value for name, value in vars(options).items() if name in FULL and value is not None}
