@@ -106,7 +106,11 @@ def test_fetching_is_an_init_containers_work() -> None:
         "readOnly": True,
     }
     data = objects.one("ConfigMap", "iris-slipway-fetch")["data"]
-    assert [item["path"] for item in json.loads(data["plan.json"])] == ["churn/3/model.joblib", "churn/3/manifest.json"]
+    assert [item["path"] for item in json.loads(data["plan.json"])] == [
+        "churn/3/model.joblib",
+        "churn/3/manifest.json",
+        "churn/3/model.onnx",
+    ]
     assert data["fetch.py"] == (CHART / "files" / "fetch.py").read_text()
 
 

@@ -13,6 +13,9 @@ def source(**sources: Any) -> dict[str, Any]:
     return {"models": [{"name": "churn", "version": "3", "source": sources}]}
 
 
+REMOTE = {"url": "https://example.org/m", "sha256": SHA}
+
+
 def fetch(url: str = "https://example.org/m", sha256: str = SHA) -> dict[str, Any]:
     return source(fetch={"model": {"url": url, "sha256": sha256}})
 
@@ -83,6 +86,16 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         source(image={"reference": "r.example.org/churn:3"}),
         "/models/0/source/image/reference",
         "does not match pattern '@sha256:[0-9a-f]{64}$'",
+    ),
+    "a compiled form without the manifest that vouches for it": (
+        source(fetch={"model": REMOTE, "compiled": {"form": "linear", **REMOTE}}),
+        "/models/0/source/fetch",
+        "manifest",
+    ),
+    "a compiled form of a kind that there is not": (
+        source(fetch={"model": REMOTE, "manifest": REMOTE, "compiled": {"form": "pmml", **REMOTE}}),
+        "/models/0/source/fetch/compiled/form",
+        "'linear', 'onnx'",
     ),
     "a fetch over plain HTTP": (
         fetch(url="http://example.org/m"),

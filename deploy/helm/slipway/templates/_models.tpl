@@ -125,6 +125,10 @@ With a baked source ROOT is the image's /models, otherwise a folder that the ima
 {{- with .manifest -}}
 {{- $files = append $files (dict "path" (printf "%s/manifest.json" $path) "url" .url "sha256" .sha256) -}}
 {{- end -}}
+{{- with .compiled -}}
+{{- $name := ternary "model.onnx" "model.linear.json" (eq .form "onnx") -}}
+{{- $files = append $files (dict "path" (printf "%s/%s" $path $name) "url" .url "sha256" .sha256) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $files | toPrettyJson -}}
