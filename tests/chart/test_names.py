@@ -1,5 +1,7 @@
 """Names, labels and selectors, as Helm's users know them."""
 
+import re
+
 import pytest
 import yaml
 
@@ -23,13 +25,27 @@ def test_chart_app_and_package_have_one_version() -> None:
         ("my-slipway-2", {}, "my-slipway-2"),
         ("iris", {"nameOverride": "model"}, "iris-model"),
         ("iris", {"fullnameOverride": "flowers"}, "flowers"),
-        ("r" * 53, {}, "r" * 47),
+        ("r" * 53, {}, "r" * 46),
     ],
 )
 def test_all_objects_are_named_after_the_release(release: str, values: dict[str, str], name: str) -> None:
     objects = render(values, release=release)
     for kind in ("Deployment", "Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"):
         assert objects.one(kind)["metadata"]["name"] == name
+
+
+def test_a_pods_name_holds_the_longest_name_uncut() -> None:
+    """As Kubernetes makes it: a ReplicaSet's hash has up to 10 characters, and what goes before the suffix of 5 is cut at 58."""
+    name = render(release="r" * 53).one("Deployment")["metadata"]["name"]
+    pod = f"{name}-{'h' * 10}-"[:58] + "s" * 5
+    assert re.fullmatch(f"{name}-[a-z0-9]+-[a-z0-9]+", pod)  # as alerts and KEDA look for it
+
+
+@pytest.mark.parametrize("release", ["9x", "iris.v1"])
+def test_a_release_whose_service_kubernetes_would_refuse_needs_another_name(release: str) -> None:
+    with pytest.raises(Refused, match=r"begins with a digit or holds a dot: set fullnameOverride\."):
+        render(release=release)
+    assert render({"fullnameOverride": "iris"}, release=release).one("Service")["metadata"]["name"] == "iris"
 
 
 def test_every_object_is_in_the_releases_namespace_and_carries_the_standard_labels() -> None:

@@ -103,6 +103,10 @@
 {{- end -}}
 
 {{- /* Names */ -}}
+{{- $fullname := include "slipway.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $fullname) -}}
+{{- fail (printf "Objects would be called %s, and Kubernetes refuses a Service whose name begins with a digit or holds a dot: set fullnameOverride." $fullname) -}}
+{{- end -}}
 {{- range $values.extraEnv -}}
 {{- if hasPrefix "SLIPWAY_" .name -}}
 {{- fail (printf "extraEnv sets %s: the service's settings are set through config, models, apiKeys and tls." .name) -}}

@@ -1,17 +1,17 @@
 {{/* Names, labels and references that every template shares. */}}
 
 {{- define "slipway.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 47 | trimSuffix "-" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 46 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 47 characters: a ReplicaSet's hash still fits before a pod's name is cut (58), and alerts find pods by this name. */}}
+{{/* At most 46 characters: a ReplicaSet's hash of 10 and two dashes still fit before a pod's name is cut (58), and alerts find pods by this name. */}}
 {{- define "slipway.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains (include "slipway.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 47 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "slipway.name" .) | trunc 47 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "slipway.name" .) | trunc 46 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
