@@ -119,8 +119,9 @@ def test_no_variable_is_set_twice() -> None:
 
 
 def test_the_services_own_variables_are_set_through_config_alone() -> None:
-    with pytest.raises(Refused, match="extraEnv sets SLIPWAY_WORKERS: the service's settings are set through config"):
-        render({"extraEnv": [{"name": "SLIPWAY_WORKERS", "value": "2"}]})
+    for name in ("SLIPWAY_WORKERS", "slipway_workers"):  # the service reads either
+        with pytest.raises(Refused, match=f"extraEnv sets {name}: the service's settings are set through config"):
+            render({"extraEnv": [{"name": name, "value": "2"}]})
 
 
 def test_pods_are_replaced_when_what_they_mount_changes() -> None:

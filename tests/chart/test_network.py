@@ -31,7 +31,8 @@ def test_a_load_balancer() -> None:
 
 
 def test_a_headless_service() -> None:
-    assert render({"service": {"clusterIP": "None"}}).one("Service")["spec"]["clusterIP"] == "None"
+    spec = render({"service": {"clusterIP": "None", "port": 8000}}).one("Service")["spec"]
+    assert (spec["clusterIP"], spec["ports"][0]["port"]) == ("None", 8000)
 
 
 def test_the_port_says_https_with_tls() -> None:
@@ -46,6 +47,7 @@ def test_the_port_says_https_with_tls() -> None:
         ({"externalTrafficPolicy": "Local"}, "service.externalTrafficPolicy is for"),
         ({"type": "NodePort", "loadBalancerClass": "x"}, "are for the service.type LoadBalancer"),
         ({"type": "NodePort", "clusterIP": "None"}, "makes the Service headless"),
+        ({"clusterIP": "None"}, "does not translate ports: set service.port to 8000"),
     ],
 )
 def test_a_service_that_kubernetes_would_refuse_or_ignore_is_refused(service: dict[str, object], refusal: str) -> None:

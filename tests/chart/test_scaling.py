@@ -51,6 +51,11 @@ def test_by_predictions_in_flight() -> None:
     assert not objects.all("HorizontalPodAutoscaler")
 
 
+def test_none_until_a_query_of_the_users_own_wakes_the_first() -> None:
+    keda = {"enabled": True, "serverAddress": "http://p:9090", "query": "vector(1)", "minReplicaCount": 0}
+    assert render({"keda": keda}).one("ScaledObject")["spec"]["minReplicaCount"] == 0
+
+
 def test_by_a_query_of_the_users_own() -> None:
     keda = {"enabled": True, "serverAddress": "http://p:9090", "query": "vector(1)"}
     assert render({"keda": keda}).one("ScaledObject")["spec"]["triggers"][0]["metadata"]["query"] == "vector(1)"
@@ -67,6 +72,7 @@ def test_by_a_query_of_the_users_own() -> None:
         ),
         ({"keda": {"enabled": True}}, "keda needs keda.serverAddress"),
         ({"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 11}}, "keda.minReplicaCount .11. is above"),
+        ({"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 0}}, "no pod would ever wake the first"),
     ],
 )
 def test_an_autoscaler_that_cannot_work_is_refused(values: dict[str, object], refusal: str) -> None:
@@ -89,6 +95,12 @@ def test_pods_that_must_stay_may_be_fewer_than_there_are(pods: dict[str, object]
     spec = render(pods | {"podDisruptionBudget": {"minAvailable": stay}}).one("PodDisruptionBudget")["spec"]
     assert spec["minAvailable"] == stay
     assert "maxUnavailable" not in spec
+
+
+def test_a_budget_of_neither_kind_is_refused() -> None:
+    with pytest.raises(Refused, match="neither maxUnavailable nor minAvailable"):
+        render({"podDisruptionBudget": {"maxUnavailable": None}})
+    assert render({"podDisruptionBudget": {"enabled": False, "maxUnavailable": None}}).pod
 
 
 @pytest.mark.parametrize(

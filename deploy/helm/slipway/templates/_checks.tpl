@@ -38,12 +38,18 @@
 {{- if gt (int64 .minReplicaCount) (int64 .maxReplicaCount) -}}
 {{- fail (printf "keda.minReplicaCount (%v) is above keda.maxReplicaCount (%v)." .minReplicaCount .maxReplicaCount) -}}
 {{- end -}}
+{{- if and (eq (int64 .minReplicaCount) 0) (not .query) -}}
+{{- fail "keda.minReplicaCount is 0, but the default query asks the pods themselves and no pod would ever wake the first: set it to 1 or more, or set keda.query to one that counts requests elsewhere." -}}
+{{- end -}}
 {{- if not .serverAddress -}}
 {{- fail "keda needs keda.serverAddress, the Prometheus that it asks, such as http://prometheus.monitoring:9090." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- with $values.podDisruptionBudget -}}
+{{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
+{{- fail "podDisruptionBudget has neither maxUnavailable nor minAvailable, so a node could never be drained: set one, such as maxUnavailable to 1." -}}
+{{- end -}}
 {{- if and .enabled (not (kindIs "invalid" .minAvailable)) -}}
 {{- $pods := include "slipway.fewestPods" $ | int64 -}}
 {{- $stay := 0 -}}
@@ -83,6 +89,9 @@
 {{- if and (eq $values.service.clusterIP "None") (ne $values.service.type "ClusterIP") -}}
 {{- fail "service.clusterIP None makes the Service headless, which the service.type ClusterIP alone can be." -}}
 {{- end -}}
+{{- if and (eq $values.service.clusterIP "None") (ne (int64 $values.service.port) 8000) -}}
+{{- fail "service.clusterIP None makes a headless Service, which does not translate ports: set service.port to 8000." -}}
+{{- end -}}
 {{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}
 {{- fail "ingress is enabled without ingress.hosts: name a host and its paths; the host \"\" is any." -}}
 {{- end -}}
@@ -108,7 +117,7 @@
 {{- fail (printf "Objects would be called %s, and Kubernetes refuses a Service whose name begins with a digit or holds a dot: set fullnameOverride." $fullname) -}}
 {{- end -}}
 {{- range $values.extraEnv -}}
-{{- if hasPrefix "SLIPWAY_" .name -}}
+{{- if hasPrefix "SLIPWAY_" (upper .name) -}}
 {{- fail (printf "extraEnv sets %s: the service's settings are set through config, models, apiKeys and tls." .name) -}}
 {{- end -}}
 {{- end -}}
