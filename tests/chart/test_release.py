@@ -2,6 +2,10 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.chart.helm import CHART, notes, render
 
@@ -24,6 +28,14 @@ def test_helm_test_speaks_tls_and_has_a_key_where_one_is_asked_for() -> None:
     assert pod["containers"][0]["env"][0]["value"].startswith("https://")
     assert pod["volumes"][0]["secret"]["secretName"] == "clients"
     assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/etc/slipway/api-keys"
+
+
+def test_helm_test_says_that_the_secret_holds_no_key(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()  # as an empty Secret is mounted
+    script = (CHART / "files" / "predict.py").read_text().replace("/etc/slipway/api-keys", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], env={"URL": "http://127.0.0.1:9"}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "The Secret of apiKeys.existingSecret holds no key: add one per client.\n"
 
 
 def test_helm_test_predicts_what_the_values_say() -> None:
@@ -55,6 +67,12 @@ def test_the_notes_do_not_make_up_a_row_for_another_model() -> None:
     assert "/predict" not in notes(models)
     asked = notes(models | {"test": {"path": "/models/churn/predict", "body": {"age": 3}}})
     assert """/models/churn/predict -H 'Content-Type: application/json' -d '{"age":3}'""" in asked
+
+
+def test_the_notes_quote_a_body_for_the_shell() -> None:
+    text = notes({"test": {"path": "/predict", "body": {"text": "it's"}}})
+    (command,) = (line for line in text.splitlines() if "/predict" in line)
+    assert json.loads(shlex.split(command)[-1]) == {"text": "it's"}
 
 
 def test_the_notes_name_the_ways_in() -> None:

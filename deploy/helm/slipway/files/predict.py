@@ -22,8 +22,10 @@ def call(path: str, body: object = None) -> Any:
     """The JSON answer; raises SystemExit with the problem otherwise."""
     headers = {"Content-Type": "application/json"}
     if KEYS.is_dir():
-        key = next(path for path in sorted(KEYS.iterdir()) if path.name[0] != ".")
-        headers["X-API-Key"] = key.read_text().strip()
+        keys = [path for path in sorted(KEYS.iterdir()) if path.name[0] != "."]
+        if not keys:
+            sys.exit("The Secret of apiKeys.existingSecret holds no key: add one per client.")
+        headers["X-API-Key"] = keys[0].read_text().strip()
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(os.environ["URL"] + path, data, headers), timeout=30, context=TLS) as answer:
