@@ -116,6 +116,7 @@ def test_the_charts_own_labels_cannot_be_overridden(values: dict[str, object]) -
 def test_image_by_tag_digest_and_registry() -> None:
     digest = "sha256:" + "a" * 64
     assert render().container["image"] == "slipway:dev"
+    assert render({"image": {"repository": "localhost:5000/models/slipway"}}).container["image"] == "localhost:5000/models/slipway:dev"
     assert render({"image": {"tag": ""}}).container["image"] == f"slipway:{__version__}"
     assert render({"image": {"registry": "r.example.org", "digest": digest}}).container["image"] == f"r.example.org/slipway@{digest}"
     objects = render({"global": {"imageRegistry": "g.example.org"}, "image": {"registry": "r.example.org"}})

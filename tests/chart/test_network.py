@@ -90,6 +90,24 @@ def test_a_route_shares_requests_with_a_canary_and_copies_them_to_a_shadow() -> 
     assert rule["timeouts"] == {"request": "30s"}
 
 
+def test_a_large_number_is_written_as_one() -> None:
+    million = render(
+        {
+            "httpRoute": {
+                "enabled": True,
+                "parentRefs": [{"name": "public"}],
+                "weight": 1_000_000,
+                "canaries": [{"service": "iris-canary-slipway", "weight": 1_000_000}],
+            },
+            "minReadySeconds": 1_000_000,
+            "progressDeadlineSeconds": 2_000_000,
+        }
+    )
+    (rule,) = million.one("HTTPRoute")["spec"]["rules"]
+    assert [reference["weight"] for reference in rule["backendRefs"]] == [1_000_000, 1_000_000]  # not the text 1e+06
+    assert million.one("Deployment")["spec"]["minReadySeconds"] == 1_000_000
+
+
 def test_a_plain_route() -> None:
     objects = render({"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}})
     assert objects.one("HTTPRoute")["spec"]["rules"] == [{"backendRefs": [{"name": "iris-slipway", "port": 80, "weight": 100}]}]

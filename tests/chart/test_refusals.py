@@ -120,6 +120,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "/resources/limits/memory",
         "does not match pattern",
     ),
+    "memory in a unit of the wrong case": (
+        {"resources": {"limits": {"memory": "512mi"}}},
+        "/resources/limits/memory",
+        "does not match pattern",
+    ),
+    "memory with two points": ({"memoryVolumes": {"tmp": "1.2.3Gi"}}, "/memoryVolumes/tmp", "does not match pattern"),
     "a budget that lets nothing go": ({"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable", "want 1"),
     "a budget that keeps all": ({"podDisruptionBudget": {"minAvailable": "100%"}}, "/podDisruptionBudget/minAvailable", "does not match"),
     "a probe that never gives up": ({"livenessProbe": {"failureThreshold": 0}}, "/livenessProbe/failureThreshold", "want 1"),
