@@ -82,13 +82,42 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         await server.serve(sockets=[listener.sock for listener in self.sockets])
 
 
+class OneWrite:
+    """A transport that sends what is written in one turn of the event loop as one piece, at the end of the turn.
+
+    uvloop would send the head and the body of an answer as they come: two system calls, and one that is answered is not counted yet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+
 class Connection(HttpToolsProtocol):
     """A client's connection, which can be asked to close after its next answer, and is closed when it never asks anything."""
 
     _leaving = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
         # Uvicorn starts this clock after an answer only, and would keep a silent connection for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
