@@ -211,6 +211,7 @@ def _serve_for_development(settings: Settings) -> None:
         reload=True,
         reload_dirs=[str(Path(__file__).parent), str(settings.models)],
         reload_includes=["*"],  # folders too: a packed model arrives by a rename, and what is inside a new one may go unseen
+        reload_delay=0.05,  # seconds after the start of the server that nobody watches the folders yet
         log_config=None,
         access_log=False,
     )
