@@ -12,12 +12,20 @@ Receive = Callable[[], Awaitable[Any]]
 T = TypeVar("T")
 
 
+class MustWait(Exception):
+    """The answer cannot be given at once, and nothing has been done yet."""
+
+
 @dataclass(slots=True)
 class Caller:
-    """`deadline` is a time of time.monotonic(); `receive` is the request's ASGI receive, its body already read."""
+    """`deadline` is a time of time.monotonic(); `receive` is the request's ASGI receive, its body already read.
+
+    `waits` False: it takes an answer at once or none; whoever would let it wait raises MustWait before anything is done.
+    """
 
     deadline: float
     receive: Receive | None = None
+    waits: bool = True
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes of it."""

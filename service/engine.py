@@ -98,17 +98,17 @@ class Engine:
 
         Raises Overloaded, DeadlineExceeded, ClientGone, RefusedByModel, InferenceFailed.
         """
-        answered = self.run_inline(model, batch, mode)
-        if answered is None:
-            process = (mode or self._placements.get(model, _UNKNOWN).mode) == "process"
-            answered = await self._offload(model, batch, caller, process)
-        return answered
+        if len(batch) <= self.inline_rows(model, mode):
+            return self.infer(model, batch)
+        process = (mode or self._placements.get(model, _UNKNOWN).mode) == "process"
+        return await self._offload(model, batch, caller, process)
 
-    def run_inline(self, model: LoadedModel, batch: Batch, mode: Mode | None = None) -> tuple[Answers, float] | None:
-        """What `run` answers where it waits for nobody; None where it would. Raises RefusedByModel, InferenceFailed."""
-        placement = self._placements.get(model, _UNKNOWN)
-        if (mode or placement.mode) != "inline" or len(batch.data) > placement.inline_rows:
-            return None
+    def inline_rows(self, model: LoadedModel, mode: Mode | None = None) -> float:
+        """Batches of at most so many rows are answered on the event loop, without waiting for anybody."""
+        return self._placements.get(model, _UNKNOWN).inline_rows if mode in (None, "inline") else 0
+
+    def infer(self, model: LoadedModel, batch: Batch) -> tuple[Answers, float]:
+        """The answers and the seconds that they took, here and now. Raises RefusedByModel, InferenceFailed."""
         try:
             answered = model.timed(batch.data)
         except Exception as exc:

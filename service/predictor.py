@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .cache import PredictionCache
-from .caller import Caller
+from .caller import Caller, MustWait
 from .engine import Engine, Mode
 from .estimator import Answers
 from .loaded import LoadedModel
@@ -36,19 +36,21 @@ class Predictor:
 
     async def predict(self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False) -> Prediction:
         """Raises a Problem and nothing else; `read` takes the rows out of the body that the dialect decoded."""
-        model = entry.model if entry.state == "ready" else None
-        if model is not None and not cached:
+        model, batch = entry.model if entry.state == "ready" else None, None
+        if model is not None and not cached and (inline_rows := self.engine.inline_rows(model, mode)):
             batch = read(model.validator)
-            answered = self.engine.run_inline(model, batch, mode)
-            if answered is not None:  # never in flight: nothing else runs meanwhile
-                return Prediction(model, *answered)
+            if len(batch.data) <= inline_rows:  # never in flight: nothing else runs meanwhile
+                return Prediction(model, *self.engine.infer(model, batch))
+        if not caller.waits:
+            raise MustWait
         self._metrics.in_flight.inc()
         try:
             if model is None:
                 model = await self.repository.ready(entry, self.engine.warm_up, caller)
+            if batch is None:
                 batch = read(model.validator)
             if cached:
-                return await self._cached(model, read(model.validator), caller)
+                return await self._cached(model, batch, caller)
             return Prediction(model, *await self.engine.run(model, batch, caller, mode))
         finally:
             self._metrics.in_flight.dec()

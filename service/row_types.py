@@ -1,13 +1,14 @@
-"""The types that pydantic-core checks rows with, made of a model's signature: strict, and with the declared bounds alone."""
+"""The types that rows are checked with, made of a model's signature: strict, and with the declared bounds alone."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
-from pydantic import ConfigDict, FailFast, Field, TypeAdapter, with_config
-from typing_extensions import TypedDict
+from msgspec import UNSET, Meta, UnsetType, defstruct
+from msgspec.json import Decoder
+from pydantic import FailFast, Field, TypeAdapter
 
 from .batch import Row
-from .schema import ColumnType, Signature
+from .schema import Column, ColumnType, Signature
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _String = Annotated[str, Field(strict=True)]
@@ -32,18 +33,32 @@ def rows_checker(signature: Signature) -> Callable[[Any], list[Row]]:
     return TypeAdapter(rows).validator.validate_python
 
 
-def features_checker(signature: Signature) -> Callable[[bytes], dict[str, Row]]:
-    """Checks the JSON text `{"features": [...]}` while parsing it; raises ValidationError."""
-    body: Any = TypedDict("Features", {"features": _row_type(signature)})  # type: ignore[misc]
-    closed: Any = with_config(ConfigDict(extra="forbid"))(body)
-    return TypeAdapter(closed).validator.validate_json
+class Body(Protocol):
+    """One row or many of them, each a list in column order; UNSET what is not given."""
+
+    features: Row | UnsetType
+    instances: list[Row] | UnsetType
+
+
+def body_decoder(signature: Signature, max_rows: int) -> Callable[[bytes], Body]:
+    """Checks the JSON text `{"features": [...]}` or `{"instances": [[...], ...]}` while parsing it, in a third of pydantic's time.
+
+    Raises ValueError for everything else, without a word for the client: pydantic looks again, and finds them.
+    """
+    row = _decoded_row(signature)
+    fields: list[Any] = [("features", row | UnsetType, UNSET), ("instances", UnsetType, UNSET)]
+    if signature.columns is not None:  # rows of unknown width must be as long as each other, which no type can say
+        rows: Any = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
+        fields[1] = ("instances", rows | UnsetType, UNSET)
+    decode: Any = Decoder(defstruct("Body", fields, forbid_unknown_fields=True)).decode
+    return decode  # type: ignore[no-any-return]
 
 
 def _row_type(signature: Signature) -> Any:
     """The type that pydantic checks a row with. Equal columns share one: a model may have thousands."""
     if signature.columns is None:
         return Annotated[list[_Number], Field(min_length=1)]
-    rules = [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in signature.columns]
+    rules = _rules(signature.columns)
     types = {rule: _value_type(rule) for rule in set(rules)}
     if len(types) == 1:
         return Annotated[list[types[rules[0]]], Field(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
@@ -63,3 +78,42 @@ def _value_type(column: _Rules) -> Any:
         case "any":
             value = _Number | _String | _Boolean | None
     return value | None if column.nullable else value
+
+
+def _decoded_row(signature: Signature) -> Any:
+    """The type that msgspec decodes a row as; it accepts what `_row_type` does."""
+    if signature.columns is None:
+        return Annotated[list[float], Meta(min_length=1)]
+    rules = _rules(signature.columns)
+    types = {rule: _decoded_value(rule) for rule in set(rules)}
+    if len(types) == 1:
+        return Annotated[list[types[rules[0]]], Meta(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
+    return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
+
+
+def _decoded_value(column: _Rules) -> Any:
+    match column.type:
+        case "number":
+            value: Any = Annotated[float, _bounds(column)]
+        case "boolean":
+            value = bool
+        case "string":
+            value = str if column.allowed is None else Literal[column.allowed]
+        case "any":
+            value = float | str | bool | None
+    return value | None if column.nullable else value
+
+
+def _bounds(column: _Rules) -> Meta:
+    """Of two bounds on one side the tighter: msgspec takes one, pydantic both."""
+    low, over, high, under = column.minimum, column.exclusive_minimum, column.maximum, column.exclusive_maximum
+    if low is not None and over is not None:
+        low, over = (low, None) if low > over else (None, over)
+    if high is not None and under is not None:
+        high, under = (high, None) if high < under else (None, under)
+    bounds: dict[str, Any] = {"ge": low, "gt": over, "le": high, "lt": under}
+    return Meta(**bounds)
+
+
+def _rules(columns: Sequence[Column]) -> list[_Rules]:
+    return [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in columns]

@@ -7,12 +7,13 @@ from operator import itemgetter
 from typing import Any, NoReturn
 
 import numpy as np
+from msgspec import UNSET
 from pydantic import ValidationError
 
 from . import json_schema
 from .batch import Batch, Data, Row, batch_builder, batch_of_rows
 from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
-from .row_types import features_checker, rows_checker
+from .row_types import body_decoder, rows_checker
 from .schema import Column, Signature
 
 __all__ = ["Batch", "RowValidator"]
@@ -34,7 +35,7 @@ class RowValidator:
         self._as_rows = as_rows
         columns = signature.columns or ()
         self._check_rows = rows_checker(signature)
-        self._check_json = features_checker(signature)
+        self._decode = body_decoder(signature, max_rows)
         self._ordered = [column.name for column in columns]
         self._names = frozenset(self._ordered)
         self._required = frozenset(column.name for column in columns if not column.nullable)
@@ -45,13 +46,19 @@ class RowValidator:
         """Not before the first row: nobody asks a model that is not loaded, and data frames cost the import of pandas."""
         return batch_of_rows if self._as_rows else batch_builder(self.signature)
 
-    def features_of_json(self, body: bytes) -> Batch | None:
-        """The row of the JSON text `{"features": [...]}`, checked while it is parsed; None where the text is anything else, or wrong."""
+    def rows_of_json(self, text: bytes) -> tuple[Batch, bool] | None:
+        """The row of `{"features": [...]}`, or those of `{"instances": [[...], ...]}` and True, checked while the text is parsed.
+
+        None where it is anything else, or wrong.
+        """
         try:
-            row = self._check_json(body)["features"]
-        except ValidationError:
+            body = self._decode(text)
+        except ValueError:  # msgspec's errors, and that of bytes that are no UTF-8
             return None
-        return self._build([row])
+        features, instances = body.features, body.instances
+        if instances is UNSET:
+            return None if features is UNSET else (self._build([features]), False)
+        return (self._build(instances), True) if features is UNSET else None
 
     def features(self, value: Any) -> Batch:
         """One row as a list in column order."""

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, cast
 
 from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from .accept import Acceptor
+from .api.envelope import Envelope
+from .connection import Connection
 from .lifecycle import Board
 from .settings import Settings
 
@@ -76,68 +77,18 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = LeavingServer(self.config, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings).linger)
+        server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings).linger)
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         await server.serve(sockets=[listener.sock for listener in self.sockets])
 
 
-class OneWrite:
-    """A transport that sends what is written in one turn of the event loop as one piece, at the end of the turn.
-
-    uvloop would send the head and the body of an answer as they come: two system calls, and one that is answered is not counted yet.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._call_soon = loop.call_soon
-        self._held: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._held:
-            self._call_soon(self._flush)
-        self._held.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        held, self._held = self._held, []
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
-
-
-class Connection(HttpToolsProtocol):
-    """A client's connection, which can be asked to close after its next answer, and is closed when it never asks anything."""
-
-    _leaving = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))
-        # Uvicorn starts this clock after an answer only, and would keep a silent connection for ever.
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def leave(self) -> None:
-        """The next answer says `Connection: close`: the one in hand, or that to the next request."""
-        self._leaving = True
-        if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.keep_alive = False
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self._leaving:
-            self.cycle.keep_alive = False
-
-
 class LeavingServer(Server):
     """Counts its connections on the board, and closes them where their clients expect it: after an answer that says so."""
 
-    def __init__(self, config: Config, board: Board, slot: int, linger: float) -> None:
+    def __init__(self, config: Config, application: Envelope, board: Board, slot: int, linger: float) -> None:
         super().__init__(config)
+        self._application = application
         self._board = board
         self._slot = slot
         self._linger = linger
@@ -150,11 +101,11 @@ class LeavingServer(Server):
     def _count(self) -> int:
         return len(self.server_state.connections)
 
-    def _connections(self) -> set["Connection"]:
+    def _connections(self) -> set[Connection]:
         return cast(set[Connection], self.server_state.connections)  # _connect makes no others
 
-    def _connect(self) -> "Connection":
-        return Connection(self.config, self.server_state, self.lifespan.state)
+    def _connect(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state, self._application)
 
     async def on_tick(self, counter: int) -> bool:
         self._board.connections(self._slot, self._count())

@@ -10,6 +10,10 @@ from .call import Call
 
 async def read_body(call: Call, most: int, timeout: float) -> bytes:
     """At most `most` bytes, within `timeout` seconds. Raises BodyTooLarge, BodyTimeout, ClientGone when the client left in mid-body."""
+    if call.body is not None:
+        if len(call.body) > most:
+            raise _too_large(most)
+        return call.body
     receiving = call.receive()
     message = waits_for = None
     try:

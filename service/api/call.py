@@ -1,13 +1,13 @@
 """A request to a prediction path and its answer, as small as they can be: these paths are answered before FastAPI's router."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from pydantic_core import to_json
-from starlette.types import Receive, Scope
+from msgspec.json import encode
+from starlette.types import Receive
 
 from ..loaded import LoadedModel
 
@@ -15,17 +15,28 @@ JSON = (b"content-type", b"application/json")
 
 
 class Call:
-    """`headers` by lower-case name; `name` and `version` of the model where the path names them."""
+    """`headers` by lower-case name; `name` and `version` of the model where the path names them.
 
-    __slots__ = ("headers", "name", "query", "receive", "started", "version")
+    Either `receive`, which is ASGI's, or `body`: all of it is there, and the answer must not wait.
+    """
+
+    __slots__ = ("body", "headers", "name", "query", "receive", "started", "version")
 
     def __init__(
-        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, name: str | None = None, version: str | None = None
+        self,
+        headers: dict[bytes, bytes],
+        *,
+        query: bytes = b"",
+        receive: Receive | None = None,
+        body: bytes | None = None,
+        name: str | None = None,
+        version: str | None = None,
     ) -> None:
         self.started = monotonic()
         self.headers = headers
-        self.query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)) if scope["query_string"] else {}
+        self.query = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
         self.receive: Callable[[], Coroutine[Any, Any, Any]] = receive  # type: ignore[assignment]  # as every server's is
+        self.body = body
         self.name = name
         self.version = version
 
@@ -49,11 +60,11 @@ class Reply(NamedTuple):
 
 def reply(content: Any, model: LoadedModel) -> Reply:
     """JSON that says who answered. NaN cannot occur in it: the estimator's answers are JSON-ready."""
-    body = to_json(content, inf_nan_mode="null")
+    body = encode(content)
     return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *model.answer_headers], body)
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
+Handler = Callable[[Call], Coroutine[Any, Any, Reply]]
 
 
 class Operation(NamedTuple):
@@ -68,6 +79,7 @@ class Operation(NamedTuple):
 
     async def endpoint(self, request: Request) -> Response:
         """For FastAPI's router, which answers where the dispatcher in front of it does not."""
-        named = (request.path_params.get(part) for part in ("name", "version"))
-        call = Call(request.scope, dict(request.scope["headers"]), request.receive, *named)
+        scope = request.scope
+        named = {part: request.path_params.get(part) for part in ("name", "version")}
+        call = Call(dict(scope["headers"]), query=scope["query_string"], receive=request.receive, **named)
         return (await self.handler(call)).response()

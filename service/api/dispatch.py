@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..caller import MustWait
 from ..repository import Repository
 from .call import Call, Handler, Operation, Reply
 from .problems import ErrorResponder
@@ -35,20 +36,38 @@ class Dispatch:
                 actual = path.replace("{name}", entry.name).replace("{version}", entry.version)
                 self._paths[actual] = HotPath(path, handler, entry.name, version)
 
-    def find(self, scope: Scope) -> HotPath | None:
-        return self._paths.get(scope["path"]) if scope["method"] == "POST" else None
+    def find(self, path: str) -> HotPath | None:
+        """What answers a POST to this path."""
+        return self._paths.get(path)
 
     async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Reply:
         """`headers`: those of the scope. Raises nothing: what goes wrong is answered, too."""
         try:
-            return await hot.handler(Call(scope, headers, receive, hot.name, hot.version))
+            return await hot.handler(Call(headers, query=scope["query_string"], receive=receive, name=hot.name, version=hot.version))
         except Exception as exc:
-            response = await self._respond_to_error(None, exc)
-            return Reply(response.status_code, response.raw_headers, bytes(response.body))
+            return self._problem(exc)
+
+    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
+        """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
+        answering = hot.handler(Call(headers, body=body, name=hot.name, version=hot.version))
+        try:
+            answering.send(None)
+        except StopIteration as done:
+            reply: Reply = done.value
+            return reply
+        except MustWait:
+            return None
+        except Exception as exc:
+            return self._problem(exc)
+        raise AssertionError("A handler must not wait where it was given the body")
+
+    def _problem(self, exc: Exception) -> Reply:
+        response = self._respond_to_error.response(exc)
+        return Reply(response.status_code, response.raw_headers, bytes(response.body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """For middleware that only wraps ASGI applications."""
-        hot = self.find(scope) if scope["type"] == "http" else None
+        hot = self.find(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if hot is None:
             await self._app(scope, receive, send)
             return

@@ -13,7 +13,8 @@ from ..logs import request_id
 from ..metrics import Metrics
 from ..settings import Settings
 from . import probes
-from .dispatch import Dispatch
+from .call import Reply
+from .dispatch import Dispatch, HotPath
 
 access_log = logging.getLogger("slipway.access")
 
@@ -46,14 +47,11 @@ class Envelope:
         if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
             scope["root_path"] = self._prefix
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        identity = headers.get(b"x-request-id")
-        if identity is None or not HARMLESS_ID.fullmatch(identity):  # a client's is kept when it can do no harm in a header or a log line
-            identity = b"%032x" % getrandbits(128)  # Python seeds it anew in each forked worker
+        identity = identity_of(headers)
         token = request_id.set(identity.decode())
-        hot = self._hot.find(scope) if self._hot is not None else None
         answer = Answer(send, identity, self._board)
         try:
-            if hot is None or self._hot is None:
+            if self._hot is None or scope["method"] != "POST" or (hot := self._hot.find(scope["path"])) is None:
                 await self.app(scope, receive, answer.send)
                 answer.route = getattr(scope.get("route"), "path", answer.route)
             else:
@@ -72,8 +70,37 @@ class Envelope:
             if self._board.draining and answer.route not in probes.PATHS:
                 self._board.answered()  # the drain outlasts the scrape after this
             if self._log_access:
-                log_access(scope, answer, seconds)
+                log_access(scope["method"], scope["path"], answer.route, answer.status, answer.headers, seconds)
             request_id.reset(token)
+
+    def hot_path(self, url: bytes) -> HotPath | None:
+        """What may answer a POST to this address at once; None where it has a query, and while draining."""
+        return None if self._hot is None or self._board.draining else self._hot.find(url.decode("latin-1"))
+
+    def answer_at_once(self, hot: HotPath, path: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
+        """The answer to a request that is there in whole; None where it must be waited for: then it has to come as ASGI, and is new."""
+        assert self._hot is not None, "it knew the path"
+        started = perf_counter()
+        identity = identity_of(headers)
+        token = request_id.set(identity.decode())
+        try:
+            reply = self._hot.answer_at_once(hot, headers, body)
+            if reply is not None:
+                reply.headers.append((b"x-request-id", identity))
+                seconds = perf_counter() - started
+                self._metrics.request("POST", hot.path, reply.status, seconds)
+                if self._log_access:
+                    log_access("POST", path.decode("latin-1"), hot.path, reply.status, reply.headers, seconds)
+            return reply
+        finally:
+            request_id.reset(token)
+
+
+def identity_of(headers: dict[bytes, bytes]) -> bytes:
+    identity = headers.get(b"x-request-id")
+    if identity is None or not HARMLESS_ID.fullmatch(identity):  # a client's is kept when it can do no harm in a header or a log line
+        identity = b"%032x" % getrandbits(128)  # Python seeds it anew in each forked worker
+    return identity
 
 
 class Answer:
@@ -103,13 +130,12 @@ class Answer:
         await self._send(message)
 
 
-def log_access(scope: Scope, answer: Answer, seconds: float) -> None:
-    level = logging.DEBUG if answer.route in probes.PATHS else logging.INFO  # probes come every few seconds, and say nothing new
+def log_access(method: str, path: str, route: str, status: int, headers: list[tuple[bytes, bytes]], seconds: float) -> None:
+    level = logging.DEBUG if route in probes.PATHS else logging.INFO  # probes come every few seconds, and say nothing new
     if not access_log.isEnabledFor(level):
         return
-    extra = {"method": scope["method"], "path": scope["path"], "route": answer.route, "status": answer.status or 499}
-    extra["duration_ms"] = round(seconds * 1000, 3)
-    for name, value in answer.headers:
+    extra = {"method": method, "path": path, "route": route, "status": status or 499, "duration_ms": round(seconds * 1000, 3)}
+    for name, value in headers:
         if name == b"x-model":
             extra["model"] = value.decode()
     access_log.log(level, "request", extra=extra)

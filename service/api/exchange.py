@@ -42,7 +42,8 @@ class Exchange:
             _require_json(content_type)
         if b"content-encoding" in call.headers and call.headers[b"content-encoding"].lower() != b"identity":
             raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding")
-        return await read_body(call, self._max_body_bytes, timeout), Caller(call.started + timeout, call.receive)
+        body = await read_body(call, self._max_body_bytes, timeout)
+        return body, Caller(call.started + timeout, call.receive, call.body is None)
 
     async def read_json(self, call: Call) -> tuple[Any, Caller]:
         """As `read`, the body decoded."""
@@ -89,8 +90,9 @@ class OneOrMany:
             _require_rows(decode(body))  # before anybody waits for the model
 
     def __call__(self, validator: RowValidator) -> Batch:
-        batch = validator.features_of_json(self._body)
-        if batch is not None:
+        found = validator.rows_of_json(self._body)
+        if found is not None:
+            batch, self.many = found
             return batch
         body = _require_rows(decode(self._body))
         if "features" in body:

@@ -53,7 +53,10 @@ class ErrorResponder:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    async def __call__(self, _: Request | None, exc: Exception) -> Response:
+    async def __call__(self, _: Request, exc: Exception) -> Response:
+        return self.response(exc)
+
+    def response(self, exc: Exception) -> Response:
         if isinstance(exc, Problem):
             if isinstance(exc, InvalidInput):
                 self._metrics.validation_failed(exc.reason)

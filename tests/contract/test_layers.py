@@ -28,7 +28,7 @@ LAYERS = (
     {"predictor"},
     {"api"},
     OFFLINE | {"app", "benchmark", "comparison"},
-    {"cli", "flags", "server", "gunicorn_conf", "worker", "accept", "drain"},
+    {"cli", "flags", "server", "gunicorn_conf", "worker", "connection", "accept", "drain"},
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 LONGEST = 250

@@ -1,0 +1,156 @@
+"""A client's connection: Uvicorn's, but a prediction that takes no waiting for is answered as soon as its request is read."""
+
+import asyncio
+from itertools import chain
+from typing import Any, cast
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from .api.call import Reply
+from .api.dispatch import HotPath
+from .api.envelope import Envelope
+
+
+class OneWrite:
+    """A transport that sends what is written in one turn of the event loop as one piece, at the end of the turn.
+
+    uvloop would send the head and the body of an answer as they come: two system calls, and one that is answered is not counted yet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._call_soon(self._flush)
+        self._held.append(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """An answer that is complete and counted: at once, unless another is before it."""
+        if self._held:
+            self._held.append(data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+
+class Connection(HttpToolsProtocol):
+    """Can be asked to close after its next answer, and is closed when it never asks anything.
+
+    Uvicorn makes a scope, a cycle and a task of each request, which cost more than a cheap prediction. A request to a prediction path that
+    comes in one piece is shown to the application first; only if it cannot answer at once does the request go Uvicorn's way.
+    """
+
+    _leaving = False
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], application: Envelope) -> None:
+        super().__init__(config, server_state, app_state)
+        self._application = application
+        self._output: OneWrite
+        self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
+        self._chunks: list[bytes] = []  # of its body
+        self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._output = OneWrite(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._output))
+        # Uvicorn starts this clock after an answer only, and would keep a silent connection for ever.
+        self._expire()
+
+    def leave(self) -> None:
+        """The next answer says `Connection: close`: the one in hand, or that to the next request."""
+        self._leaving = True
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def data_received(self, data: bytes) -> None:
+        self._is_first = True
+        super().data_received(data)
+        if self._hot is not None:
+            self._hot = None
+            if not self.transport.is_closing():  # otherwise the request is no HTTP, and has been answered
+                self._hand_over()
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        hot = self._application.hot_path(self.url) if self._is_plain() else None
+        if hot is None:
+            self._hand_over()
+        else:
+            self._hot = hot
+            self._chunks = []
+
+    def on_body(self, body: bytes) -> None:
+        if self._hot is None:
+            super().on_body(body)
+        else:
+            self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        hot, self._hot = self._hot, None
+        self._is_first = False
+        if hot is not None:
+            answer = self._application.answer_at_once(hot, self.url, dict(self.headers), b"".join(self._chunks))
+            if answer is not None:
+                self._send(answer)
+                return
+            self._hand_over()
+        super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether the answer to this request can leave at once, and the connection stays open after it."""
+        parser = self.parser
+        return (
+            self._is_first
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not (self.expect_100_continue or self._leaving or self.flow.write_paused)
+            and (self.cycle is None or self.cycle.response_complete)
+        )
+
+    def _hand_over(self) -> None:
+        """Lets Uvicorn take the request as far as it has been read."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
+        for chunk in self._chunks:
+            super().on_body(chunk)
+        self._chunks = []
+
+    def _send(self, answer: Reply) -> None:
+        self._chunks = []
+        content = [STATUS_LINE[answer.status]]
+        for name, value in chain(self.server_state.default_headers, answer.headers):
+            content += (name, b": ", value, b"\r\n")
+        content += (b"\r\n", answer.body)
+        self._output.write_whole(b"".join(content))
+        self.server_state.total_requests += 1
+        self._expire()
+
+    def _expire(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)

@@ -1,0 +1,299 @@
+"""Requests as they arrive on a connection: answered at once, or handed on to Uvicorn."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvloop
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from service.api.envelope import Envelope
+from service.app import create_app
+from service.connection import Connection, OneWrite
+from service.examples import train_and_pack
+from service.lifecycle import Board, Lifecycle
+from service.settings import Settings
+
+BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
+HEAD = b"POST /predict HTTP/1.1\r\nHost: slipway\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+REQUEST = HEAD % len(BODY) + BODY
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    train_and_pack("iris", folder)
+    return folder
+
+
+class Asked(Envelope):
+    """Remembers which way its requests came."""
+
+    ways: list[str]
+
+    def answer_at_once(self, *args: Any) -> Any:
+        self.ways.append("at once")
+        return super().answer_at_once(*args)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.ways.append("asgi")
+        await super().__call__(scope, receive, send)
+
+
+class Client:
+    """A raw connection to a server that makes our connections."""
+
+    def __init__(self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.application = application
+        self.board = board
+        self.reader = reader
+        self.writer = writer
+
+    @property
+    def ways(self) -> list[str]:
+        return self.application.ways
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        return int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
+
+    async def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            for _ in range(20):  # turns of the loop, in which the server reads this piece by itself
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def connected(models: Path, keep_alive: int = 75, **settings: Any) -> AsyncIterator[Client]:
+    board = Board(None, slots=1)
+    application = create_app(Settings(models=models, access_log=False, **settings), lifecycle=Lifecycle(board))
+    application.__class__ = Asked
+    asked = cast(Asked, application)
+    asked.ways = []
+    config = Config(application, http="httptools", ws="none", log_config=None, timeout_keep_alive=keep_alive)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    async with application.fastapi.router.lifespan_context(application.fastapi):
+        server = await loop.create_server(lambda: Connection(config, state, {}, application), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield Client(asked, board, reader, writer)
+        writer.close()
+        server.close()
+
+
+def run(test: Any) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test, 20))
+
+
+def test_a_request_in_one_piece_is_answered_at_once(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            for _ in range(3):
+                await client.send(REQUEST)
+                status, headers, body = await client.answer()
+                assert (status, json.loads(body)["prediction"], headers["x-model"]) == (200, 0, "iris")
+                assert len(headers["x-request-id"]) == 32
+                assert "connection" not in headers
+            assert client.ways == ["at once"] * 3
+
+    run(test())
+
+
+@pytest.mark.parametrize("at", [10, len(HEAD % 34) - 1, len(HEAD % 34), len(REQUEST) - 1])
+def test_a_request_in_two_pieces_is_answered_all_the_same(models: Path, at: int) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(REQUEST[:at], REQUEST[at:], REQUEST)
+            answers = [await client.answer() for _ in range(2)]
+            assert [status for status, _, _ in answers] == [200, 200]
+            assert client.ways[-1] == "at once"
+
+    run(test())
+
+
+def test_requests_sent_ahead_are_answered_in_order_and_hold_the_loop_for_one(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            wrong = b'{"features": [1]}'
+            await client.send(REQUEST + HEAD % len(wrong) + wrong + REQUEST + b"GET /health HTTP/1.1\r\nHost: slipway\r\n\r\n" + REQUEST)
+            assert [(await client.answer())[0] for _ in range(5)] == [200, 400, 200, 200, 200]
+            assert client.ways == ["at once"] + ["asgi"] * 4
+
+    run(test())
+
+
+def test_a_chunked_body_is_read_whole(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:9], BODY[9:])) + b"0\r\n\r\n"
+            head = b"POST /predict HTTP/1.1\r\nHost: slipway\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await client.send(head + chunks, head, chunks)
+            assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+            assert client.ways == ["at once", "asgi"]
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("request_", "closes"),
+    [
+        (REQUEST.replace(b"1.1", b"1.0", 1), True),
+        (REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1), True),
+        (REQUEST.replace(b"/predict", b"/predict?model=iris", 1), False),
+        (b"GET /health HTTP/1.1\r\nHost: slipway\r\n\r\n", False),
+    ],
+)
+def test_what_is_not_plain_goes_by_way_of_asgi(models: Path, request_: bytes, closes: bool) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(request_)
+            status, headers, _ = await client.answer()
+            assert (status, client.ways, headers.get("connection") == "close") == (200, ["asgi"], closes)
+            if closes:
+                assert await client.reader.read() == b""
+
+    run(test())
+
+
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(REQUEST[: -len(BODY)].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+            assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await client.send(BODY)
+            assert (await client.answer())[0] == 200
+
+    run(test())
+
+
+def test_what_would_have_to_wait_goes_by_way_of_asgi(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, execution="thread") as client:
+            await client.send(REQUEST)
+            assert (await client.answer())[0] == 200
+            assert client.ways == ["at once", "asgi"]
+            exposition = client.application._metrics.render().decode()
+            assert 'slipway_http_request_duration_seconds_count{method="POST",route="/predict",status="200"} 1.0' in exposition
+
+    run(test())
+
+
+def test_while_draining_every_answer_closes_its_connection(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            client.board.draining = True
+            await client.send(REQUEST)
+            status, headers, _ = await client.answer()
+            assert (status, headers["connection"]) == (200, "close")
+            assert await client.reader.read() == b""
+
+    run(test())
+
+
+def test_what_is_no_http_is_refused(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(REQUEST + b"GET nonsense\r\n\r\n")
+            assert [(await client.answer())[0] for _ in range(2)] == [200, 400]
+            assert await client.reader.read() == b""
+
+    with caplog.at_level(logging.ERROR):
+        run(test())
+    assert not caplog.records
+
+
+def test_bodies_beyond_the_limit_are_refused_whichever_way_they_come(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, max_body_bytes=40) as client:
+            long = b'{"features": [5.1000000000, 3.5, 1.4, 0.2]}'
+            request = HEAD % len(long) + long
+            await client.send(request)
+            assert (await client.answer())[0] == 413
+
+    run(test())
+
+
+def test_a_connection_that_says_nothing_more_is_closed(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, keep_alive=1) as client:
+            await client.send(REQUEST)
+            assert (await client.answer())[0] == 200
+            assert await client.reader.read() == b""
+
+    run(test())
+
+
+class Recorder(asyncio.Transport):
+    """A transport that only remembers."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+
+
+def test_head_and_body_leave_as_one_piece_at_the_end_of_the_turn() -> None:
+    async def answer() -> None:
+        recorder = Recorder()
+        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport.write(b"head ")
+        transport.write(b"body")
+        assert recorder.sent == [], "the answer is not counted yet"
+        await turn()
+        assert recorder.sent == [b"head body"]
+        transport.write(b"the next")
+        await turn()
+        assert recorder.sent == [b"head body", b"the next"]
+
+    asyncio.run(answer())
+
+
+def test_closing_sends_what_is_held_first() -> None:
+    async def answer() -> None:
+        recorder = Recorder()
+        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport.write(b"the last")
+        transport.close()
+        assert (recorder.sent, recorder.closed) == ([b"the last"], True)
+        await turn()
+        assert recorder.sent == [b"the last"]
+
+    asyncio.run(answer())
+
+
+def test_a_client_that_has_left_is_sent_nothing() -> None:
+    async def answer() -> None:
+        recorder = Recorder()
+        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport.write(b"too late")
+        recorder.close()
+        await turn()
+        assert recorder.sent == []
+        assert transport.get_extra_info("peername") == ("127.0.0.1", 1)
+
+    asyncio.run(answer())
