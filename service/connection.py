@@ -65,12 +65,24 @@ class Connection(HttpToolsProtocol):
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
         self._chunks: list[bytes] = []  # of its body
         self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
+        self._active_at: float  # when something was received, or an answer of Uvicorn's was complete
+        self._clock: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._output = OneWrite(transport, self.loop)
         super().connection_made(cast(asyncio.Transport, self._output))
-        # Uvicorn starts this clock after an answer only, and would keep a silent connection for ever.
-        self._expire()
+        # Uvicorn starts a clock after each answer, and none before the first: it would keep a silent connection for ever.
+        self._active_at = self.loop.time()
+        self._watch(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._clock.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._active_at = self.loop.time()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # Uvicorn's clock: ours runs
 
     def leave(self) -> None:
         """The next answer says `Connection: close`: the one in hand, or that to the next request."""
@@ -80,6 +92,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._is_first = True
+        self._active_at = self.loop.time()
         super().data_received(data)
         if self._hot is not None:
             self._hot = None
@@ -150,7 +163,16 @@ class Connection(HttpToolsProtocol):
         content += (b"\r\n", answer.body)
         self._output.write_whole(b"".join(content))
         self.server_state.total_requests += 1
-        self._expire()
 
-    def _expire(self) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+    def _watch(self, seconds: float) -> None:
+        self._clock = self.loop.call_later(seconds, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """One clock for the whole connection: to set one anew for every request costs as much as a small model."""
+        left = self._active_at + self.timeout_keep_alive - self.loop.time()
+        if self.cycle is not None and not self.cycle.response_complete:
+            left = self.timeout_keep_alive  # an answer is on its way
+        if left > 0:
+            self._watch(left)
+        elif not self.transport.is_closing():
+            self.transport.close()

@@ -35,10 +35,15 @@ class Dispatch:
                 version = entry.version if "{version}" in path else None
                 actual = path.replace("{name}", entry.name).replace("{version}", entry.version)
                 self._paths[actual] = HotPath(path, handler, entry.name, version)
+        self._raw_paths = {path.encode(): hot for path, hot in self._paths.items()}
 
     def find(self, path: str) -> HotPath | None:
         """What answers a POST to this path."""
         return self._paths.get(path)
+
+    def find_raw(self, url: bytes) -> HotPath | None:
+        """The same for what a request line says; None where it has a query."""
+        return self._raw_paths.get(url)
 
     async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Reply:
         """`headers`: those of the scope. Raises nothing: what goes wrong is answered, too."""

@@ -75,7 +75,7 @@ class Envelope:
 
     def hot_path(self, url: bytes) -> HotPath | None:
         """What may answer a POST to this address at once; None where it has a query, and while draining."""
-        return None if self._hot is None or self._board.draining else self._hot.find(url.decode("latin-1"))
+        return None if self._hot is None or self._board.draining else self._hot.find_raw(url)
 
     def answer_at_once(self, hot: HotPath, path: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
         """The answer to a request that is there in whole; None where it must be waited for: then it has to come as ASGI, and is new."""

@@ -225,12 +225,27 @@ def test_bodies_beyond_the_limit_are_refused_whichever_way_they_come(models: Pat
     run(test())
 
 
-def test_a_connection_that_says_nothing_more_is_closed(models: Path) -> None:
+@pytest.mark.parametrize("said", [b"", REQUEST[:20], REQUEST, b"GET /health HTTP/1.1\r\nHost: slipway\r\n\r\n"])
+def test_a_connection_that_says_nothing_more_is_closed(models: Path, said: bytes) -> None:
     async def test() -> None:
         async with connected(models, keep_alive=1) as client:
-            await client.send(REQUEST)
-            assert (await client.answer())[0] == 200
+            await client.send(said)
+            if said.endswith((BODY, b"\r\n\r\n")):
+                assert (await client.answer())[0] == 200
             assert await client.reader.read() == b""
+
+    run(test())
+
+
+def test_a_connection_stays_while_an_answer_takes_longer_than_it_may_be_idle(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, keep_alive=1) as client:
+            arrived = asyncio.get_running_loop().time()
+            await client.send(REQUEST[:-1])
+            while asyncio.get_running_loop().time() < arrived + 1.5:  # the body is on its way: the clock has come round meanwhile
+                await asyncio.sleep(0.1)
+            await client.send(REQUEST[-1:])
+            assert (await client.answer())[0] == 200
 
     run(test())
 
