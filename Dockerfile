@@ -3,6 +3,9 @@
 FROM python:3.13-slim-trixie AS build
 ENV PIP_CACHE_DIR=/var/cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
+# strip, for deploy/lean. The distribution's version, whichever that is.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 COPY requirements-build.lock .
 RUN --mount=type=cache,target=/var/cache/pip \
     python -m venv /opt/build \

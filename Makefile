@@ -7,6 +7,7 @@ UV ?= uv
 CLUSTER ?= slipway
 NAMESPACE ?= models
 PROMETHEUS_IMAGE ?= slipway-prometheus:test
+POSTGRESQL_IMAGE ?= slipway-postgresql:test
 HELM ?= helm
 CHART_TESTS ?= tests/chart
 
@@ -23,8 +24,8 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test docker-engine \
-	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image cluster-test
+.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
+	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +81,11 @@ image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test 
 	@command -v curl >/dev/null || { echo "make: curl is missing; install it first" >&2; exit 1; }
 	IMAGE=$(IMAGE) $(bin)/python -m pytest tests/image
 
+database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of its own (needs PostgreSQL's server)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| { echo "make: initdb is missing; on Debian: apt-get install postgresql" >&2; exit 1; }
+	$(bin)/python -m pytest tests/database
+
 metrics-test: $(VENV)/dev.stamp ## check /metrics with promtool (needs Prometheus' promtool)
 	@command -v promtool >/dev/null || { echo "make: promtool is missing; on Debian: apt-get install prometheus" >&2; exit 1; }
 	$(bin)/python -m pytest tests/promtool
@@ -99,15 +105,17 @@ scan: $(VENV)/scan.stamp ## look for insecure settings with checkov and hadolint
 	$(call need,$(HELM),Helm)
 	rm -rf build/scan && mkdir -p build/scan/server build/scan/test
 	cp Dockerfile build/scan/server/
-	for way in default production keys-and-tls fetch keda; do \
+	for way in default production keys-and-tls fetch keda log log-volume; do \
 		$(HELM) template iris deploy/helm/slipway --namespace models --kube-version 1.34 --no-hooks \
 			--values deploy/helm/slipway/ci/$$way-values.yaml > build/scan/server/$$way.yaml || exit 1; \
 	done
 	$(HELM) template iris deploy/helm/slipway --namespace models --kube-version 1.34 \
 		--show-only templates/tests/predict.yaml > build/scan/test/predict.yaml
+	$(HELM) template iris deploy/helm/slipway --namespace models --kube-version 1.34 --values deploy/helm/slipway/ci/log-values.yaml \
+		--show-only templates/job-log-migrate.yaml --show-only templates/networkpolicy-log.yaml > build/scan/server/log-migrate.yaml
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov.yaml --directory build/scan/server
 	$(VENV)-scan/bin/checkov --config-file deploy/checkov-test-pod.yaml --directory build/scan/test
-	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile tests/cluster/prometheus/Dockerfile
+	$(VENV)-scan/bin/hadolint --failure-threshold style Dockerfile tests/cluster/*/Dockerfile
 
 # Packages of its own: checkov wants older versions of what the service uses.
 $(VENV)/scan.stamp: $(VENV)/made.stamp deploy/scan.lock
@@ -143,10 +151,15 @@ prometheus-image: docker-engine ## build the Prometheus that cluster-test runs, 
 	docker build -t $(PROMETHEUS_IMAGE) tests/cluster/prometheus
 	kind load docker-image $(PROMETHEUS_IMAGE) --name $(CLUSTER)
 
-cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (needs helm, metrics-server, both images on the nodes)
+postgresql-image: docker-engine ## build the PostgreSQL that cluster-test runs, and put it onto the nodes
+	docker build -t $(POSTGRESQL_IMAGE) tests/cluster/postgresql
+	kind load docker-image $(POSTGRESQL_IMAGE) --name $(CLUSTER)
+
+cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (needs helm, metrics-server, the three images on the nodes)
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
-	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) $(bin)/python -m pytest --timeout 600 tests/cluster
+	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) POSTGRESQL_IMAGE=$(POSTGRESQL_IMAGE) \
+		$(bin)/python -m pytest --timeout 600 tests/cluster
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }

@@ -15,6 +15,7 @@ from .api.dispatch import Dispatch, add_operations
 from .api.docs import docs_routes
 from .api.envelope import Envelope
 from .api.exchange import Exchange
+from .api.feedback import feedback_operations
 from .api.guard import Guard
 from .api.named import named_operations
 from .api.openapi import describe_api
@@ -22,8 +23,13 @@ from .api.predict import predict_operations
 from .api.probes import probes
 from .api.problems import ErrorResponder
 from .api.techniques import technique_operations
+from .drift.counting import DriftCounter
 from .engine import Engine
-from .errors import Problem
+from .errors import ArtifactError, Problem
+from .journal.embedded import prepare
+from .journal.journal import Journal
+from .journal.redaction import Redaction
+from .journal.store import open_store
 from .lifecycle import Board, Lifecycle
 from .metrics import Metrics
 from .predictor import Predictor
@@ -41,19 +47,26 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
     repository = Repository(settings, metrics)
     repository.load_eager()
     engine = Engine(settings, metrics)
-    predictor = Predictor(settings, repository, engine, metrics)
-    readiness = Readiness(repository, engine, lifecycle)
+    journal = make_journal(settings, repository, metrics)
+    drift = DriftCounter(metrics.drift)
+    predictor = Predictor(settings, repository, engine, journal, drift, metrics)
+    readiness = Readiness(repository, engine, lifecycle, journal)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
+        await journal.start()
         for entry in repository:
             await repository.warm_up(entry, engine.warm_up)
         await readiness.report()
-        reporting = asyncio.create_task(readiness.run())
+        drift.start(entry.model for entry in repository if entry.model is not None)
+        tasks = [asyncio.create_task(task) for task in (readiness.run(), drift.run())]
         yield
-        reporting.cancel()
+        for task in tasks:
+            task.cancel()
+        drift.close()
         await asyncio.to_thread(engine.close)
+        await journal.close()
 
     app = FastAPI(
         title="Slipway",
@@ -68,6 +81,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
         app.add_exception_handler(error, respond_to_error)
     exchange = Exchange(settings, repository)
     operations = predict_operations(predictor, exchange) + named_operations(predictor, exchange)
+    operations += feedback_operations(journal, exchange, settings)
     if settings.techniques:
         operations += technique_operations(predictor, exchange)
     guard = Guard(settings.api_keys) if settings.api_keys else None
@@ -82,3 +96,22 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
         return Envelope(app, hot, app, settings, lifecycle, metrics)
     outer = CORSMiddleware(hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
     return Envelope(outer, None, app, settings, lifecycle, metrics)
+
+
+def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -> Journal:
+    """Raises ArtifactError for settings that cannot be met. What is needed is imported before the fork, and an embedded file made."""
+    key = settings.log_hash_key.get_secret_value() if settings.log_hash_key else ""
+    redaction = Redaction(settings.log_omit, settings.log_hash, key.encode(), settings.log_record_bytes)
+    signatures = [(entry.name, entry.validator.signature) for entry in repository if entry.validator is not None]
+    if unknown := redaction.unknown(signatures):
+        sentence = f"log_omit and log_hash name columns that no model has: {', '.join(unknown)}"
+        if all(entry.validator is not None and entry.validator.signature.columns is not None for entry in repository):
+            raise ArtifactError(sentence)
+        log.warning("%s, as far as their columns are known", sentence)
+    url = settings.log_database.get_secret_value()
+    if settings.log != "off":
+        try:
+            open_store(url)  # connects to nothing yet
+        except ValueError as exc:
+            raise ArtifactError(str(exc)) from None
+    return Journal(settings, redaction, metrics.log, lambda: open_store(url), lambda: prepare(url))

@@ -18,14 +18,18 @@ class MustWait(Exception):
 
 @dataclass(slots=True)
 class Caller:
-    """`deadline` is a time of time.monotonic(); `receive` is the request's ASGI receive, its body already read.
+    """`deadline` and `arrival` are times of time.monotonic(); `receive` is the request's ASGI receive, its body already read.
 
     `waits` False: it takes an answer at once or none; whoever would let it wait raises MustWait before anything is done.
+    `dialect`: the template of the path that it asked; `client`: its id, where keys are asked for.
     """
 
     deadline: float
     receive: Receive | None = None
     waits: bool = True
+    arrival: float = 0.0
+    dialect: str = ""
+    client: str | None = None
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes of it."""

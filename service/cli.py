@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from . import __version__
 from .errors import ArtifactError
 from .flags import UsageError, add_settings, settings_of
+from .log_commands import add_log_commands
 from .settings import Execution, Settings
 
 if TYPE_CHECKING:
@@ -90,9 +91,19 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", type=float, default=30.0, metavar="S", help="time that measuring takes (default: 30)")
     add_settings(bench, ("threads", "processes", "allow_version_mismatch"))
 
+    drift = _add(commands, "drift", _drift, "Compare what a model was asked and answered with the data at packing, or with another time")
+    drift.add_argument("--model", required=True, metavar="NAME", help="name of the model")
+    drift.add_argument("--version", metavar="V", help="its version (default: the one that is served where none is named)")
+    drift.add_argument("--reference", metavar="FROM..TO", help="period of the prediction log (default: the data at packing)")
+    drift.add_argument("--current", required=True, metavar="FROM..TO", help="2026-11-01..2026-11-08 in UTC, or 7d.. for the last 7 days")
+    drift.add_argument("--output", type=Path, default=Path("drift.html"), metavar="FILE.html", help="the report (default: drift.html)")
+    add_settings(drift, ("models", "log_database"))
+
     serve = _add(commands, "serve", _serve, "Serve a folder of models until SIGTERM or Ctrl-C")
     serve.add_argument("--reload", action="store_true", help="one process that starts anew when code or models change: for development")
     add_settings(serve, Settings.model_fields)
+
+    add_log_commands(commands.add_parser("log", help="look after the prediction log, and read it", allow_abbrev=False))
 
     drain = _add(commands, "drain", _drain, "Make the clients of this machine's server leave, and wait until they have")
     add_settings(drain, ("port", "runtime_dir", "drain_timeout"))
@@ -206,6 +217,13 @@ def _bench(options: argparse.Namespace) -> int:
     for note in comparison.notes:
         print(f"note: {note}", file=sys.stderr)
     print(comparison.table(), comparison.verdict(), sep="\n\n")
+    return 0
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from .drift_command import drift
+
+    drift(options)
     return 0
 
 

@@ -120,6 +120,18 @@ class ModelLoading(Rejected):
     reason = "model_loading"
 
 
+class LogFull(Rejected):
+    """The prediction log takes no more, and answers are not to be given without it."""
+
+    reason = "log_full"
+
+
+class LogAway(Rejected):
+    """The answer was to be committed to the prediction log first, and could not be."""
+
+    reason = "log_away"
+
+
 class DeadlineExceeded(Problem):
     status = 504
     title = "Deadline exceeded"

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from .settings import Settings
@@ -26,7 +26,8 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
         annotation: Any = field.annotation
         if get_origin(annotation) is UnionType:  # T | None
             annotation = get_args(annotation)[0]
-        default = "unset" if field.default is None else json.dumps(field.default, default=str).strip('"')
+        value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        default = "unset" if value is None else json.dumps(value, default=str).strip('"')
         kind: dict[str, Any] = {"metavar": METAVARS.get(annotation, "TEXT")}
         if annotation is bool:
             kind = {"action": argparse.BooleanOptionalAction}

@@ -27,6 +27,7 @@ class Overrides(BaseModel):
     compiled: bool | None = None
     lazy: bool | None = None
     optional: bool | None = None
+    log_rate: float | None = Field(None, ge=0, le=1)
 
     def applied_to(self, serving: Serving) -> Serving:
         return serving.model_copy(update=self.model_dump(exclude={"version"}, exclude_none=True))

@@ -18,11 +18,12 @@ SLOTS = 1024  # four generations of the most workers that can be set: a reload b
 # Written with slices, never with pack_into, which zeroes the bytes first: a reader in another process would see that.
 _HEADER = 64
 _DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED = 0, 4, 8, 16, 24
-_SLOT = 256
+_SLOT = 512
 _REPORT = struct.Struct("=diH")  # checked_at, pid, length of the error
-_CONNECTIONS, _RETIRED, _ERROR = 16, 20, 32
+_CONNECTIONS, _RETIRED, _ERROR, _NOTE = 16, 20, 32, 256
 _INT = struct.Struct("=i")
 _TIME = struct.Struct("=d")
+_LENGTH = struct.Struct("=H")
 
 
 class Board:
@@ -87,11 +88,27 @@ class Board:
     def report(self, slot: int, error: str | None) -> None:
         """The worker in this slot has just asked its models: `error` is the first thing that is wrong, None when all is well."""
         at = _offset(slot)
-        text = (error or "").encode(errors="replace")[: _SLOT - _ERROR]
+        text = (error or "").encode(errors="replace")[: _NOTE - _ERROR]
         self._memory[at + _ERROR : at + _ERROR + len(text)] = text
         self._memory[at : at + _REPORT.size] = _REPORT.pack(time.monotonic(), os.getpid(), len(text))
         if slot >= self._read(_USED):
             self._write(_USED, slot + 1)
+
+    def note(self, slot: int, text: str | None) -> None:
+        """What the worker in this slot has to say beside its report: something is wrong that predictions can do without."""
+        at = _offset(slot) + _NOTE
+        content = (text or "").encode(errors="replace")[: _SLOT - _NOTE - _LENGTH.size]
+        self._memory[at + _LENGTH.size : at + _LENGTH.size + len(content)] = content
+        self._memory[at : at + _LENGTH.size] = _LENGTH.pack(len(content))
+
+    def first_note(self) -> str | None:
+        """Of the workers that serve."""
+        for slot in self._serving():
+            at = _offset(slot) + _NOTE
+            (length,) = _LENGTH.unpack(self._memory[at : at + _LENGTH.size])
+            if length:
+                return self._memory[at + _LENGTH.size : at + _LENGTH.size + length].decode(errors="ignore")
+        return None
 
     def connections(self, slot: int, count: int) -> None:
         """The worker in this slot has `count` client connections open."""

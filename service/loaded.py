@@ -8,6 +8,7 @@ from typing import Any
 
 from .answers import Answers
 from .artifact import Artifact
+from .drift.distribution import Distribution
 from .metrics import InferenceMetrics
 from .processes import ModelSource
 from .rows import Batch, RowValidator
@@ -24,6 +25,7 @@ class LoadedModel:
     metrics: InferenceMetrics
     source: ModelSource
     batching: bool = True  # whether its calls may be joined
+    log_rate: float = 1.0  # share of its requests that the prediction log keeps
 
     @property
     def name(self) -> str:
@@ -32,6 +34,11 @@ class LoadedModel:
     @property
     def version(self) -> str:
         return self.artifact.version
+
+    @cached_property
+    def distribution(self) -> Distribution | None:
+        """What its drift is measured against; None: it is not measured."""
+        return self.artifact.manifest.distribution if self.artifact.manifest else None
 
     @cached_property
     def answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:

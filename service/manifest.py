@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .compiled.model import CompiledForm
+from .drift.distribution import Distribution
 from .errors import ArtifactError
 from .inspection import Scalar
 from .schema import Signature
@@ -35,6 +36,7 @@ class Serving(BaseModel):
     lazy: bool = Field(False, description="Load on the first request instead of at the start.")
     optional: bool = Field(False, description="The service is ready even if this model is not.")
     default: bool = Field(False, description="Answers where a request names no model.")
+    log_rate: float | None = Field(None, ge=0, le=1, description="Share of its requests that are logged; null: as the server is set.")
 
 
 class Example(BaseModel):
@@ -63,6 +65,7 @@ class Manifest(BaseModel):
     examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
     serving: Serving = Serving()
     compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")
+    distribution: Distribution | None = Field(None, description="What drift is measured against; null: it is not measured.")
 
     def write(self, directory: Path) -> None:
         """Writes manifest.json; what is null is left out."""

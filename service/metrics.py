@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
+from itertools import chain
 from pathlib import Path
 from platform import python_version
 from typing import Literal, cast
@@ -15,6 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from . import __version__
+from .drift.metrics import DriftMetrics
+from .log_metrics import LogMetrics
 from .slot_values import counter, observer, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
@@ -137,7 +140,9 @@ class Metrics:
         self._build_info = Gauge(
             "slipway_build_info", "Always 1.", ("version", "python", "sklearn"), registry=registry, multiprocess_mode="max"
         )
+        self.log = LogMetrics(registry)
         self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
+        self.drift = DriftMetrics(registry)
 
         self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._models: dict[tuple[str, str], InferenceMetrics] = {}
@@ -198,7 +203,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition text of all processes. Reads files: call it in a thread."""
-        return generate_latest(self._registry if self._directory is None else _AllSlots(self._directory))
+        return generate_latest(self._registry if self._directory is None else _AllSlots(self._directory, self.drift))
 
     def _show_state(self, name: str, version: str, state: ModelState) -> None:
         for each in _STATES:
@@ -208,12 +213,14 @@ class Metrics:
 class _AllSlots(Collector):
     """The sum of all files. Not the library's own collector, which fails on a file that a worker has made and not filled yet."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, same_in_all: Collector) -> None:
         self._directory = directory
+        self._same_in_all = same_in_all
 
     def collect(self) -> Iterable[Metric]:
         files = [str(path) for path in self._directory.glob("*.db") if _filled(path)]
-        return cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+        merged = cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
+        return chain(merged, self._same_in_all.collect())
 
 
 def _filled(path: Path) -> bool:

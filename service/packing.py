@@ -14,9 +14,11 @@ import pandas as pd
 from . import inspection
 from .artifact import Artifact, load
 from .columns import Declaration, cast, declared, observed
+from .drift.distribution import Distribution
+from .drift.learning import FEWEST_ROWS, learn_distribution
 from .errors import ArtifactError
 from .estimator import Model, require_predict
-from .example_rows import accepted_rows, find_examples
+from .example_rows import accepted_rows, answered_rows, find_examples
 from .folder import MODEL_FILE
 from .manifest import NAME_PATTERN, Manifest, Serving, library_versions
 from .schema import Signature
@@ -67,6 +69,7 @@ def pack(
     signature = _labelled(_signature(estimator, features, declarations or {}, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
+    distribution = None if features is None else _distribution(model, features, notes)
     compilation = _compiled(model, features, notes) if compiled else None
     manifest = Manifest(
         name=name,
@@ -79,6 +82,7 @@ def pack(
         examples=examples,
         serving=serving or Serving(),
         compiled=None if compilation is None else compilation.form,
+        distribution=distribution,
     )
     staging = output / f".packing-{uuid.uuid4().hex}"  # hidden: a server never finds half a model
     try:
@@ -156,6 +160,19 @@ def _labelled(signature: Signature, labels: Sequence[str] | None, estimator: Any
     if len(labels) != len(signature.classes) or len(set(labels)) != len(labels):
         raise ArtifactError(f"--labels must name {len(signature.classes)} different classes, in the order of {signature.classes}")
     return signature.model_copy(update={"labels": list(labels)})
+
+
+def _distribution(model: Model, features: pd.DataFrame, notes: list[str]) -> Distribution | None:
+    rows, answers = answered_rows(model, features)
+    if len(rows) < FEWEST_ROWS:
+        notes.append(f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there are {len(rows)}")
+        return None
+    distribution = learn_distribution(model.signature, rows, answers)
+    tracked = {variable.name for variable in distribution.features}
+    untracked = [name for name in model.signature.names or () if name not in tracked]
+    if untracked:
+        notes.append(f"Drift of these columns will not be measured: {_listed(untracked)}")
+    return distribution
 
 
 def _compiled(model: Model, features: pd.DataFrame | None, notes: list[str]) -> "Compilation":

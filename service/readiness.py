@@ -5,6 +5,7 @@ import logging
 
 from . import termination
 from .engine import Engine
+from .journal.journal import Journal
 from .lifecycle import Lifecycle
 from .loaded import LoadedModel
 from .repository import Repository
@@ -17,10 +18,11 @@ INTERVAL = 2.0  # seconds; a report counts for ten, so that four may be late bef
 class Readiness:
     """One per worker. The questions do not queue behind predictions: overload must not make a pod unready."""
 
-    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle) -> None:
+    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle, journal: Journal) -> None:
         self._repository = repository
         self._engine = engine
         self._lifecycle = lifecycle
+        self._journal = journal
         self._last_error: str | None = None
 
     async def run(self) -> None:
@@ -35,6 +37,7 @@ class Readiness:
             termination.record(error or "")
             self._last_error = error
         self._lifecycle.board.report(self._lifecycle.slot, error)
+        self._lifecycle.board.note(self._lifecycle.slot, self._journal.trouble)
 
     async def _first_error(self) -> str | None:
         for entry in self._repository:
@@ -42,7 +45,7 @@ class Readiness:
                 error = entry.error if entry.model is None else await self._ask(entry.model)
                 if error is not None or entry.model is None:
                     return f"{entry}: {error or 'not loaded'}"
-        return None
+        return self._journal.trouble if self._journal.durability == "sync" else None
 
     async def _ask(self, model: LoadedModel) -> str | None:
         placement = self._engine.placement(model)

@@ -75,6 +75,8 @@ class Repository:
                 if manifest is not None:
                     entry.serving = manifest.serving
                     entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
+                    if manifest.distribution is not None:
+                        self._metrics.drift.expect(name, version, manifest.distribution)
                     entry.example = next((example.features for example in manifest.examples), None)
             except ArtifactError as exc:
                 self._fail(entry, str(exc))
@@ -167,6 +169,7 @@ class Repository:
             self._metrics.inference(entry.name, entry.version),
             ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form),
             self._settings.batching and entry.serving.batching,
+            self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 

@@ -15,10 +15,13 @@ from typing import Any
 import uvicorn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from pydantic import SecretStr
 
 from . import cpu, logs, termination
 from .errors import ArtifactError
 from .gunicorn_conf import STOP_SIGNALS, options
+from .journal.embedded import prepare
+from .journal.store import StoreAway
 from .lifecycle import Board, Lifecycle
 from .metrics import MASTER, Metrics
 from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
@@ -79,6 +82,8 @@ class Application(BaseApplication):  # type: ignore[misc]
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
         from .app import create_app
 
+        if self.settings.log != "off":
+            make_embedded(self.settings.log_database.get_secret_value())
         return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics)
 
     def freeze(self) -> None:
@@ -161,6 +166,14 @@ class Master(Arbiter):  # type: ignore[misc]
         super().stop(graceful)
 
 
+def make_embedded(url: str) -> None:
+    """Once, before the workers are there; where it cannot be, they say so, and try again."""
+    try:
+        prepare(url)
+    except StoreAway:
+        log.debug("the prediction log's file cannot be made yet", exc_info=True)
+
+
 def _stop_early(number: int, _frame: object) -> None:
     log.info("stopped by %s before it served", signal.Signals(number).name)
     sys.exit(0)
@@ -201,8 +214,10 @@ def _check_tls(settings: Settings) -> None:
 def _serve_for_development(settings: Settings) -> None:
     # Uvicorn starts a new process after each change, and that one reads the settings anew.
     prefix = Settings.model_config["env_prefix"]
-    for name, value in settings.model_dump(mode="json", exclude_unset=True).items():
-        os.environ[f"{prefix}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    for name, value in settings.model_dump(exclude_unset=True).items():
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        os.environ[f"{prefix}{name.upper()}"] = str(value) if isinstance(value, str | Path) else json.dumps(value)
     uvicorn.run(
         "service.server:development_app",
         factory=True,

@@ -1,12 +1,15 @@
 """Every setting once: its environment name (SLIPWAY_ and the field's name), default and one sentence of help."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Execution = Literal["auto", "inline", "thread", "process"]
+Durability = Literal["off", "async", "spooled", "sync"]
+
+EMBEDDED_DATABASE = "sqlite:///slipway.db"
 
 
 class Settings(BaseSettings):
@@ -38,7 +41,7 @@ class Settings(BaseSettings):
         False, description="Load models that were packed with another scikit-learn version, with a warning."
     )
     techniques: bool = Field(
-        True, description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded and -cached."
+        True, description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded, -cached and -with-logging."
     )
     root_path: str = Field(
         "", pattern=r"^(/[^/?#]+)*$", description="Path prefix that an Ingress strips before it forwards, such as /iris."
@@ -63,3 +66,53 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="json: a JSON object per line; console: for people; auto: console on a terminal, else json."
     )
+    log: Durability = Field(
+        "off",
+        description="Prediction log: async (in the background), spooled (on disk before the answer), sync (committed before it) or off.",
+    )
+    log_database: SecretStr = Field(
+        SecretStr(EMBEDDED_DATABASE),
+        description="Where it is kept: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
+        json_schema_extra={"default": EMBEDDED_DATABASE},
+    )
+    log_spool: Path = Field(
+        Path("slipway-spool"), description="Folder of this server alone, where records wait for a database that is away."
+    )
+    log_spool_bytes: int = Field(256 * 1024 * 1024, ge=0, description="Most bytes in that folder, of all workers together.")
+    log_overflow: Literal["drop", "refuse"] = Field(
+        "drop", description="Past that bound: drop (answer, and count what is not logged) or refuse (503 instead of an answer)."
+    )
+    log_rate: float = Field(1.0, ge=0, le=1, description="Share of requests that are logged, unless a model says otherwise.")
+    log_omit: list[str] = Field([], description='Columns that are not logged, of all models or of one, as JSON: ["name", "churn.age"].')
+    log_hash: list[str] = Field([], description="Columns of which only a keyed hash is logged, named in the same way.")
+    log_hash_key: SecretStr | None = Field(None, description="Key of those hashes, at least 16 characters; who has it can try values out.")
+    log_record_bytes: int = Field(
+        64 * 1024, ge=256, description="Most bytes of features and answer in a record; longer ones are replaced by a note."
+    )
+
+    log_retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Whole days that `slipway log maintain` leaves in the log, besides today; unset: it deletes nothing.",
+    )
+
+    @field_validator("log_database")
+    @classmethod
+    def _is_a_known_database(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://")):
+            raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        return url
+
+    @field_validator("log_hash_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters")
+        return key
+
+    @model_validator(mode="after")
+    def _hashes_have_a_key(self) -> Self:
+        if self.log_hash and self.log_hash_key is None:
+            raise ValueError("log_hash needs log_hash_key: without a key, hashes of few values are guessed at once")
+        return self

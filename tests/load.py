@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from typing import Any, NamedTuple, Self
 
@@ -56,12 +57,14 @@ def post(path: str, content: Any, **headers: str) -> bytes:
 class Load:
     """`async with Load(...)`: each connection sends the request again and again; leaving the block waits for the answers in hand.
 
-    `answers` counts by status, `failures` by what went wrong: a request that was sent and got no answer, or a connection refused.
+    `answers` counts by status, `failures` by what went wrong: a request that was sent and got no answer, or a connection refused;
+    `keys` under which the answers say that they are logged, with the time.time() of each answer.
     """
 
     def __init__(self, host: str, port: int, request: bytes, *, connections: int, pause: float = 0.0) -> None:
         self.answers: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
+        self.keys: dict[str, float] = {}
         self.told_to_close = 0
         self._target = (host, port)
         self._request = request
@@ -107,6 +110,8 @@ class Load:
                 await asyncio.sleep(RECONNECT_DELAY)
             else:
                 self.answers[answer.status] += 1
+                if "x-prediction-id" in answer.headers:
+                    self.keys[answer.headers["x-prediction-id"]] = time.time()
                 gone = answer.headers.get("connection") == "close"
                 self.told_to_close += gone
                 if self._pause and not gone:

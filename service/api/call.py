@@ -9,22 +9,23 @@ from fastapi import Request, Response
 from msgspec.json import encode
 from starlette.types import Receive
 
-from ..loaded import LoadedModel
+from ..predictor import Prediction
 
 JSON = (b"content-type", b"application/json")
 
 
 class Call:
-    """`headers` by lower-case name; `name` and `version` of the model where the path names them.
+    """`headers` by lower-case name; `path`: the route's template; `name` and `version` of the model where it names them.
 
-    Either `receive`, which is ASGI's, or `body`: all of it is there, and the answer must not wait.
+    Either `receive`, which is ASGI's, or `body`: all of it is there, and the answer must not wait. `client`: who asks, if keys are set.
     """
 
-    __slots__ = ("body", "headers", "name", "query", "receive", "started", "version")
+    __slots__ = ("body", "client", "headers", "name", "path", "query", "receive", "started", "version")
 
     def __init__(
         self,
         headers: dict[bytes, bytes],
+        path: str,
         *,
         query: bytes = b"",
         receive: Receive | None = None,
@@ -32,6 +33,8 @@ class Call:
         name: str | None = None,
         version: str | None = None,
     ) -> None:
+        self.client: str | None = None
+        self.path = path
         self.started = monotonic()
         self.headers = headers
         self.query = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
@@ -58,10 +61,10 @@ class Reply(NamedTuple):
         return response
 
 
-def reply(content: Any, model: LoadedModel) -> Reply:
-    """JSON that says who answered. NaN cannot occur in it: the estimator's answers are JSON-ready."""
+def reply(content: Any, prediction: Prediction) -> Reply:
+    """JSON that says who answered, and under which key it is logged. NaN cannot occur in it: the estimator's answers are JSON-ready."""
     body = encode(content)
-    return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *model.answer_headers], body)
+    return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *prediction.model.answer_headers, *prediction.headers], body)
 
 
 Handler = Callable[[Call], Coroutine[Any, Any, Reply]]
@@ -76,10 +79,11 @@ class Operation(NamedTuple):
     summary: str = ""
     tag: str = "predict"
     shown: bool = True
+    status: int = 200  # where all is well
 
     async def endpoint(self, request: Request) -> Response:
         """For FastAPI's router, which answers where the dispatcher in front of it does not."""
         scope = request.scope
         named = {part: request.path_params.get(part) for part in ("name", "version")}
-        call = Call(dict(scope["headers"]), query=scope["query_string"], receive=request.receive, **named)
+        call = Call(dict(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named)
         return (await self.handler(call)).response()

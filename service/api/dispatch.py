@@ -48,13 +48,15 @@ class Dispatch:
     async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Reply:
         """`headers`: those of the scope. Raises nothing: what goes wrong is answered, too."""
         try:
-            return await hot.handler(Call(headers, query=scope["query_string"], receive=receive, name=hot.name, version=hot.version))
+            return await hot.handler(
+                Call(headers, hot.path, query=scope["query_string"], receive=receive, name=hot.name, version=hot.version)
+            )
         except Exception as exc:
             return self._problem(exc)
 
     def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
         """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
-        answering = hot.handler(Call(headers, body=body, name=hot.name, version=hot.version))
+        answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version))
         try:
             answering.send(None)
         except StopIteration as done:
@@ -89,6 +91,7 @@ def add_operations(app: FastAPI, operations: Iterable[Operation]) -> None:
             operation.endpoint,
             methods=["POST"],
             response_model=operation.answer,
+            status_code=operation.status,
             summary=operation.summary,
             description=operation.handler.__doc__ or "",
             tags=[operation.tag],

@@ -3,7 +3,7 @@
 import logging
 import re
 from random import getrandbits
-from time import perf_counter
+from time import perf_counter, time_ns
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,7 +99,8 @@ class Envelope:
 def identity_of(headers: dict[bytes, bytes]) -> bytes:
     identity = headers.get(b"x-request-id")
     if identity is None or not HARMLESS_ID.fullmatch(identity):  # a client's is kept when it can do no harm in a header or a log line
-        identity = b"%032x" % getrandbits(128)  # Python seeds it anew in each forked worker
+        # The time first: in the order of time an index of ids grows at its end, which takes a fifth of the work.
+        identity = b"%012x%020x" % (time_ns() // 1_000_000, getrandbits(80))  # Python seeds it anew in each forked worker
     return identity
 
 

@@ -16,7 +16,7 @@ class Guard:
 
     def handler(self, handler: Handler) -> Handler:
         async def guarded(call: Call) -> Reply:
-            self._check(call.header(b"x-api-key"), call.header(b"authorization"))
+            call.client = self._check(call.header(b"x-api-key"), call.header(b"authorization"))
             return await handler(call)
 
         return guarded
@@ -25,8 +25,8 @@ class Guard:
         """As a dependency of FastAPI's routes."""
         self._check(request.headers.get("x-api-key"), request.headers.get("authorization"))
 
-    def _check(self, key: str | None, authorization: str | None) -> None:
+    def _check(self, key: str | None, authorization: str | None) -> str:
         if key is None and authorization is not None:
             scheme, _, credentials = authorization.partition(" ")
             key = credentials.strip() if scheme.lower() == "bearer" else None
-        self._keys.client(key)
+        return self._keys.client(key)

@@ -51,7 +51,7 @@ def named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation
         entry = exchange.entry(call)
         body, caller = await exchange.read_json(call)
         prediction = await predictor.predict(entry, named_rows_of(body), caller)
-        return reply(one_or_many(predicted_by_name(prediction), many="instances" in body), prediction.model)
+        return reply(one_or_many(predicted_by_name(prediction), many="instances" in body), prediction)
 
     # Not shown as they are: OpenAPI has these paths once per model, each with that model's own columns (openapi.py).
     paths = ("/models/{name}/predict", "/models/{name}/versions/{version}/predict")

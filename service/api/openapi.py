@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from ..artifact import version_key
 from ..repository import Entry, Repository
 from .exchange import SHORTEST_TIMEOUT
+from .feedback import FEEDBACK_EXAMPLES, feedback_schema
 from .named import NamedRow, NamedRows
 from .problems import MEDIA_TYPE, ProblemDetails
 from .techniques import FLOWER
@@ -14,7 +15,7 @@ from .techniques import FLOWER
 Schema = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
-POSITIONAL = ("/predict", "/predict-safe", "/predict-threaded", "/predict-slow", "/predict-cached")
+POSITIONAL = ("/predict", "/predict-safe", "/predict-threaded", "/predict-slow", "/predict-cached", "/predict-with-logging")
 
 OPEN = ("/health", "/ready", "/metrics")  # whoever sets keys still wants probes and scrapes
 
@@ -80,6 +81,7 @@ def describe_api(app: FastAPI, repository: Repository, *, keys: bool) -> None:
             example = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
             iris = document["paths"]["/predict-iris"]["post"]
             describe_operation(iris, FLOWER.row_schema(), {"one row": {"value": example}}, parameters=("Timeout",))
+        describe_operation(document["paths"]["/feedback"]["post"], feedback_schema(), FEEDBACK_EXAMPLES, parameters=("Timeout",))
         for path in ("/models", "/models/{name}"):
             operation = document["paths"][path]["get"]
             operation["responses"].pop("422", None)

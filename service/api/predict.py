@@ -41,8 +41,8 @@ def predict_operations(predictor: Predictor, exchange: Exchange) -> list[Operati
         rows = OneOrMany(body, entry)
         prediction = await predictor.predict(entry, rows, caller)
         if rows.many:
-            return reply({"predictions": predicted(prediction)}, prediction.model)
+            return reply({"predictions": predicted(prediction)}, prediction)
         answers = prediction.answers
-        return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction.model)
+        return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction)
 
     return [Operation("/predict", predict, PredictedRow | PredictedRows, "Predict one row or many")]

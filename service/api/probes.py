@@ -2,9 +2,10 @@
 
 import asyncio
 from time import monotonic
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from ..lifecycle import Lifecycle
@@ -21,6 +22,7 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
+    log: Annotated[str | None, Field(description="What keeps the prediction log from its database; left out while nothing does.")] = None
 
 
 class NotReady(BaseModel):
@@ -42,7 +44,8 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
         """200 while every worker has, within the last 10 s, answered the example rows of every expected model as its manifest says."""
         error = "draining: this server is about to stop" if lifecycle.draining else lifecycle.board.verdict()
         if error is None:
-            return _json({"ready": True})
+            note = lifecycle.board.first_note()
+            return _json({"ready": True} if note is None else {"ready": True, "log": note})
         return _json({"ready": False, "error": error}, 503, {"Retry-After": "1"})
 
     @router.get(

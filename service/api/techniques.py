@@ -39,6 +39,14 @@ class TimedRows(BaseModel):
     predictions: list[TimedRow]
 
 
+class LoggedRow(BaseModel):
+    prediction: Output
+
+
+class LoggedRows(BaseModel):
+    predictions: list[LoggedRow]
+
+
 class CachedRow(BaseModel):
     prediction: Output
     cached: Annotated[bool, Field(description="True only when no inference ran for this row.")]
@@ -72,21 +80,21 @@ def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Opera
         body, caller = await exchange.read_json(call)
         flower = np.asarray(FLOWER.row(require_object(body)).data)[0].tolist()
         prediction = await predictor.predict(entry, lambda validator: validator.features(flower), caller)
-        return reply(species(prediction), prediction.model)
+        return reply(species(prediction), prediction)
 
     async def predict_safe(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
         rows = OneOrMany(body, entry)
         prediction = await predictor.predict(entry, rows, caller)
-        return reply(one_or_many(predicted(prediction), many=rows.many), prediction.model)
+        return reply(one_or_many(predicted(prediction), many=rows.many), prediction)
 
     async def predict_threaded(call: Call) -> Reply:
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
         rows = OneOrMany(body, entry)
         prediction = await predictor.predict(entry, rows, caller, mode="thread")
-        return reply(one_or_many(predicted(prediction), many=rows.many), prediction.model)
+        return reply(one_or_many(predicted(prediction), many=rows.many), prediction)
 
     async def predict_slow(call: Call) -> Reply:
         entry = exchange.entry(call)
@@ -95,7 +103,7 @@ def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Opera
         prediction = await predictor.predict(entry, rows, caller)
         latency = round(prediction.seconds * 1000, 4)
         timed = [{"prediction": value, "latency_ms": latency} for value in prediction.answers.predictions]
-        return reply(one_or_many(timed, many=rows.many), prediction.model)
+        return reply(one_or_many(timed, many=rows.many), prediction)
 
     async def predict_cached(call: Call) -> Reply:
         entry = exchange.entry(call)
@@ -104,7 +112,16 @@ def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Opera
         prediction = await predictor.predict(entry, rows, caller, cached=True)
         values = zip(prediction.answers.predictions, prediction.cached or [], strict=True)
         found = [{"prediction": value, "cached": cached} for value, cached in values]
-        return reply(one_or_many(found, many=rows.many), prediction.model)
+        return reply(one_or_many(found, many=rows.many), prediction)
+
+    async def predict_with_logging(call: Call) -> Reply:
+        """In the background, and in any case: whatever the prediction log is set to. X-Prediction-ID is the key of the first row."""
+        entry = exchange.entry(call)
+        body, caller = await exchange.read(call)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, caller, log="async")
+        logged = [{"prediction": value} for value in prediction.answers.predictions]
+        return reply(one_or_many(logged, many=rows.many), prediction)
 
     return [
         Operation("/predict-iris", predict_iris, Species, "Iris by named features, validated by their bounds", "techniques"),
@@ -112,4 +129,5 @@ def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Opera
         Operation("/predict-threaded", predict_threaded, PredictedRow | PredictedRows, "Inference in the thread pool", "techniques"),
         Operation("/predict-slow", predict_slow, TimedRow | TimedRows, "With the time of the inference", "techniques"),
         Operation("/predict-cached", predict_cached, CachedRow | CachedRows, "Through the prediction cache", "techniques"),
+        Operation("/predict-with-logging", predict_with_logging, LoggedRow | LoggedRows, "With a row in the prediction log", "techniques"),
     ]

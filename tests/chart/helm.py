@@ -52,7 +52,8 @@ class Objects:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {variable["name"]: variable["value"] for variable in self.container["env"]}
+        """The variables whose values stand in the chart; others come from Secrets."""
+        return {variable["name"]: variable["value"] for variable in self.container["env"] if "value" in variable}
 
     @property
     def mounts(self) -> dict[str, Object]:

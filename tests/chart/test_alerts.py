@@ -27,7 +27,9 @@ def test_each_alert_fires_in_the_situation_that_it_is_for_and_in_no_other(tmp_pa
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
-    rules = render(CHART / "ci" / "production-values.yaml").one("PrometheusRule")["spec"]["groups"][0]["rules"]
+    rules = render(CHART / "ci" / "production-values.yaml").one("PrometheusRule")["spec"]["groups"][0][
+        "rules"
+    ]  # those of drift: test_drift.py
     cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
     for rule in rules:
         expected = [bool(case.get("exp_alerts")) for case in cases if case["alertname"] == rule["alert"]]

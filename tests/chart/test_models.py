@@ -26,7 +26,7 @@ def fetched(**urls: str) -> dict[str, Any]:
 def test_the_example_is_served_from_the_image_by_default() -> None:
     objects = render()
     assert objects.environment["SLIPWAY_MODELS"] == "/models"
-    assert objects.mounts.keys() == {"/tmp", "/run/slipway"}
+    assert objects.mounts.keys() == {"/tmp", "/run/slipway", "/var/lib/slipway"}
 
 
 def test_the_example_is_out_of_sight_when_other_models_are_served() -> None:
@@ -136,7 +136,7 @@ def test_several_models_and_versions_next_to_the_example() -> None:
         "/models/price.v1/1.10": ("fetched", "price.v1/1.10"),
         "/models/models.toml": ("model-settings", "models.toml"),
     }
-    assert objects.mounts.keys() - mounts.keys() == {"/tmp", "/run/slipway"}
+    assert objects.mounts.keys() - mounts.keys() == {"/tmp", "/run/slipway", "/var/lib/slipway"}
 
 
 def test_model_settings_become_a_file_that_the_service_accepts() -> None:

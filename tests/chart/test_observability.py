@@ -21,6 +21,7 @@ DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 QUERIES = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
 MONITOR = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s", "scrapeTimeout": "5s"}
 ALERTS = ["SlipwayErrorRatio", "SlipwayLatency", "SlipwaySaturated", "SlipwayNotReady", "SlipwayWorkerRestarts"]
+LOG_ALERTS = ["SlipwayLogRecordsDropped", "SlipwayLogDatabaseAway", "SlipwayLogSpoolFilling"]
 
 
 def pod_annotations(values: Any = None) -> dict[str, str]:
@@ -29,9 +30,13 @@ def pod_annotations(values: Any = None) -> dict[str, str]:
 
 
 def rules(values: Any = PRODUCTION) -> list[Object]:
-    (group,) = render(values).one("PrometheusRule")["spec"]["groups"]
-    found: list[Object] = group["rules"]
+    """The alerts of the service; those of drift, with their recording rules, are the other group."""
+    found: list[Object] = groups(values)["iris-slipway"]
     return found
+
+
+def groups(values: Any = PRODUCTION) -> dict[str, list[Object]]:
+    return {group["name"]: group["rules"] for group in render(values).one("PrometheusRule")["spec"]["groups"]}
 
 
 def test_a_plain_prometheus_finds_the_pods_by_their_annotations() -> None:
@@ -82,13 +87,27 @@ def test_a_pod_monitor_scrapes_the_pods() -> None:
     assert not render().all("PodMonitor")
 
 
-def test_five_alerts_each_with_a_severity_and_a_way_out() -> None:
-    assert [rule["alert"] for rule in rules()] == ALERTS
+def test_every_alert_has_a_severity_and_a_way_out() -> None:
+    assert [rule["alert"] for rule in rules()] == ALERTS + LOG_ALERTS
     for rule in rules():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["labels"]["team"] == "models"
         assert rule["annotations"].keys() == {"summary", "description"}
     assert not render().all("PrometheusRule")
+
+
+def test_drift_is_two_alerts_on_what_this_release_records() -> None:
+    recording, alerts = groups()["iris-slipway-drift"][:4], groups()["iris-slipway-drift"][4:]
+    assert [rule["alert"] for rule in alerts] == ["SlipwayDrift", "SlipwayPredictionDrift"]
+    for rule in alerts:
+        assert (rule["labels"], rule["for"]) == ({"severity": "warning", "team": "models"}, "15m")
+        assert 'slipway:drift_psi{namespace="models",deployment="iris-slipway",part="' in rule["expr"]
+    for rule in recording:
+        assert rule["labels"] == {"deployment": "iris-slipway"}
+        assert set(re.findall(r"\{([^}]*)\}", rule["expr"])) <= {
+            'namespace="models",deployment="iris-slipway"',
+            'namespace="models",pod=~"iris-slipway-[a-z0-9]+-[a-z0-9]+"',
+        }
 
 
 def test_alerts_are_about_this_releases_pods_alone() -> None:
@@ -124,12 +143,23 @@ def test_thresholds_are_the_values() -> None:
         "window": "30s",
         "for": "0s",
         "alertLabels": {"severity": "page"},
+        "drift": {"psi": 0.5, "window": "1d", "for": "2h", "minimumRows": 50, "interval": "5m"},
     }
-    found = rules({"metrics": {"prometheusRule": rule}})
+    everything = rules({"metrics": {"prometheusRule": rule}, "predictionLog": {"spool": {"bytes": 3_000_000}}})
+    found = [each for each in everything if each["alert"] in ALERTS]
     assert [each["expr"].split()[-1] for each in found] == ["0.5", "2.5", "0.25", "0.5", "7"]
     assert all("[30s]" in each["expr"] for each in found[:4])
     assert [each["for"] for each in found[:4]] == ["0s"] * 4
-    assert {each["labels"]["severity"] for each in found} == {"page"}
+    assert {each["labels"]["severity"] for each in everything if "alert" in each} == {"page"}
+    (filling,) = (each for each in everything if each.get("alert") == "SlipwayLogSpoolFilling")
+    assert filling["expr"].split()[-1] == "1500000"
+    group = render({"metrics": {"prometheusRule": rule}}).one("PrometheusRule")["spec"]["groups"][1]
+    drift = {each.get("record", each.get("alert")): each for each in group["rules"]}
+    assert group["interval"] == "5m"
+    assert drift["slipway:drift_values:increase"]["expr"].endswith("[1d]))")
+    assert drift["slipway:drift_psi"]["expr"].split()[-1] == "50"
+    for name in ("SlipwayDrift", "SlipwayPredictionDrift"):
+        assert (drift[name]["expr"].split()[-1], drift[name]["for"], drift[name]["labels"]["severity"]) == ("0.5", "2h", "page")
 
 
 def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
@@ -155,7 +185,7 @@ def test_every_metric_that_is_named_exists_in_a_live_exposition(tmp_path: Path) 
     """With its labels. The server is asked for a prediction, a mistake and a cached answer first."""
     train_and_pack("iris", tmp_path)
     series = asyncio.run(exposition(tmp_path))
-    named = [rule["expr"] for rule in rules()] + list(QUERIES.values())
+    named = [rule["expr"] for group in groups().values() for rule in group] + list(QUERIES.values())
     named.append(render(CI / "keda-values.yaml").one("ScaledObject")["spec"]["triggers"][0]["metadata"]["query"])
     for query in named:
         for metric, selector in re.findall(r"(slipway_\w+)\{([^}]*)\}", query):
@@ -170,6 +200,7 @@ async def exposition(models: Path) -> dict[str, set[str]]:
     metrics = Metrics(None, None)
     metrics.rejected("full")  # series that appear with the first event; the cluster's tests bring the events about
     metrics.inference("iris", "1").failed()
+    metrics.log.failed("refused")
     envelope = create_app(Settings(models=models), metrics=metrics)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway")
     async with envelope.fastapi.router.lifespan_context(envelope.fastapi), client:

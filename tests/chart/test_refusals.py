@@ -160,6 +160,21 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "metrics.serviceMonitor",
         "every pod would be scraped twice",
     ),
+    "an unknown durability": ({"predictionLog": {"durability": "always"}}, "/predictionLog/durability", "'spooled', 'sync'"),
+    "a database's address in clear": (
+        {"predictionLog": {"database": {"url": "postgresql://a:b@c/d"}}},
+        "/predictionLog/database",
+        "additional properties 'url' not allowed",
+    ),
+    "a spool without room": ({"predictionLog": {"spool": {"bytes": 1000}}}, "/predictionLog/spool/bytes", "minimum"),
+    "a spool in another unit": ({"predictionLog": {"spool": {"bytes": "1Gi"}}}, "/predictionLog/spool/bytes", "got string, want integer"),
+    "a share of the log above one": ({"predictionLog": {"rate": 50}}, "/predictionLog/rate", "maximum"),
+    "rows that are kept for no day": ({"predictionLog": {"retentionDays": 0}}, "/predictionLog/retentionDays", "minimum"),
+    "a time of day": (
+        {"predictionLog": {"maintenanceSchedule": "02:17"}},
+        "/predictionLog/maintenanceSchedule",
+        "does not match",
+    ),
     "a test without a path": ({"test": {"body": {"features": [1]}}}, "test.body", "without test.path"),
 }
 

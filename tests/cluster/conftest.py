@@ -23,7 +23,10 @@ def cluster() -> str:
         version = json.loads(kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
         helm("version")
     except (CommandFailed, OSError) as error:
-        pytest.exit(f"These tests need helm, and kubectl with a cluster (make kind-up kind-load prometheus-image): {error}", returncode=1)
+        pytest.exit(
+            f"These tests need helm, and kubectl with a cluster (make kind-up kind-load prometheus-image postgresql-image): {error}",
+            returncode=1,
+        )
     return str(version)
 
 
@@ -55,6 +58,13 @@ def lax_namespace() -> Iterator[Namespace]:
 def shared_namespace() -> Iterator[Namespace]:
     """As `namespace`, for all tests of a module."""
     with created() as namespace:
+        yield namespace
+
+
+@pytest.fixture(scope="module")
+def shared_lax_namespace() -> Iterator[Namespace]:
+    """As `lax_namespace`, for all tests of a module."""
+    with created(labels={}) as namespace:
         yield namespace
 
 

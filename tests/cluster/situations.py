@@ -50,6 +50,9 @@ SMALL = {
 }
 MONITORED = "late"  # found by a PodMonitor, the others by their annotations
 IN_THREADS = {"modelSettings": {"slow": {"execution": "thread"}}}
+# The migration finds a database, a file of its own pod; the pods that serve find none.
+ADDRESSES = {"url": "postgresql://serving:secret@127.0.0.1:9/predictions", "owner": "sqlite:////tmp/predictions.db"}
+UNLOGGED = {"predictionLog": {"durability": "async", "database": {"existingSecret": "addresses", "ownerKey": "owner"}}}
 
 SITUATIONS = [
     Situation(
@@ -66,6 +69,7 @@ SITUATIONS = [
     ),
     Situation("broken", "SlipwayNotReady", stub("broken")),
     Situation("dying", "SlipwayWorkerRestarts", SMALL),
+    Situation("unlogged", "SlipwayLogDatabaseAway", {**SMALL, **UNLOGGED}, [post("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})]),
 ]
 
 
@@ -90,7 +94,7 @@ def rendered(release: Release, kind: str, settings: dict[str, Any]) -> Object:
 
 
 def prepare(namespace: Namespace, folder: Path) -> None:
-    """The ConfigMaps with the models, one of which is none, and their code."""
+    """The ConfigMaps with the models, one of which is none, and their code; the Secret with the addresses of a log's database."""
     estimators: dict[str, BaseEstimator] = {"slow": Slow().fit(), "raising": Raising().fit()}
     for name in (*estimators, "broken"):
         model = folder / name / "model.joblib"
@@ -100,6 +104,7 @@ def prepare(namespace: Namespace, folder: Path) -> None:
         else:
             model.write_bytes(b"no pickle")
         namespace.config_map(name, model)
+    namespace.kubectl("create", "secret", "generic", "addresses", *(f"--from-literal={key}={url}" for key, url in ADDRESSES.items()))
     namespace.config_map("code", Path(__file__).parents[1] / "estimators.py")
 
 

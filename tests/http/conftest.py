@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ class AsConnected(httpx.ASGITransport):
 async def serving(models: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that serves this folder of models."""
     estimators.Gated.gate.set()  # or warm-up would wait at it
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"log_database": f"sqlite:///{folder}/slipway.db", "log_spool": Path(folder) / "spool", **settings}
+        async with _served(models, settings) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
+async def _served(models: Path, settings: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
     envelope = create_app(Settings(models=models, **settings))
     lifespan = envelope.fastapi.router.lifespan_context(envelope.fastapi)
     async with lifespan, httpx.AsyncClient(transport=AsConnected(envelope), base_url="http://slipway", timeout=30) as client:

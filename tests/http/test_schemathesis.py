@@ -38,7 +38,7 @@ CONFIG = {
     "checks": {"max_response_time": 10, "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 413, 415, 422]}},
     "operations": [
         {  # They answer for any model, so that their schema cannot say the number of features.
-            "include-path": ["/predict", "/predict-safe", "/predict-slow", "/predict-threaded", "/predict-cached"],
+            "include-path": ["/predict", "/predict-safe", "/predict-slow", "/predict-threaded", "/predict-cached", "/predict-with-logging"],
             "checks": {"positive_data_acceptance": {"enabled": False}},
         }
     ],
@@ -64,7 +64,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def schema(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     keys = tmp_path_factory.mktemp("keys")
     (keys / "tester").write_text(KEY)
-    app = create_app(Settings(models=folder, api_keys=keys, max_rows=MAX_ROWS, access_log=False))
+    log = tmp_path_factory.mktemp("log")
+    settings = Settings(
+        models=folder, api_keys=keys, max_rows=MAX_ROWS, access_log=False, log_database=f"sqlite:///{log}/log.db", log_spool=log / "spool"
+    )
+    app = create_app(settings)
     schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=schemathesis.Config.from_dict(CONFIG))
     schema.hook(map_case)
     schema.hook(filter_failure)

@@ -8,7 +8,7 @@ import pytest
 
 from service.artifact import load
 from service.examples import train_and_pack
-from tests.image.container import COMPILED_IMAGE, IMAGE, Container, inspect
+from tests.image.container import COMPILED_IMAGE, IMAGE, Container, docker, inspect
 
 LEFT_OUT = ("sklearn", "scipy", "pandas", "joblib")
 
@@ -34,6 +34,21 @@ def test_it_serves_the_example() -> None:
         assert answer.status_code == 200
         assert answer.json()["prediction"] == 0
         assert httpx.get(f"{server.url}/metrics").status_code == 200
+
+
+def test_it_logs_predictions() -> None:
+    environment = ("SLIPWAY_LOG=sync", "SLIPWAY_LOG_DATABASE=sqlite:////tmp/predictions.db", "SLIPWAY_LOG_SPOOL=/tmp/spool")
+    with Container(*(part for variable in environment for part in ("--env", variable)), image=COMPILED_IMAGE) as server:
+        server.wait_until_ready()
+        answer = httpx.post(f"{server.url}/predict", json={"features": [5.1, 3.5, 1.4, 0.2]})
+        assert (answer.status_code, answer.headers["X-Logged"]) == (200, "true")
+        script = "import sqlite3; print(*sqlite3.connect('/tmp/predictions.db').execute('SELECT key, answer FROM predictions'))"
+        assert docker("exec", server.id, "python", "-c", script) == f"('{answer.headers['X-Prediction-ID']}', '0')"
+        assert docker("exec", server.id, "slipway", "log", "maintain")
+
+
+def test_the_drivers_of_postgresql_and_the_migrations_are_in_it() -> None:
+    assert run_inside("python", "-c", "import asyncpg, alembic, sqlalchemy.dialects.postgresql.asyncpg").returncode == 0
 
 
 def test_it_serves_a_compiled_forest_as_scikit_learn_answers(tmp_path: Path) -> None:

@@ -42,6 +42,9 @@ class Server:
         self._wait = wait
         self._log = folder / f"server-{self.port}.log"
         self._runtime = runtime_dir(folder, self.port)
+        self.spool, self.database = folder / "spool", folder / "slipway.db"
+        for name, value in {"log_database": f"sqlite:///{self.database}", "log_spool": self.spool}.items():
+            settings.setdefault(name, value)
         self._command = [sys.executable, "-c", "from service.cli import main; main()", "serve", *arguments]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
         for name, value in {"models": models, "runtime_dir": folder, **settings}.items():

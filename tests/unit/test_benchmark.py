@@ -123,7 +123,7 @@ def test_without_batching_the_server_chooses_threads(tmp_path: Path) -> None:
 
 
 def test_many_rows_of_a_cheap_model_are_judged_as_one_request(iris: Path, measured: tuple[Comparison, float]) -> None:
-    many = compare(iris, Settings(), rows=1000, seconds=0.1)
+    many = compare(iris, Settings(), rows=10_000, seconds=0.1)
     assert many.moment > measured[0].moment
     assert many.measurements["inline", LONE].p50 > measured[0].measurements["inline", LONE].p50 * 2
 

@@ -187,3 +187,18 @@ def test_a_child_whose_parent_is_already_gone_ends_at_once() -> None:
     """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+def test_a_note_of_any_worker_that_serves_is_found_and_taken_back() -> None:
+    board = Board(None, slots=2)
+    for slot in (0, 1):
+        board.report(slot, None)
+    assert board.first_note() is None
+    board.note(1, "the database is away" + "ä" * 300)
+    assert (board.first_note() or "").startswith("the database is away")
+    assert board.verdict() is None
+    board.note(1, None)
+    assert board.first_note() is None
+    board.note(0, "stays")
+    board.clear(0)
+    assert board.first_note() is None

@@ -118,7 +118,7 @@
 {{- end -}}
 {{- range $values.extraEnv -}}
 {{- if hasPrefix "SLIPWAY_" (upper .name) -}}
-{{- fail (printf "extraEnv sets %s: the service's settings are set through config, models, apiKeys and tls." .name) -}}
+{{- fail (printf "extraEnv sets %s: the service's settings are set through config, models, predictionLog, apiKeys and tls." .name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $values.extraContainers -}}
@@ -130,6 +130,7 @@
 {{- fail "test.body is set without test.path: where should helm test send it?" -}}
 {{- end -}}
 {{- include "slipway.modelChecks" . -}}
+{{- include "slipway.logChecks" . -}}
 {{- end -}}
 
 {{- define "slipway.modelChecks" -}}

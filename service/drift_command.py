@@ -1,0 +1,76 @@
+"""`slipway drift`: whether what a model was asked and what it answered still look as they did."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .drift.page import html, text
+from .drift.periods import COLUMNS, Page, Period, compare
+from .errors import ArtifactError
+from .flags import UsageError, settings_of
+from .folder import find_models, read_overrides, version_key
+from .journal.away import StoreAway
+from .journal.reading import Chosen, count, moment, read
+from .manifest import Manifest, read_manifest
+
+
+def drift(options: argparse.Namespace) -> None:
+    """Raises UsageError and ArtifactError, in one sentence."""
+    settings = settings_of(options)
+    reference = None if options.reference is None else _period(options.reference, "--reference")
+    current = _period(options.current, "--current")
+    manifest = _manifest(settings.models, options.model, options.version)
+    version = manifest.version if manifest and options.version is None else options.version
+    columns = None if manifest is None or manifest.signature.columns is None else manifest.signature.names
+    url = settings.log_database.get_secret_value()
+
+    def pages(period: Period) -> Iterable[Page]:
+        chosen = Chosen(options.model, version, period.start, period.end)
+        # Counting takes a second for some millions: only where somebody looks.
+        total = count(url, chosen) if sys.stderr.isatty() else None
+        with tqdm(total=total, desc=str(period), unit="row", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+            for page in read(url, **chosen._asdict(), columns=COLUMNS):
+                yield page
+                bar.update(len(page))
+
+    try:
+        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages)
+    except (StoreAway, ValueError) as error:
+        raise UsageError(str(error)) from error
+    name = options.model if version is None else f"{options.model} {version}"
+    try:
+        options.output.write_text(html(name, found), encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(f"{options.output} cannot be written: {error.strerror or error}") from None
+    print(text(name, found))
+    print(f"Report: {options.output}", file=sys.stderr)
+
+
+def _period(words: str, flag: str) -> Period:
+    """START..END, where END may be left out: now."""
+    start, dots, end = words.partition("..")
+    try:
+        if not dots:
+            raise ValueError(f"{words!r} is no period: write START..END, such as 2026-11-01..2026-11-08")
+        period = Period(moment(start), moment(end or "0m"))
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}") from None
+    if period.start >= period.end:
+        raise UsageError(f"{flag}: {words!r} ends before it begins")
+    return period
+
+
+def _manifest(models: Path, name: str, version: str | None) -> Manifest | None:
+    """Of the version asked for, or of the one that is served by default; None where the folder has no such model."""
+    if not models.is_dir():
+        return None
+    found = {version: directory for model, version, directory in find_models(models) if model == name}
+    if not found:
+        return None
+    if version is None:
+        override = read_overrides(models).get(name)
+        version = (override and override.version) or max(found, key=version_key)
+    return read_manifest(found[version]) if version in found else None

@@ -1,0 +1,158 @@
+"""What waits for the database: on disk in the spool, and in memory where the spool takes nothing."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from ..log_metrics import LogMetrics
+from .record import Entry, Feedback, Record
+from .redaction import json_text
+from .spool import Spool, SpoolFull
+
+HELD_BYTES = 4 * 1024 * 1024  # in memory, where the disk fails; past the spool's own bound nothing is held but what cannot be refused
+RETRY_SECONDS = 1.0  # until a spool that took nothing is asked again
+SLICE_ROWS = 200  # encoded at a time: half a millisecond of the event loop
+
+T = TypeVar("T")
+log = logging.getLogger("slipway.log")
+
+
+class Backlog:
+    """In the order of arrival. `refuse`: nothing is dropped past the bounds, but `refusing` says that no more should come."""
+
+    def __init__(self, spool: Spool, metrics: LogMetrics, *, refuse: bool) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._refuse = refuse
+        self._held: deque[bytes] = deque()  # younger than what is on disk
+        self._held_bytes = 0
+        self._read_held = 0
+        self._failure: Exception = OSError()
+        self._retry_at = 0.0
+        self._disk: ThreadPoolExecutor | None = None  # a disk that hangs must hold up nothing else
+        self.refusing = False
+        self.trouble: str | None = None  # why the spool takes nothing
+
+    @property
+    def empty(self) -> bool:
+        return not self._held and self._spool.empty
+
+    @property
+    def holding(self) -> bool:
+        """Whether there is something in memory that should be on disk."""
+        return bool(self._held)
+
+    async def append(self, entries: Sequence[Entry], *, durable: bool = False) -> bool:
+        """Whether they are on disk. If not, they are held in memory as far as that may be; nothing is held of what was to be durable
+        where it can be refused."""
+        lines = await _lines(entries)
+        held = list(self._held)
+        try:
+            if self.trouble is not None and monotonic() < self._retry_at:
+                raise self._failure
+            await self._on_disk(lambda: self._spool.append([*held, *lines], durable=durable))
+        except (OSError, SpoolFull) as exc:
+            if exc is not self._failure:
+                self._failure, self._retry_at = exc, monotonic() + RETRY_SECONDS
+            self._note(f"the prediction log's spool takes no records: {exc}")
+            if not (durable and self._refuse):
+                self._hold(lines, full=isinstance(exc, SpoolFull))
+            return False
+        self._note(None)
+        self._held.clear()  # nobody else adds to it
+        self._held_bytes = self._read_held = 0
+        self._metrics.counted("spooled", len(held) + len(lines))
+        await self.measure()
+        return True
+
+    async def read(self, most: int) -> list[Entry]:
+        """The oldest, which stay until `committed`."""
+        lines: Sequence[bytes] = []
+        if not self._spool.empty:
+            try:
+                lines = await self._on_disk(lambda: self._spool.read(most))
+            except OSError as exc:
+                self._note(f"the prediction log's spool cannot be read: {exc}")
+        self._read_held = 0 if lines else min(most, len(self._held))
+        return [entry for line in lines or list(self._held)[: self._read_held] if (entry := _entry(line)) is not None]
+
+    async def committed(self) -> None:
+        """What `read` gave last is in the database."""
+        if not self._read_held:
+            await self._on_disk(self._spool.committed)
+        for _ in range(min(self._read_held, len(self._held))):
+            self._held_bytes -= len(self._held.popleft())
+        self._read_held = 0
+        if self.empty:
+            self._note(None)
+        await self.measure()
+
+    async def adopt(self) -> None:
+        """Takes over what workers that are dead left on disk."""
+        try:
+            found = await self._on_disk(self._spool.adopt)
+        except OSError:  # whoever has something to write will say what is wrong
+            return
+        if found:
+            log.warning("%d files of the prediction log's spool are taken over from workers that are gone", found)
+            await self.measure()
+
+    async def measure(self) -> None:
+        if not self._refuse or not self._held:
+            self.refusing = False
+        self._metrics.spool_bytes(await self._on_disk(self._spool.size))
+
+    def close(self) -> int:
+        """What is on disk waits for whoever comes next; answers how many entries are lost, which were in memory alone."""
+        if self._disk is not None:
+            self._disk.submit(self._spool.close)
+            self._disk.shutdown(wait=False)
+        self._metrics.counted("dropped", len(self._held))
+        return len(self._held)
+
+    def _hold(self, lines: Sequence[bytes], *, full: bool) -> None:
+        size = sum(map(len, lines))
+        if full or self._held_bytes + size > HELD_BYTES:
+            if not self._refuse:
+                self._metrics.counted("dropped", len(lines))
+                return
+            self.refusing = True
+        self._held.extend(lines)
+        self._held_bytes += size
+
+    def _note(self, trouble: str | None) -> None:
+        if trouble is not None and self.trouble is None:
+            log.error("%s", trouble)
+        elif trouble is None and self.trouble is not None:
+            log.warning("the prediction log's spool takes records again")
+        self.trouble = trouble
+
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        if self._disk is None:
+            self._disk = ThreadPoolExecutor(1, "spool")
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+
+async def _lines(entries: Sequence[Entry]) -> list[bytes]:
+    lines = []
+    for start in range(0, len(entries), SLICE_ROWS):
+        if start:
+            await asyncio.sleep(0)
+        lines += [b"%s\n" % json_text(list(entry)).encode() for entry in entries[start : start + SLICE_ROWS]]
+    return lines
+
+
+def _entry(line: bytes) -> Entry | None:
+    """None for a line that no disk should have given back."""
+    try:
+        values: list[Any] = from_json(line)
+        return Record(*values) if len(values) == len(Record._fields) else Feedback(*values)
+    except (ValueError, TypeError):
+        log.error("a line of the prediction log's spool cannot be read, and is passed over")
+        return None

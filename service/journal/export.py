@@ -1,0 +1,108 @@
+"""The prediction log as a CSV or Parquet file, in constant memory, whole or not at all."""
+
+import contextlib
+import csv
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .reading import COLUMNS, Chosen, count, read
+from .tables import iso
+
+try:
+    import pyarrow  # type: ignore[import-untyped]
+    from pyarrow import parquet
+except ImportError:  # an optional dependency
+    pyarrow = None
+
+SUFFIXES = (".csv", ".parquet", ".pq")
+GROUP = 50_000  # rows of a Parquet file that are held in memory and written as one
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def export(url: str, output: Path, chosen: Chosen) -> int:
+    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and ValueError for what the user can mend."""
+    suffix = output.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{output} ends in none of {', '.join(SUFFIXES)}, which say what to write")
+    if suffix != ".csv" and pyarrow is None:
+        raise ValueError(f"{output} needs pyarrow to be written: pip install pyarrow, or export to a .csv")
+    rows = 0
+    pages = read(url, model=chosen.model, version=chosen.version, since=chosen.since, until=chosen.until)
+    # Counting takes a second for some millions: only where somebody looks.
+    total = count(url, chosen) if sys.stderr.isatty() else None
+    bar = tqdm(total=total, desc=output.name, unit="row", unit_scale=True, disable=None, dynamic_ncols=True)
+    with bar, _whole(output) as partial, (_csv if suffix == ".csv" else _parquet)(partial) as write:
+        for page in pages:
+            write(page)
+            rows += len(page)
+            bar.update(len(page))
+    return rows
+
+
+@contextlib.contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(output)
+    except OSError as error:
+        raise ValueError(f"{output} cannot be written: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _csv(path: Path) -> Iterator[Callable[[Rows], None]]:
+    time = COLUMNS.index("time")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+
+        def write(rows: Rows) -> None:
+            writer.writerows((*row[:time], iso(row[time]), *row[time + 1 :]) for row in rows)
+
+        yield write
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[Rows], None]]:
+    types = {"time": pyarrow.timestamp("us", "UTC"), "position": pyarrow.int32(), "confidence": pyarrow.float64()}
+    types["latency_ms"] = pyarrow.float64()
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
+    held: list[tuple[Any, ...]] = []
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def flush() -> None:
+            if held:
+                columns = zip(*held, strict=True)
+                writer.write_batch(
+                    pyarrow.record_batch([pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+                )
+                held.clear()
+
+        def write(rows: Rows) -> None:
+            held.extend(rows)
+            if len(held) >= GROUP:
+                flush()
+
+        yield write
+        flush()
+
+
+def line(row: tuple[Any, ...]) -> str:
+    """A row of COLUMNS for people: time, model, request, what was asked, what was answered."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    time: datetime = values["time"]
+    confidence = "" if values["confidence"] is None else f" ({values['confidence']:.3f})"
+    outcome = "" if values["outcome"] is None else f"  outcome {values['outcome']}"
+    return (
+        f"{iso(time)}  {values['model']} {values['version']}  {values['key']}  {values['features']} → {values['answer']}{confidence}"
+        f"  {values['latency_ms']:.1f} ms{outcome}"
+    )

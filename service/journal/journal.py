@@ -1,0 +1,105 @@
+"""The prediction log as the predictor and the API see it: keep this answer, and this outcome."""
+
+import time
+from collections.abc import Callable
+from random import random
+
+from ..answers import Answers
+from ..batch import Batch
+from ..caller import Caller
+from ..errors import LogAway, LogFull
+from ..loaded import LoadedModel
+from ..log_metrics import LogMetrics
+from ..logs import request_id
+from ..settings import Durability, Settings
+from .answered import Answered, Recorder
+from .backlog import Backlog
+from .link import Link
+from .record import Feedback
+from .redaction import Redaction
+from .row_keys import new_key, row_key
+from .spool import Spool
+from .store import Store
+from .writer import MOST_ROWS, Writer
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Journal:
+    """One per worker. Costs nothing before its first use: no thread, no connection, no file. `start` after the fork."""
+
+    def __init__(
+        self, settings: Settings, redaction: Redaction, metrics: LogMetrics, connect: Callable[[], Store], prepare: Callable[[], None]
+    ) -> None:
+        self.durability: Durability = settings.log
+        self._refuse = settings.log_overflow == "refuse"
+        self._metrics = metrics
+        self._spool = Spool(settings.log_spool, settings.log_spool_bytes)
+        self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
+        link = Link(connect, prepare, metrics, needed=settings.log == "sync")
+        self._writer = Writer(link, backlog, Recorder(redaction), metrics, commit=settings.log == "sync")
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps records from the database, as a sentence; None while nothing is known to."""
+        return self._writer.trouble
+
+    async def start(self) -> None:
+        self._spool.start()
+        self._metrics.database_up(True)
+        if self.durability != "off":
+            self._writer.start()
+        if self.durability == "sync":
+            await self._writer.connect()
+
+    async def close(self) -> None:
+        """After the last answer."""
+        await self._writer.close()
+
+    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller, durability: Durability | None) -> Headers:
+        """Headers for the answer, as ASGI has them. `durability` None: as set, and sampled by the model's rate; else in any case.
+
+        Raises LogFull past the bounds, where those refuse; LogAway where the answer must be committed first and cannot be.
+        """
+        if durability is None:
+            durability = self.durability
+            if model.log_rate < 1.0 and random() >= model.log_rate:
+                return ()
+        writer = self._writer
+        rows = len(answers.predictions)
+        if writer.rows >= MOST_ROWS or self._backlog.refusing:
+            self._refuse_or_drop(rows)
+            return ()
+        now = time.time()
+        key = new_key(now)
+        seconds = time.monotonic() - caller.arrival
+        answered: Answered = (key, now, request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
+        header = (b"x-prediction-id", key.encode())
+        if durability == "async":
+            writer.put(answered, rows)
+            if self.durability == "off":
+                writer.start()
+            return (header,)
+        kept = await caller.wait(writer.keep(answered, rows))
+        if durability == "sync":
+            if not kept:
+                raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
+            return (header, (b"x-logged", b"true"))
+        if not kept and self._refuse:
+            raise LogFull("The answer cannot be logged before it is given: the spool takes no records; its log says why")
+        return (header,)
+
+    def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
+        """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
+        if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
+            self._refuse_or_drop(len(outcomes), refuse=True)
+        now = time.time()
+        first = new_key(now)
+        for i, (key, position, outcome) in enumerate(outcomes):
+            self._writer.put(Feedback(row_key(first, i), now, row_key(key, position), outcome, client), 1)
+        self._writer.start()
+
+    def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
+        if self._refuse or refuse:
+            raise LogFull("The prediction log takes no more records: its database is away, and the spool is full")
+        self._metrics.counted("dropped", rows)

@@ -1,0 +1,127 @@
+"""The prediction log in PostgreSQL: COPY for what is new, INSERT … ON CONFLICT DO NOTHING for what may be there already."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from .away import StoreAway, away, schema
+from .engines import Address, engine
+from .record import Entry, Feedback, Record
+from .repair import storable
+from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
+
+COPIED = 500  # rows at a time: their encoding holds the event loop, for a millisecond
+REPLAYED = 200  # the same; arrays take three times as long to encode
+MOVED = "23514"  # a row was on its way into the default partition when its day got one of its own
+_TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
+_TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
+
+Put = Callable[[asyncpg.Connection, str, Sequence[tuple[Any, ...]]], Awaitable[None]]
+
+
+class PostgreSQLStore:
+    def __init__(self, where: Address) -> None:
+        self._where = where
+        self._connection: asyncpg.Connection | None = None
+
+    async def open(self) -> None:
+        await self.close()
+        try:
+            pooled = await engine(self._where).raw_connection()
+            connection: asyncpg.Connection = pooled.driver_connection
+            self._connection = connection
+            pooled.detach()  # the pool would await it when it is to go, and the network may be cut
+            await connection.reset_type_codec("jsonb", schema="pg_catalog")  # SQLAlchemy's is in Python
+            found = await connection.fetchval(f"SELECT version_num FROM {REVISION_TABLE}")
+        except BaseException as error:
+            self._abandon()
+            if getattr(error, "sqlstate", None) == "42P01":
+                raise schema(self._where.place, None, REVISION) from None
+            raise self._meaning(error) from error
+        if found != REVISION:
+            self._abandon()
+            raise schema(self._where.place, found, REVISION)
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        await self._transact(_copy, COPIED, entries)
+
+    async def replay(self, entries: Sequence[Entry]) -> None:
+        await self._transact(_insert_missing, REPLAYED, entries)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
+
+    async def _transact(self, put: Put, size: int, entries: Sequence[Entry]) -> None:
+        connection = self._connection
+        if connection is None:
+            raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        try:
+            try:
+                await _put(connection, put, size, entries)
+            except Exception as error:
+                about_data = _is_about_data(error)
+                if not about_data and getattr(error, "sqlstate", None) != MOVED:
+                    raise
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                await _put(connection, put, size, [storable(entry) for entry in entries] if about_data else entries)
+        except BaseException as error:
+            # Also when cancelled: to end the transaction in good order would be to wait for a server that does not answer.
+            self._abandon()
+            raise self._meaning(error) from error
+
+    def _abandon(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    def _meaning(self, error: BaseException) -> BaseException:
+        return away(error, self._where.place) if isinstance(error, Exception) else error
+
+
+async def _put(connection: asyncpg.Connection, put: Put, size: int, entries: Sequence[Entry]) -> None:
+    slices = list(_slices(entries, size))
+    if len(slices) > 1:  # one statement is a transaction by itself
+        await connection.execute("BEGIN")
+    for table, rows in slices:
+        await put(connection, table, rows)
+    if len(slices) > 1:
+        await connection.execute("COMMIT")
+
+
+def _slices(entries: Sequence[Entry], size: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
+        rows = [(entry[0], datetime.fromtimestamp(entry[1], UTC), *entry[2:]) for entry in entries if type(entry) is kind]
+        for start in range(0, len(rows), size):
+            yield table, rows[start : start + size]
+
+
+async def _copy(connection: asyncpg.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    await connection.copy_records_to_table(table, records=rows, columns=FIELDS[table])
+
+
+async def _insert_missing(connection: asyncpg.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
+    await connection.execute(_INSERTS[table], *map(list, zip(*rows, strict=True)))
+
+
+def _insert(table: str) -> str:
+    arrays = ", ".join(f"${number}::{_TYPES.get(name, 'text')}[]" for number, name in enumerate(FIELDS[table], 1))
+    return f"INSERT INTO {table} ({', '.join(FIELDS[table])}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
+
+
+_INSERTS = {table: _insert(table) for table in FIELDS}
+
+
+def _is_about_data(error: Exception) -> bool:
+    """A value that the client cannot encode or the server cannot hold; nothing else was wrong."""
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return state[:2] in ("22", "54")
+    return isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(error, OSError)

@@ -1,0 +1,102 @@
+"""What of a request may be kept: columns left out or replaced by a keyed hash, and no record beyond a size."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from ..batch import Batch
+from ..schema import Signature
+
+Encode = Callable[[Sequence[Any]], str]
+
+
+class Redaction:
+    """`omit` and `hashed` name columns, `age` of every model or `churn.age` of one. `most_bytes`: of a record's features and answer."""
+
+    def __init__(self, omit: Iterable[str], hashed: Iterable[str], key: bytes, most_bytes: int) -> None:
+        self._omit = frozenset(omit)
+        self._hashed = frozenset(hashed)
+        self._key = key
+        self._most_bytes = most_bytes
+
+    def encoder(self, model: str, signature: Signature) -> Encode:
+        """Makes a row's values, in column order, the JSON text that is kept: an object where the columns have names, else a list."""
+        names = signature.names or ()
+        left_out = self._places(self._omit, model, names)
+        hashed = self._places(self._hashed, model, names) - left_out
+        if not signature.named:
+            return lambda row: json_text(self._values(row, left_out, hashed))
+        if not left_out and not hashed:
+            return lambda row: json_text(dict(zip(names, row)))  # noqa: B905 - as validated; to check again costs
+        kept = [(name, i) for i, name in enumerate(names) if i not in left_out]
+        return lambda row: json_text({name: self._hash(row[i]) if i in hashed else row[i] for name, i in kept})
+
+    def fitting(self, features: str, answer: str) -> tuple[str, str]:
+        """The same two JSON texts, or a note in the place of the longer one, or of both, where they are too long together."""
+        if len(features) + len(answer) <= self._most_bytes // 4:  # bytes of a character, at most
+            return features, answer
+        sizes = _size(features), _size(answer)
+        if sum(sizes) <= self._most_bytes:
+            return features, answer
+        if sizes[0] >= sizes[1]:
+            features = self._note("features", sizes[0])
+        if sizes[0] < sizes[1] or len(features) + sizes[1] > self._most_bytes:
+            answer = self._note("answer", sizes[1])
+        if _size(features) + len(answer) > self._most_bytes:
+            features = self._note("features", sizes[0])
+        return features, answer
+
+    def unknown(self, models: Iterable[tuple[str, Signature]]) -> list[str]:
+        """The names that no column of these models has: what they should protect would be kept as it is."""
+        known = {name for model, signature in models for column in signature.names or () for name in (column, f"{model}.{column}")}
+        return sorted((self._omit | self._hashed) - known)
+
+    def _values(self, row: Sequence[Any], left_out: frozenset[int], hashed: frozenset[int]) -> Sequence[Any]:
+        """Without names the places tell what a value is, so that one that is left out becomes null."""
+        if not left_out and not hashed:
+            return row
+        return [None if i in left_out else self._hash(value) if i in hashed else value for i, value in enumerate(row)]
+
+    def _hash(self, value: Any) -> str | None:
+        """HMAC-SHA256 of the value's JSON text, in hexadecimal: equal values stay equal. A missing value stays missing."""
+        if value is None or value != value:
+            return None
+        return hmac.digest(self._key, json_text(value).encode(), hashlib.sha256).hex()
+
+    def _note(self, what: str, size: int) -> str:
+        return json_text({"slipway": f"{what} of {size} bytes left out: log_record_bytes is {self._most_bytes}"})
+
+    @staticmethod
+    def _places(names: frozenset[str], model: str, columns: Sequence[str]) -> frozenset[int]:
+        return frozenset(i for i, column in enumerate(columns) if column in names or f"{model}.{column}" in names)
+
+
+def json_text(value: Any) -> str:
+    """NaN becomes null; half of a surrogate pair, which no database takes, a question mark."""
+    try:
+        return to_json(value, inf_nan_mode="null").decode()
+    except ValueError:
+        return to_json(_storable(value), inf_nan_mode="null").decode()
+
+
+def rows_of(batch: Batch) -> Sequence[Sequence[Any]]:
+    """The values of a batch, row by row, in column order."""
+    if batch.rows is not None:
+        return batch.rows
+    data: Any = batch.data
+    return [[text] for text in data] if isinstance(data, list) else data.tolist()
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_storable(name): _storable(part) for name, part in value.items()}
+    return [_storable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,118 @@
+"""The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as writers."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import aiosqlite
+
+from .away import StoreAway, away, schema
+from .engines import Address, engine
+from .record import Entry, Feedback, Record
+from .repair import storable
+from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
+
+# Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
+# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared.
+SIZES = (250, 50, 10, 1)
+
+
+class SQLiteStore:
+    def __init__(self, where: Address) -> None:
+        self._where = where
+        self._connection: aiosqlite.Connection | None = None
+        self._ending: asyncio.Future[Any] | None = None  # of a thread that has been told to end
+
+    async def open(self) -> None:
+        await self.close()
+        file = engine(self._where)
+        try:
+            pooled = await file.raw_connection()
+            connection: aiosqlite.Connection = pooled.driver_connection  # type: ignore[assignment]
+            self._connection = connection
+            pooled.detach()  # the pool would wait for the thread, and the disk may hang
+            await connection.execute("PRAGMA synchronous = FULL")  # what is committed outlasts a loss of power
+            async with connection.execute(f"SELECT version_num FROM {REVISION_TABLE}") as cursor:
+                row = await cursor.fetchone()
+        except BaseException as error:
+            await self._abandon(error)
+            if isinstance(error, sqlite3.OperationalError) and str(error).startswith("no such table"):
+                raise schema(self._where.place, None, REVISION) from None
+            raise self._meaning(error) from error
+        found = None if row is None else row[0]
+        if found != REVISION:
+            await self.close()
+            raise schema(self._where.place, found, REVISION)
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        await self._transact("", entries)
+
+    async def replay(self, entries: Sequence[Entry]) -> None:
+        await self._transact("ON CONFLICT (key) DO NOTHING", entries)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._ending = connection.stop()
+        if self._ending is not None:
+            await asyncio.wait([self._ending], timeout=1)  # longer only where the disk hangs
+            self._ending = None
+
+    async def _transact(self, ending: str, entries: Sequence[Entry]) -> None:
+        connection = self._connection
+        if connection is None:
+            raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        try:
+            try:
+                await _put(connection, ending, entries)
+            except (UnicodeEncodeError, OverflowError, ValueError):  # half characters, a time that no calendar has
+                if connection.in_transaction:
+                    await connection.execute("ROLLBACK")
+                await _put(connection, ending, [storable(entry) for entry in entries])
+        except BaseException as error:
+            await self._abandon(error)
+            raise self._meaning(error) from error
+
+    async def _abandon(self, error: BaseException) -> None:
+        """When cancelled without waiting: the thread ends when the disk lets it, which `close` and `open` give it time for."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.interrupt()
+            self._ending = connection.stop()
+        if isinstance(error, Exception):
+            await self.close()
+
+    def _meaning(self, error: BaseException) -> BaseException:
+        return away(error, self._where.place) if isinstance(error, Exception) else error
+
+
+async def _put(connection: aiosqlite.Connection, ending: str, entries: Sequence[Entry]) -> None:
+    await connection.execute("BEGIN IMMEDIATE")
+    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
+        rows = [(entry[0], _text(entry[1]), *entry[2:]) for entry in entries if type(entry) is kind]
+        for some in _slices(rows):
+            await connection.execute(_insert(table, len(some), ending), list(chain.from_iterable(some)))
+    await connection.execute("COMMIT")
+
+
+def _slices(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    start = 0
+    for size in SIZES:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
+@cache
+def _insert(table: str, rows: int, ending: str) -> str:
+    fields = FIELDS[table]
+    places = f"({', '.join('?' * len(fields))})"
+    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES {', '.join([places] * rows)} {ending}"
+
+
+def _text(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

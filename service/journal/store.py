@@ -1,0 +1,37 @@
+"""Where the prediction log is kept in the end: an embedded SQLite file, or PostgreSQL. The address says which."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from .away import StoreAway as StoreAway
+from .record import Entry
+
+
+class Store(Protocol):
+    """One connection to the log's database, for one writer. Before `open` there is no thread and no connection.
+
+    A call that fails or is cancelled leaves the store closed, and it may be opened again; what it wrote is then unknown.
+    """
+
+    async def open(self) -> None:
+        """Connects anew and checks the schema. Raises StoreAway."""
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """All of them in one transaction, the quickest way. Raises StoreAway, also where a key is there already."""
+
+    async def replay(self, entries: Sequence[Entry]) -> None:
+        """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""
+
+    async def close(self) -> None:
+        """Lets the connection go; without one nothing happens."""
+
+
+def open_store(url: str) -> Store:
+    """A store that is not connected yet. Raises ValueError, in a sentence, where the address is of neither database."""
+    # Here: a server whose log is off does without SQLAlchemy and the drivers, a third of a second.
+    from .engines import address
+    from .postgresql import PostgreSQLStore
+    from .sqlite import SQLiteStore
+
+    where = address(url)
+    return PostgreSQLStore(where) if where.path is None else SQLiteStore(where)

@@ -1,0 +1,234 @@
+"""The one background task of a worker: what is in memory goes to the database, or to the spool and from there to the database."""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+from ..log_metrics import LogMetrics
+from .answered import SLICE_ROWS, Answered, Recorder, model_in, rows_in
+from .backlog import Backlog
+from .link import Link
+from .record import Entry, Feedback
+from .store import StoreAway
+
+FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
+BATCH_ROWS = 1_000  # written at once; so many in memory are written before that time
+MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
+ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
+STOP_SECONDS = 2.0  # for the database to take what is left at the end
+
+log = logging.getLogger("slipway.log")
+
+Item = Answered | Feedback
+
+
+class Waiting(NamedTuple):
+    """A request that is answered once its rows are kept; the result: whether they are."""
+
+    item: Answered
+    kept: asyncio.Future[bool]
+
+
+class Writer:
+    """`put` is all that a request pays for in the background. `commit`: who waits, waits for the database, otherwise for the disk."""
+
+    def __init__(self, link: Link, backlog: Backlog, recorder: Recorder, metrics: LogMetrics, *, commit: bool) -> None:
+        self._link = link
+        self._backlog = backlog
+        self._recorder = recorder
+        self._metrics = metrics
+        self._commit = commit
+        self._queue: deque[Item] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._failed = False
+        self.rows = 0  # in memory
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the database, as a sentence."""
+        return self._link.trouble
+
+    def put(self, item: Item, rows: int) -> None:
+        self._queue.append(item)
+        self.rows += rows
+        if self.rows >= BATCH_ROWS:
+            self._wake.set()
+
+    def keep(self, item: Answered, rows: int) -> asyncio.Future[bool]:
+        """The future's result is there in bounded time, whatever becomes of the database."""
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Waiting(item, kept))
+        self.rows += rows
+        self._wake.set()
+        return kept
+
+    def start(self) -> None:
+        """Again and again, to no effect. Not within the context of the request that may have been the first to need it."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    async def connect(self) -> None:
+        """So that `trouble` is known; otherwise the first flush finds out."""
+        with contextlib.suppress(StoreAway):
+            await self._link.open()
+
+    async def close(self) -> None:
+        """After the last answer. What the database does not take within STOP_SECONDS goes to the spool."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        running = [each for each in (task, self._recovering) if each is not None]
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._link.close()
+        lost = self._backlog.close()
+        if lost:
+            log.error("%d records of the prediction log are lost: neither database nor spool took them", lost)
+
+    async def _run(self) -> None:
+        await self._backlog.adopt()
+        self._recovering = asyncio.create_task(self._replay())
+        flush_at, adopt_at = monotonic() + FLUSH_SECONDS, monotonic() + ADOPT_SECONDS
+        while not self._stopping:
+            await self._sleep(flush_at - monotonic())
+            try:
+                if self._waiting:
+                    await self._answer_waiting()
+                if self.rows >= BATCH_ROWS or monotonic() >= flush_at:
+                    flush_at = monotonic() + FLUSH_SECONDS
+                    await self._flush()
+                    self._recover()
+                if monotonic() >= adopt_at:
+                    adopt_at = monotonic() + ADOPT_SECONDS
+                    await self._backlog.adopt()
+            except Exception:  # whatever it is, the next records are not to wait for ever
+                log.exception("the prediction log's writer failed, and goes on")
+        await self._flush()
+        await self._recovering
+        self._recover()
+        await self._recovering
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0 and not self._wake.is_set():
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
+        self._wake.clear()
+
+    async def _flush(self) -> None:
+        """What is in the queue now, and no older."""
+        items = [self._queue.popleft() for _ in range(len(self._queue))]
+        self._metrics.queue(self.rows)
+        self.rows -= sum(map(_rows, items))
+        async for entries in self._entries(items):
+            await self._deliver(entries)
+        if self._backlog.holding:
+            await self._backlog.append(())
+
+    async def _deliver(self, entries: Sequence[Entry]) -> None:
+        """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
+        if self._backlog.empty and self._link.trouble is None and not self._link.busy:
+            writing = asyncio.create_task(self._link.write(entries))
+            await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
+            if writing.done() and writing.exception() is None:
+                self._metrics.counted("stored", len(entries))
+                return
+            # It may be in the database, or be yet: what is replayed passes that over.
+            writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await self._backlog.append(entries)
+
+    async def _answer_waiting(self) -> None:
+        """All that have come while the last were kept, at once."""
+        group: list[Waiting] = []
+        rows = 0
+        while self._waiting and rows < BATCH_ROWS:
+            group.append(self._waiting.popleft())
+            rows += _rows(group[-1].item)
+        self.rows -= rows
+        entries = [entry async for some in self._entries([waiting.item for waiting in group]) for entry in some]
+        kept = False
+        try:
+            kept = await (self._committed(entries) if self._commit else self._backlog.append(entries, durable=True))
+        finally:
+            for waiting in group:
+                if not waiting.kept.done():  # its client may have gone
+                    waiting.kept.set_result(kept)
+            if self._waiting:
+                self._wake.set()
+
+    async def _committed(self, entries: Sequence[Entry]) -> bool:
+        try:
+            await self._link.write(entries)
+        except StoreAway:
+            try:
+                await self._link.replay(entries)  # the connection may have been closed while nobody asked
+            except StoreAway:
+                return False
+        self._metrics.counted("stored", len(entries))
+        return True
+
+    def _recover(self) -> None:
+        idle = self._recovering is None or self._recovering.done()
+        # Readiness depends on the database where answers wait for it.
+        needed = not self._backlog.empty or self._link.trouble is not None or (self._commit and self._link.idle)
+        if idle and needed and self._link.usable:
+            self._recovering = asyncio.create_task(self._replay())
+
+    async def _replay(self) -> None:
+        """The backlog, the oldest first, until it is short; what comes next waits for the next flush, so that it comes in batches."""
+        try:
+            if self._backlog.empty:
+                await self._link.open_anew()
+            read = BATCH_ROWS
+            while read >= BATCH_ROWS or (self._stopping and not self._backlog.empty):
+                entries = await self._backlog.read(BATCH_ROWS)
+                if entries:
+                    await self._link.replay(entries)
+                await self._backlog.committed()
+                self._metrics.counted("stored", len(entries))
+                read = len(entries)
+        except StoreAway:  # the link has said so
+            return
+
+    async def _entries(self, items: Sequence[Item]) -> AsyncIterator[list[Entry]]:
+        """BATCH_ROWS at a time; others run in between."""
+        entries: list[Entry] = []
+        made = 0
+        for item in items:
+            if isinstance(item, Feedback):
+                entries.append(item)
+                continue
+            try:
+                for records in self._recorder.records(item):
+                    entries += records
+                    made += len(records)
+                    if made >= SLICE_ROWS:
+                        made = 0
+                        await asyncio.sleep(0)
+                    if len(entries) >= BATCH_ROWS:
+                        yield entries
+                        entries = []
+            except Exception:  # of one request, which must not take the others along
+                self._metrics.counted("dropped", _rows(item))
+                if not self._failed:
+                    log.exception("an answer of model %s cannot be made a record of the prediction log", model_in(item))
+                self._failed = True
+        if entries:
+            yield entries
+
+
+def _rows(item: Item) -> int:
+    return 1 if isinstance(item, Feedback) else rows_in(item)

@@ -1,0 +1,105 @@
+"""The prediction log through the application: what is kept of an answer, and what of an outcome."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+ROW = [6.3, 3.3, 6.0, 2.5]
+NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+
+
+def rows(path: Path, table: str = "predictions") -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY key")]
+
+
+async def test_each_row_of_an_answer_is_kept_under_its_own_key(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "log.db"
+    async with serve(models, log="sync", log_database=f"sqlite:///{path}") as client:
+        answer = await client.post("/predict", json={"instances": [ROW, ROW]}, headers={"X-Request-ID": "mine"})
+        other = await client.post("/models/iris/predict", json=dict(zip(NAMES, ROW, strict=True)))
+        assert answer.headers["x-logged"] == "true"
+        found = rows(path)
+    assert [row["key"] for row in found] == [
+        answer.headers["x-prediction-id"],
+        answer.headers["x-prediction-id"][:-1] + "1",
+        other.headers["x-prediction-id"],
+    ]
+    assert [(row["request_id"], row["position"], row["dialect"]) for row in found[:2]] == [("mine", 0, "/predict"), ("mine", 1, "/predict")]
+    assert found[2]["dialect"] == "/models/{name}/predict"
+    assert json.loads(found[0]["features"]) == dict(zip(NAMES, ROW, strict=True))
+    assert json.loads(found[0]["answer"]) == answer.json()["predictions"][0]["prediction"]
+    assert found[0]["confidence"] == answer.json()["predictions"][0]["confidence"]
+    assert (found[0]["model"], found[0]["version"], found[0]["client"]) == ("iris", "2", None)
+    assert found[0]["latency_ms"] > 0
+
+
+async def test_without_a_log_answers_have_no_key(client) -> None:  # type: ignore[no-untyped-def]
+    assert "x-prediction-id" not in (await client.post("/predict", json={"features": ROW})).headers
+    assert "x-prediction-id" in (await client.post("/predict-with-logging", json={"features": ROW})).headers
+
+
+async def test_the_client_is_kept_where_keys_are_asked_for(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "shop").write_text("secret")
+    path = tmp_path / "log.db"
+    async with serve(models, log="sync", log_database=f"sqlite:///{path}", api_keys=tmp_path / "keys") as client:
+        assert (await client.post("/feedback", json={})).status_code == 401
+        await client.post("/predict", json={"features": ROW}, headers={"X-API-Key": "secret"})
+        assert rows(path)[0]["client"] == "shop"
+
+
+async def test_a_rate_of_nothing_keeps_nothing_but_what_asks_for_it(serve, models) -> None:  # type: ignore[no-untyped-def]
+    async with serve(models, log="async", log_rate=0.0) as client:
+        assert "x-prediction-id" not in (await client.post("/predict", json={"features": ROW})).headers
+        assert "x-prediction-id" in (await client.post("/predict-with-logging", json={"features": ROW})).headers
+
+
+async def test_columns_are_left_out_and_hashed(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "log.db"
+    hidden = {"log_omit": ["iris.sepal_width"], "log_hash": ["petal_width"], "log_hash_key": "sixteen letters!"}
+    async with serve(models, log="sync", log_database=f"sqlite:///{path}", **hidden) as client:
+        await client.post("/predict", json={"features": ROW})
+        features = json.loads(rows(path)[0]["features"])
+    assert set(features) == {"sepal_length", "petal_length", "petal_width"}
+    assert len(features["petal_width"]) == 64
+
+
+async def test_feedback_is_joined_by_key_and_position(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "log.db"
+    async with serve(models, log="sync", log_database=f"sqlite:///{path}") as client:
+        key = (await client.post("/predict", json={"instances": [ROW, ROW]})).headers["x-prediction-id"]
+        one = await client.post("/feedback", json={"prediction_id": key, "outcome": 2})
+        many = await client.post("/feedback", json={"instances": [{"prediction_id": key, "position": 1, "outcome": "b"}] * 2})
+        assert [(one.status_code, one.json()), (many.status_code, many.json())] == [(202, {"accepted": 1}), (202, {"accepted": 2})]
+    keys = [row["key"] for row in rows(path)]
+    assert sorted((row["prediction"], row["outcome"]) for row in rows(path, "feedback")) == [
+        (keys[0], "2"),
+        (keys[1], '"b"'),
+        (keys[1], '"b"'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "remedy"),
+    [
+        ({"prediction_id": "x", "outcome": 1}, "prediction_id", "X-Prediction-ID"),
+        ({"outcome": 1}, "prediction_id", "X-Prediction-ID"),
+        ({"instances": [{"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": {}}]}, "instances[0].outcome", "a number"),
+        ({"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1, "position": -1}, "position", "whole number"),
+        ({"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1, "color": 1}, "color", "No such field"),
+        ({"instances": []}, "instances", "list"),
+    ],
+)
+async def test_feedback_that_cannot_be_used_is_told_what_to_send(client, body, field, remedy) -> None:  # type: ignore[no-untyped-def]
+    response = await client.post("/feedback", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == field
+    assert remedy in response.json()["errors"][0]["detail"]

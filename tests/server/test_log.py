@@ -1,0 +1,147 @@
+"""The prediction log of the real server in its embedded database, on disks that fill up or cannot be written."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.load import Load, post
+from tests.server.conftest import Start
+from tests.server.running import Server
+
+FLOWER = [5.1, 3.5, 1.4, 0.2]
+REQUEST = post("/predict", {"features": FLOWER})
+
+may_mount = os.geteuid() == 0
+needs_mounts = pytest.mark.skipif(not may_mount, reason="only root may mount a file system that is full or read-only")
+
+
+def stored(path: Path) -> Counter[str]:
+    """Empty where there is no table yet."""
+    if not path.exists():
+        return Counter()
+    with closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError, sqlite3.DatabaseError):
+        return Counter(key for (key,) in connection.execute("SELECT key FROM predictions"))
+    return Counter()
+
+
+def run_load(server: Server, answers: int, connections: int = 8) -> Load:
+    async def run() -> Load:
+        async with Load("127.0.0.1", server.port, REQUEST, connections=connections, pause=0.002) as clients:
+            await clients.until(answers)
+        return clients
+
+    clients = asyncio.run(run())
+    assert clients.answers.keys() == {200}
+    assert not clients.failures
+    return clients
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("durability", ["async", "spooled", "sync"])
+def test_several_workers_keep_each_answer_once_in_one_file(start: Start, durability: str) -> None:
+    server = start(log=durability)
+    clients = run_load(server, 2000)
+    assert len(clients.keys) == clients.total
+    server.until(lambda: len(stored(server.database)) == clients.total)
+    assert stored(server.database) == Counter(clients.keys.keys())
+    server.until(lambda: server.metrics()['slipway_log_records_total{outcome="stored"}'] == clients.total)
+
+
+def test_stopping_under_load_keeps_each_answer(start: Start) -> None:
+    server = start(log="async")
+
+    async def run() -> Load:
+        async with Load("127.0.0.1", server.port, REQUEST, connections=8) as clients:
+            await clients.until(1000)
+            clients.move_away()
+            server.signal(signal.SIGTERM)
+            await asyncio.to_thread(server.process.wait, 30)
+        return clients
+
+    clients = asyncio.run(run())
+    assert stored(server.database) == Counter(clients.keys.keys())
+    assert clients.answers.keys() == {200}
+
+
+def test_a_model_is_logged_on_its_own_path_whatever_the_log_is_set_to(start: Start) -> None:
+    server = start()
+    assert "x-prediction-id" not in server.predict("iris", FLOWER).headers
+    assert not server.database.exists()
+    answer = server.ask("POST", "/predict-with-logging", {"features": FLOWER})
+    assert answer.json() == {"prediction": 0}
+    server.until(lambda: stored(server.database) == Counter([answer.headers["x-prediction-id"]]))
+
+
+@needs_mounts
+def test_a_full_disk_is_said_once_and_recovered_from(start: Start, disk: Path) -> None:
+    """Of the database and of the spool: beyond what memory may hold records are dropped, and counted."""
+    server = start(log="async", log_database=f"sqlite:///{disk}/slipway.db", log_spool=disk / "spool")
+    first = run_load(server, 4000)
+    server.until(lambda: "log" in server.get("/ready").json())
+    assert max(Counter((line["pid"], line["message"][:40]) for line in server.log() if line["level"] == "error").values()) == 1
+    subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+    second = run_load(server, 500)
+    server.until(lambda: "log" not in server.get("/ready").json())
+    server.until(lambda: second.keys.keys() <= stored(disk / "slipway.db").keys())
+    assert set(stored(disk / "slipway.db").values()) == {1}
+    dropped = server.metrics()['slipway_log_records_total{outcome="dropped"}']
+    assert len(stored(disk / "slipway.db")) + dropped == first.total + second.total
+
+
+@needs_mounts
+def test_a_folder_that_cannot_be_written_is_said_once_and_recovered_from(start: Start, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    server = start(log="async", log_database=f"sqlite:///{disk}/slipway.db", log_spool=disk / "spool")
+    first = run_load(server, 1000)
+    server.until(lambda: "log" in server.get("/ready").json())
+    time.sleep(1)
+    said = Counter((line["pid"], line["message"][:40]) for line in server.log() if line["level"] == "error")
+    assert said
+    assert max(said.values()) == 1
+    subprocess.run(["mount", "-o", "remount,rw,size=64m", disk], check=True)
+    second = run_load(server, 300)
+    keys = {**first.keys, **second.keys}
+    server.until(lambda: keys.keys() <= stored(disk / "slipway.db").keys())
+    assert stored(disk / "slipway.db") == Counter(keys.keys())
+
+
+def test_past_the_spools_bound_requests_are_refused_where_that_is_asked_for(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slipway.db").write_bytes(b"no database" * 1000)
+    server = start(log="async", log_overflow="refuse", log_spool_bytes=50_000)
+
+    async def run() -> Load:
+        async with Load("127.0.0.1", server.port, REQUEST, connections=4) as clients:
+            async with asyncio.timeout(60):
+                while not clients.answers[503]:
+                    await asyncio.sleep(0.01)
+            (tmp_path / "slipway.db").unlink()
+            answered = clients.answers[200]
+            async with asyncio.timeout(60):
+                while clients.answers[200] < answered + 500:
+                    await asyncio.sleep(0.01)
+        return clients
+
+    clients = asyncio.run(run())
+    assert clients.answers.keys() == {200, 503}
+    server.until(lambda: stored(server.database) == Counter(clients.keys.keys()))
+    assert len(clients.keys) == clients.answers[200]
+    assert server.metrics()['slipway_log_records_total{outcome="dropped"}'] == 0

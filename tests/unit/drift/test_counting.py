@@ -1,0 +1,193 @@
+"""What a worker counts: of every kind of model, whatever else it does, and no more than it has time for."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+
+from service.answers import Answers
+from service.drift import counting
+from service.drift.counting import DriftCounter
+from service.examples import train_and_pack
+from service.loaded import LoadedModel
+from service.metrics import Metrics
+from service.packing import pack
+from service.repository import Repository
+from service.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Examples, and models of several outputs, of text, and with too few rows."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("iris", "passengers", "diabetes"):
+        train_and_pack(name, folder)
+    random = np.random.default_rng(0)
+    x = pd.DataFrame(random.normal(size=(200, 2)), columns=["a", "b"])
+    joblib.dump(MultiOutputClassifier(LogisticRegression()).fit(x.to_numpy(), (x > 0).to_numpy().astype(int)), folder / "several.joblib")
+    pack(folder / "several.joblib", name="several", output=folder, data=x)
+    texts = pd.DataFrame({"text": ["good " * (1 + i % 30) + f"word{i}" for i in range(200)]})
+    classifier = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts["text"], [i % 2 for i in range(200)])
+    joblib.dump(classifier, folder / "text.joblib")
+    pack(folder / "text.joblib", name="text", output=folder, data=texts)
+    pack(folder / "several.joblib", name="few", output=folder, data=x[:50])
+    return folder
+
+
+def shown(metrics: Metrics, series: str, /, **labels: str) -> float | None:
+    """The value of a series in /metrics, None where there is none."""
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for each in family.samples:
+            if each.name == series and each.labels == labels:
+                return float(each.value)
+    return None
+
+
+class Worker:
+    """A counter and the models, as a worker has them."""
+
+    def __init__(self, models: Path, **settings: Any) -> None:
+        self.metrics = Metrics(None, None)
+        self.repository = Repository(Settings(models=models, **settings), self.metrics)
+        self.repository.load_eager()
+        self.drift = DriftCounter(self.metrics.drift)
+
+    def model(self, name: str) -> LoadedModel:
+        model = self.repository.find(name).model
+        assert model is not None
+        return model
+
+    def answer(self, name: str, rows: list[list[Any]]) -> None:
+        model = self.model(name)
+        batch = model.validator.instances(rows)
+        self.drift.observe(model, batch, model.artifact.model.infer(batch.data))
+
+    def count(self, model: str, part: str, name: str, bin: str) -> float | None:
+        return shown(self.metrics, "slipway_drift_values_total", model=model, version="1", part=part, name=name, bin=bin)
+
+    def total(self, model: str, part: str, name: str) -> float:
+        variables = self.model(model).distribution.parts[part]  # type: ignore[union-attr]
+        (variable,) = [each for each in variables if each.name == name]
+        return sum(self.count(model, part, name, bin) or 0 for bin in variable.bins)
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "estimator"])
+def worker(models: Path, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    return Worker(models, compiled=request.param)
+
+
+def test_values_classes_and_confidences_are_counted_by_bin(worker: Worker) -> None:
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2], [7.7, 3.0, 6.1, 2.3]])
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
+    worker.drift.close()
+    variable = next(each for each in worker.model("iris").distribution.features if each.name == "sepal_length")  # type: ignore[union-attr]
+    assert worker.count("iris", "feature", "sepal_length", variable.bins[-2]) == 1
+    assert worker.total("iris", "feature", "petal_length") == 3
+    assert worker.count("iris", "prediction", "prediction", "setosa") == 2
+    assert worker.total("iris", "confidence", "confidence") == 3
+
+
+def test_strings_booleans_missing_values_and_new_categories_are_counted(worker: Worker) -> None:
+    rows = [example.features for example in worker.model("passengers").artifact.manifest.examples]  # type: ignore[union-attr]
+    columns = list(worker.model("passengers").artifact.signature.names or ())
+    row = list(rows[0])
+    row[columns.index("age")] = None
+    row[columns.index("port")] = "Bremen"
+    row[columns.index("alone")] = True
+    worker.answer("passengers", [row])
+    worker.drift.close()
+    assert worker.count("passengers", "feature", "age", "(missing)") == 1
+    assert worker.count("passengers", "feature", "port", "(other)") == 1
+    assert worker.count("passengers", "feature", "alone", "true") == 1
+
+
+def test_a_regressions_answers_have_bins_and_no_confidence(worker: Worker) -> None:
+    worker.answer("diabetes", [worker.model("diabetes").artifact.manifest.examples[0].features] * 3)  # type: ignore[union-attr]
+    worker.drift.close()
+    assert worker.total("diabetes", "prediction", "prediction") == 3
+    assert not worker.model("diabetes").distribution.confidences  # type: ignore[union-attr]
+
+
+def test_each_output_is_counted_by_itself(worker: Worker) -> None:
+    worker.answer("several", [[3.0, -3.0], [3.0, 3.0]])
+    worker.drift.close()
+    assert worker.count("several", "prediction", "prediction_0", "1") == 2
+    assert worker.count("several", "prediction", "prediction_1", "1") == 1
+    assert worker.total("several", "confidence", "confidence_1") == 2
+
+
+def test_of_texts_the_length_is_counted(worker: Worker) -> None:
+    worker.answer("text", [["good"], ["good " * 1000]])
+    worker.drift.close()
+    bins = worker.model("text").distribution.features[0].bins  # type: ignore[union-attr]
+    assert [worker.count("text", "feature", "text", bins[place]) for place in (0, -2)] == [1, 1]
+
+
+def test_a_model_packed_with_few_rows_has_no_distribution(worker: Worker) -> None:
+    assert worker.model("few").distribution is None
+    worker.drift.start([worker.model("few")])
+    assert b"slipway_drift_values_total{" not in worker.metrics.render()
+
+
+def test_counters_begin_at_zero_and_the_expected_shares_are_shown(worker: Worker) -> None:
+    worker.drift.start([worker.model("iris")])
+    assert worker.count("iris", "prediction", "prediction", "setosa") == 0
+    assert worker.count("passengers", "prediction", "prediction", "yes") is None
+    labels = {"model": "iris", "version": "1", "part": "prediction", "name": "prediction", "bin": "setosa"}
+    assert shown(worker.metrics, "slipway_drift_expected_share", **labels) == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_a_large_batch_is_counted_in_slices_and_completely(worker: Worker) -> None:
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]] * 9_000)
+    worker.drift._count_slice()
+    assert worker.drift._waiting, "the event loop has its turn"
+    worker.drift.close()
+    assert worker.total("iris", "feature", "petal_width") == worker.total("iris", "prediction", "prediction") == 9_000
+
+
+def test_beyond_what_may_wait_rows_are_left_out_and_counted_as_such(worker: Worker) -> None:
+    for _ in range(3):
+        worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]] * 10_000)
+    worker.drift.close()
+    assert worker.total("iris", "feature", "petal_width") == counting.MOST_ROWS
+    assert shown(worker.metrics, "slipway_drift_skipped_rows_total") == 10_000
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
+    worker.drift.close()
+    assert worker.total("iris", "feature", "petal_width") == counting.MOST_ROWS + 1
+
+
+def test_answers_that_cannot_be_counted_stop_nothing(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    model = worker.model("iris")
+    batch = model.validator.instances([[5.1, 3.5, 1.4, 0.2]])
+    worker.drift.observe(model, batch, Answers([{}], [None]))
+    worker.drift.close()
+    assert "could not be counted" in caplog.text
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
+    worker.drift.close()
+    assert worker.count("iris", "prediction", "prediction", "setosa") == 1
+
+
+def test_the_task_counts_by_itself(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "INTERVAL", 0.01)
+
+    async def serve() -> None:
+        worker.drift.start([worker.model("iris")])
+        task = asyncio.create_task(worker.drift.run())
+        worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
+        async with asyncio.timeout(10):
+            while worker.count("iris", "prediction", "prediction", "setosa") == 0:
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(serve())

@@ -1,0 +1,125 @@
+"""The prediction log in a file."""
+
+import contextlib
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.journal import engines
+from service.journal.maintenance import maintain, migrate
+from tests.logged import NOON, StoreContract, record, replay, rows, trouble, write
+
+ROOT = Path(__file__).resolve().parents[3]
+PEAK = """
+import resource, sys
+from pathlib import Path
+from service.journal.export import export
+from service.journal.reading import Chosen
+export(sys.argv[1], Path(sys.argv[2]), Chosen())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+class TestSQLite(StoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/a folder/log ü.db"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url)
+    return url
+
+
+def test_a_file_that_is_not_there_is_not_made_by_a_store(tmp_path: Path) -> None:
+    error = trouble(f"sqlite:///{tmp_path}/log.db")
+    assert error.kind == "file"
+    assert "slipway log migrate" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_text("a poem " * 200)
+    assert trouble(f"sqlite:///{tmp_path}/log.db").kind == "file"
+
+
+@contextlib.contextmanager
+def locked(log: str) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(log.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def test_a_lock_that_stays_is_told_and_a_short_one_is_waited_for(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, locked(log):
+        patch.setattr(engines, "CONNECT_SECONDS", 0.1)
+        assert trouble(log, "write", [record(1)]).kind == "locked"
+    taken, write_started = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(log):
+            taken.set()
+            write_started.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    threading.Timer(0.3, write_started.set).start()
+    write(log, [record(1)])
+    holder.join()
+    assert rows(log, "key") == [record(1).key]
+
+
+def test_a_full_disk_is_told_and_the_rows_are_stored_when_there_is_room(log: str) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    entries = [record(number) for number in range(2000)]
+    code = f"""
+import resource, signal
+from tests.logged import record, trouble
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, {hard}))
+error = trouble({log!r}, "write", [record(number) for number in range(2000)])
+print(error.kind, error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert told.split()[0] in ("disk_full", "file")
+    assert rows(log, "key") == []
+    replay(log, entries)
+    assert len(rows(log, "key")) == 2000
+
+
+def test_a_deleted_day_leaves_room_for_new_rows(log: str, tmp_path: Path) -> None:
+    def size() -> int:
+        return (tmp_path / "log.db").stat().st_size
+
+    for day in range(4):
+        write(log, [record(10_000 * day + number, NOON + timedelta(day)) for number in range(3000)])
+        maintain(log, 1, (NOON + timedelta(day)).date())
+        if day == 1:
+            two_days = size()
+    assert size() < 1.6 * two_days
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_an_export_takes_as_much_memory_for_many_rows_as_for_few(log: str, tmp_path: Path, name: str) -> None:
+    def peak() -> int:
+        """Bytes, of a process of its own."""
+        done = subprocess.run([sys.executable, "-c", PEAK, log, tmp_path / name], cwd=ROOT, check=True, capture_output=True, text=True)
+        return int(done.stdout) * 1024
+
+    for start in range(0, 60_000, 1000):
+        write(log, [record(number, NOON + timedelta(milliseconds=number)) for number in range(start, start + 1000)])
+    few = peak()
+    for start in range(60_000, 300_000, 5000):
+        write(log, [record(number, NOON + timedelta(milliseconds=number)) for number in range(start, start + 5000)])
+    assert peak() - few < 24 * 1024 * 1024  # a row held in memory takes more than a kilobyte

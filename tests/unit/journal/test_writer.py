@@ -1,0 +1,292 @@
+"""The writer between memory, spool and database. The store here is one that fails, hangs or loses the answer to a commit when told to."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.journal import backlog as backlog_module
+from service.journal import link as link_module
+from service.journal import writer as writer_module
+from service.journal.answered import Recorder
+from service.journal.backlog import Backlog
+from service.journal.link import Link
+from service.journal.record import Entry, Feedback
+from service.journal.redaction import Redaction
+from service.journal.row_keys import new_key
+from service.journal.spool import Spool
+from service.journal.store import StoreAway
+from service.journal.writer import Writer
+from service.log_metrics import LogMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+class MemoryStore:
+    """A database: `stored` counts rows by key. `does` says what the next calls do, the last again and again."""
+
+    def __init__(self) -> None:
+        self.stored: Counter[str] = Counter()
+        self.order: list[str] = []
+        self.does = ["work"]
+        self.batches: list[int] = []
+        self.released = asyncio.Event()
+
+    async def open(self) -> None:
+        if self.does[0] == "refuse":
+            raise StoreAway("refused", "The database refuses connections")
+
+    async def close(self) -> None:
+        pass
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        assert not any(entry.key in self.stored for entry in entries), "a key that is there fails the transaction"
+        await self._take(entries)
+
+    async def replay(self, entries: Sequence[Entry]) -> None:
+        await self._take([entry for entry in entries if entry.key not in self.stored])
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        does = self.does.pop(0) if len(self.does) > 1 else self.does[0]
+        if does == "fail":
+            raise StoreAway("gone", "The connection broke")
+        if does == "surprise":
+            raise RuntimeError("of a driver")
+        if does == "hang":
+            await asyncio.Event().wait()
+        if does == "wait":
+            await self.released.wait()
+        self.stored.update(entry.key for entry in entries)
+        self.order += [entry.key for entry in entries]
+        self.batches.append(len(entries))
+        if does == "commit and fail":
+            raise StoreAway("gone", "The connection broke after the commit")
+
+
+class Rig:
+    """A writer with its store, spool and metrics."""
+
+    def __init__(self, folder: Path, *, most_bytes: int = 1 << 30, refuse: bool = False) -> None:
+        self.store = MemoryStore()
+        self.folder = folder
+        self.registry = CollectorRegistry()
+        metrics = LogMetrics(self.registry)
+        self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse)
+        self.link = Link(lambda: self.store, lambda: None, metrics, needed=False)
+        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000)), metrics, commit=True)
+        self.keys: list[str] = []
+        self.writer.start()
+
+    def put(self, rows: int = 1) -> None:
+        for _ in range(rows):
+            self.keys.append(new_key(time.time()))
+            self.writer.put(Feedback(self.keys[-1], time.time(), self.keys[-1], "1", None), 1)
+
+    def count(self, outcome: str) -> float:
+        return self.registry.get_sample_value("slipway_log_records_total", {"outcome": outcome}) or 0.0
+
+    def files(self) -> list[str]:
+        return [path.name for path in self.folder.glob("*.jsonl")] if self.folder.exists() else []
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def until_stored(self) -> None:
+        await self.until(lambda: set(self.store.stored) == set(self.keys))
+        await self.until(lambda: self.backlog.empty)
+
+    def assert_each_once(self) -> None:
+        assert self.store.stored == Counter(self.keys)
+
+
+Make = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
+    """Makes rigs whose times are a tenth of the real ones."""
+    for module, name in ((writer_module, "FLUSH_SECONDS"), (writer_module, "ADOPT_SECONDS"), (link_module, "WRITE_SECONDS")):
+        monkeypatch.setattr(module, name, getattr(module, name) / 10)
+    monkeypatch.setattr(link_module, "PAUSES", (0.0, 0.05))
+    monkeypatch.setattr(backlog_module, "RETRY_SECONDS", 0.1)
+    made: list[Rig] = []
+
+    async def make(**options: Any) -> Rig:
+        made.append(Rig(tmp_path / "spool", **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.writer.close()
+
+
+async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
+    one = await rig()
+    one.put(2500)
+    await one.until_stored()
+    one.assert_each_once()
+    assert one.store.order == one.keys
+    assert len(one.store.batches) <= 4
+    assert (one.count("stored"), one.count("spooled"), one.files()) == (2500, 0, [])
+
+
+async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
+    one = await rig()
+    await asyncio.sleep(0.1)
+    one.put(999)
+    await asyncio.sleep(0.1)
+    assert not one.store.stored
+    one.put(1)
+    await one.until_stored()
+
+
+@pytest.mark.parametrize("does", [["fail"], ["commit and fail"], ["surprise"], ["hang"], ["refuse"], ["commit and fail", "fail", "hang"]])
+async def test_whatever_a_write_ends_with_each_row_is_there_once_and_in_order(rig: Make, does: list[str]) -> None:
+    one = await rig()
+    one.store.does = [*does, "work"] if does != ["refuse"] else does
+    for _ in range(20):
+        one.put(5)
+        await asyncio.sleep(0.02)
+    one.store.does[:] = ["work"]
+    await one.until_stored()
+    one.assert_each_once()
+    assert one.store.order == sorted(one.store.order, key=one.keys.index)
+    assert one.files() == []
+    one.put()
+    await one.until_stored()
+
+
+async def test_a_slow_database_does_not_keep_rows_in_memory_alone(rig: Make) -> None:
+    one = await rig()
+    one.store.does = ["wait"]
+    one.put(5)
+    await one.until(lambda: one.count("spooled") == 5)
+    one.put(5)
+    await one.until(lambda: one.count("spooled") == 10)
+    one.store.does = ["work"]
+    one.store.released.set()
+    await one.until_stored()
+    one.assert_each_once()
+    assert one.store.order == one.keys
+
+
+async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+    one = await rig()
+    one.store.does = ["refuse"]
+    for _ in range(10):
+        one.put()
+        await asyncio.sleep(0.05)
+    await one.until(lambda: one.writer.trouble)
+    assert one.registry.get_sample_value("slipway_log_database_up") == 0
+    one.store.does = ["work"]
+    await one.until_stored()
+    await one.until(lambda: one.writer.trouble is None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The database refuses connections",
+        "The prediction log's database is there again",
+    ]
+    assert one.registry.get_sample_value("slipway_log_database_up") == 1
+
+
+async def test_past_its_bound_records_are_dropped_and_counted(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+    one = await rig(most_bytes=1000)
+    one.store.does = ["refuse"]
+    one.put(5)
+    await one.until(lambda: one.count("spooled") == 5)
+    one.put(100)
+    await one.until(lambda: one.count("dropped") == 100)
+    assert not one.backlog.refusing
+    one.store.does = ["work"]
+    await one.until(lambda: one.count("stored") == 5)
+    assert set(one.store.stored) == set(one.keys[:5])
+    assert len([record for record in caplog.records if "spool takes no records" in record.getMessage()]) == 1
+
+
+async def test_past_its_bound_nothing_is_dropped_where_requests_are_refused_instead(rig: Make) -> None:
+    one = await rig(most_bytes=1000, refuse=True)
+    one.store.does = ["refuse"]
+    one.put(105)
+    await one.until(lambda: one.backlog.refusing)
+    one.put(10)  # were under way
+    await asyncio.sleep(0.1)
+    one.store.does = ["work"]
+    await one.until_stored()
+    one.assert_each_once()
+    await one.until(lambda: not one.backlog.refusing)
+    assert one.count("dropped") == 0
+
+
+async def test_without_disk_and_database_rows_wait_in_memory(rig: Make) -> None:
+    one = await rig()
+    one.folder.write_text("no folder")
+    one.store.does = ["refuse"]
+    one.put(50)
+    await one.until(lambda: one.backlog.trouble)
+    one.folder.unlink()
+    await one.until(lambda: one.count("spooled") == 50)  # as soon as there is a disk
+    one.store.does = ["work"]
+    await one.until_stored()
+    one.assert_each_once()
+
+
+async def test_in_memory_there_is_a_bound_too(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog_module, "HELD_BYTES", 1000)
+    one = await rig()
+    one.folder.write_text("no folder")
+    one.store.does = ["refuse"]
+    for _ in range(10):
+        one.put(5)
+        await asyncio.sleep(0.1)
+    await one.until(lambda: one.count("dropped") >= 40)
+    one.store.does = ["work"]
+    await one.until(lambda: one.count("stored") + one.count("dropped") == 50)
+    one.folder.unlink()
+
+
+async def test_stopping_writes_what_is_left(rig: Make) -> None:
+    one = await rig()
+    one.put(10)
+    await one.writer.close()
+    one.assert_each_once()
+
+
+@pytest.mark.parametrize("does", ["refuse", "hang"])
+async def test_stopping_without_a_database_leaves_all_to_the_next_worker(rig: Make, does: str) -> None:
+    one = await rig()
+    one.store.does = [does]
+    one.put(10)
+    began = time.monotonic()
+    await one.writer.close()
+    assert time.monotonic() - began < writer_module.STOP_SECONDS + 1
+    assert not one.store.stored
+    await one.until(lambda: not any(thread.name.startswith("spool") for thread in __import__("threading").enumerate()))
+    two = await rig()
+    two.keys = one.keys
+    await two.until_stored()
+    two.assert_each_once()
+
+
+async def test_what_is_replayed_comes_in_batches_of_a_thousand(rig: Make) -> None:
+    one = await rig()
+    one.store.does = ["refuse"]
+    for _ in range(7):
+        one.put(500)
+        await asyncio.sleep(0.06)
+    await one.until(lambda: one.count("spooled") == 3500)
+    one.store.does = ["work"]
+    await one.until_stored()
+    one.assert_each_once()
+    assert one.store.batches == [1000, 1000, 1000, 500]
