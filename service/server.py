@@ -1,9 +1,7 @@
 """`slipway serve`: the master process, which loads the models, forks the workers and replaces them."""
 
 import gc
-import json
 import logging
-import os
 import resource
 import signal
 import socket
@@ -12,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from pydantic import SecretStr
 
 from . import cpu, logs, termination
+from .development import serve_for_development
 from .errors import ArtifactError
 from .gunicorn_conf import STOP_SIGNALS, options
 from .journal.embedded import prepare
@@ -40,7 +37,7 @@ def serve(settings: Settings, reload: bool = False) -> None:
     """
     logs.configure(settings)
     if reload:
-        _serve_for_development(settings)
+        serve_for_development(settings)
         return
     for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them; the first process of a container has no default
         signal.signal(number, _stop_early)
@@ -209,33 +206,3 @@ def _check_tls(settings: Settings) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as exc:  # ssl.SSLError is one
         raise CannotStart(f"the certificate {certificate} cannot be used with the key {key}: {exc}") from exc
-
-
-def _serve_for_development(settings: Settings) -> None:
-    # Uvicorn starts a new process after each change, and that one reads the settings anew.
-    prefix = Settings.model_config["env_prefix"]
-    for name, value in settings.model_dump(exclude_unset=True).items():
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        os.environ[f"{prefix}{name.upper()}"] = str(value) if isinstance(value, str | Path) else json.dumps(value)
-    uvicorn.run(
-        "service.server:development_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        reload=True,
-        reload_dirs=[str(Path(__file__).parent), str(settings.models)],
-        reload_includes=["*"],  # folders too: a packed model arrives by a rename, and what is inside a new one may go unseen
-        reload_delay=0.05,  # seconds after the start of the server that nobody watches the folders yet
-        log_config=None,
-        access_log=False,
-    )
-
-
-def development_app() -> Any:
-    """What Uvicorn's reloader serves."""
-    from .app import create_app
-
-    settings = Settings()
-    logs.configure(settings)
-    return create_app(settings)

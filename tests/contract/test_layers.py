@@ -33,7 +33,7 @@ LAYERS = (
     {"predictor"},
     {"api"},
     OFFLINE | REPORTS | {"app", "benchmark", "comparison", "drift.periods", "drift.page", "drift.plots"},
-    {"cli", "flags", "server", "gunicorn_conf", "worker", "connection", "accept", "drain", "log_commands", "drift_command"},
+    {"cli", "flags", "server", "development", "gunicorn_conf", "worker", "connection", "accept", "drain", "log_commands", "drift_command"},
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 LONGEST = 250
@@ -45,6 +45,7 @@ LOCAL_IMPORTS = {
     "batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
     "compiled.model": "ONNX Runtime is imported only where a model has a graph",
     "estimator": "scikit-learn is imported only where there is an estimator",
+    "development": "the process that only waits for changes does without the application",
     "journal.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
     "journal.store": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
     "inspection": "scikit-learn is imported only where there is an estimator",
@@ -54,7 +55,7 @@ LOCAL_IMPORTS = {
 }
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
     "cpu": "the numeric libraries take the limits of their threads from there",
-    "server": "the reloader's child takes its settings from there",
+    "development": "the reloader's child takes its settings from there",
     "metrics": "prometheus-client takes its folder of files from there",
 }
 
