@@ -3,8 +3,9 @@
 import os
 import secrets
 from contextlib import suppress
+from copy import deepcopy
 
-from tests.cluster.kubernetes import CommandFailed, Namespace, Object, wait_for
+from tests.cluster.kubernetes import CommandFailed, Namespace, Object, one_node, wait_for
 
 IMAGE = os.environ.get("POSTGRESQL_IMAGE", "slipway-postgresql:test")
 NAME = "database"
@@ -34,7 +35,9 @@ class Database:
         """The namespaces of its users get the Secret with its addresses, before any release is there."""
         passwords = {role: secrets.token_hex(16) for role in ("owner", "serving")}
         self.namespace.kubectl("create", "secret", "generic", NAME, f"--from-literal=setup.sql={SETUP.format(**passwords)}")
-        self.namespace.apply(SERVICE, CLAIM, SERVER)
+        server = deepcopy(SERVER)
+        server["spec"]["template"]["spec"]["nodeSelector"] = one_node()
+        self.namespace.apply(SERVICE, CLAIM, server)
         self.wait_until_ready()
         for user in users:
             literals = [f"--from-literal={role}={self.address(role, password)}" for role, password in passwords.items()]

@@ -16,7 +16,6 @@ import yaml
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "slipway"
 NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")  # where port 30080 of a node is reached
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
-NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 Object = dict[str, Any]
@@ -42,6 +41,11 @@ def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> 
 
 def helm(*arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
     return run(os.environ.get("HELM", "helm"), *arguments, stdin=stdin, timeout=timeout)
+
+
+def one_node() -> dict[str, str]:
+    """A selector of always the same node, for pods whose volume is a folder of the node that nothing binds them to, as kind's are."""
+    return {"kubernetes.io/hostname": kubectl("get", "nodes", "--output", "jsonpath={.items[-1:].metadata.name}")}
 
 
 def rollback_on_failure() -> str:

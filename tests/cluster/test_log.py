@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.cluster.database import SECRET, Database
-from tests.cluster.kubernetes import ROW, CommandFailed, Namespace, Release, wait_for
+from tests.cluster.kubernetes import ROW, CommandFailed, Namespace, Release, one_node, wait_for
 
 VALUES: dict[str, Any] = {
     "predictionLog": {
@@ -195,6 +195,7 @@ def test_an_sqlite_file_on_a_volume_outlives_its_pod(lax_namespace: Namespace) -
         "strategy": {"type": "Recreate"},
         "predictionLog": {"durability": "async", "persistence": {"create": True, "size": "2Gi"}},
         "extraInitContainers": [OWN_VOLUME],
+        "nodeSelector": one_node(),
     }
     release.install(values)
     with release.client() as client:
