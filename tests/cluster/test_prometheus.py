@@ -121,20 +121,28 @@ def test_and_in_no_other(monitored: Monitored) -> None:
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 TARGETS = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+ZERO = {  # of which more than zero would be bad news, and why it is not made here; promtool tests their rules
+    "Drift of answers B": "rows are left out beyond 20,000 a second and worker",
+    "Missing values A": "the rows that are asked miss nothing",
+    "Missing values B": "the data of the example model miss nothing",
+}
 STEP = 5  # seconds, as Grafana would choose for a range of an hour
 RATE_INTERVAL = max(STEP + monitoring.INTERVAL, 4 * monitoring.INTERVAL)  # as Grafana defines it
 
 
-@pytest.mark.parametrize("expression", TARGETS.values(), ids=TARGETS.keys())
-def test_every_panels_query_returns_data(expression: str, monitored: Monitored, since: float) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_panels_query_returns_data(target: str, monitored: Monitored, since: float) -> None:
     variables = {"namespace": monitored.namespace.name, "pod": ".+", "__rate_interval": f"{RATE_INTERVAL}s"}
-    query = re.sub(r"\$(\w+)", lambda match: variables[match[1]], expression)
+    query = re.sub(r"\$(\w+)", lambda match: variables[match[1]], TARGETS[target])
 
     def data() -> list[float]:
         """Zeros are there from the start, and would show nothing."""
         return [value for value in monitored.prometheus.values(query, since, STEP) if value > 0 and math.isfinite(value)]
 
-    wait_for(data, f"data for {query}", timeout=60, interval=1)
+    if target in ZERO:
+        assert not data()  # and the query is one
+    else:
+        wait_for(data, f"data for {query}", timeout=180, interval=1)  # the index of drift is recorded once a minute
 
 
 @pytest.mark.usefixtures("since")
