@@ -13,7 +13,7 @@ from .loaded import LoadedModel
 from .metrics import Metrics
 from .repository import Entry, Repository
 from .rows import Batch, RowValidator
-from .settings import Durability, Settings
+from .settings import Settings
 
 Read = Callable[[RowValidator], Batch]
 
@@ -44,42 +44,38 @@ class Predictor:
         self._metrics = metrics
         self._cache = PredictionCache(settings.cache_size, metrics)
         self._logs = journal.durability != "off"
+        self._log_waits = journal.durability in ("spooled", "sync")
 
     async def predict(
-        self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False, log: Durability | None = None
+        self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False, log: bool = False
     ) -> Prediction:
-        """Raises a Problem and nothing else; `read` takes the rows out of the decoded body. `log`: in any case, that way."""
-        model, batch = entry.model if entry.state == "ready" else None, None
-        waits_for_log = not caller.waits and (log or self.journal.durability) in ("spooled", "sync")
-        if model is not None and not (cached or waits_for_log) and (inline_rows := self.engine.inline_rows(model, mode)):
+        """Raises a Problem and nothing else; `read` takes the rows out of the decoded body. `log`: in any case, in the background."""
+        model, batch, prediction = entry.model if entry.state == "ready" else None, None, None
+        may_answer_at_once = not cached and (caller.waits or log or not self._log_waits)
+        if model is not None and may_answer_at_once and (inline_rows := self.engine.inline_rows(model, mode)):
             batch = read(model.validator)
             if len(batch.data) <= inline_rows:  # never in flight: nothing else runs meanwhile
-                answered = self.engine.infer(model, batch)
-                if model.distribution is not None:
-                    self._drift.observe(model, batch, answered[0])
-                if self._logs or log:
-                    return Prediction(model, *answered, None, await self.journal.keep(model, batch, answered[0], caller, log))
-                return Prediction(model, *answered)
-        if not caller.waits:
-            raise MustWait
-        self._metrics.in_flight.inc()
-        try:
-            if model is None:
-                model = await self.repository.ready(entry, self.engine.warm_up, caller)
-            if batch is None:
-                batch = read(model.validator)
-            if cached:
-                prediction = await self._cached(model, batch, caller)
-            else:
-                prediction = Prediction(model, *await self.engine.run(model, batch, caller, mode))
-            if model.distribution is not None:
-                self._drift.observe(model, batch, prediction.answers)
-            if self._logs or log:
-                headers = await self.journal.keep(model, batch, prediction.answers, caller, log)
-                return prediction._replace(headers=headers)
-            return prediction
-        finally:
-            self._metrics.in_flight.dec()
+                prediction = Prediction(model, *self.engine.infer(model, batch))
+        if prediction is None:
+            if not caller.waits:
+                raise MustWait
+            with self._metrics.in_flight.track_inprogress():
+                if model is None:
+                    model = await self.repository.ready(entry, self.engine.warm_up, caller)
+                if batch is None:
+                    batch = read(model.validator)
+                if cached:
+                    prediction = await self._cached(model, batch, caller)
+                else:
+                    prediction = Prediction(model, *await self.engine.run(model, batch, caller, mode))
+        assert model is not None, "there is a prediction"
+        assert batch is not None
+        if model.distribution is not None:
+            self._drift.observe(model, batch, prediction.answers)
+        if self._logs or log:
+            headers = await self.journal.keep(model, batch, prediction.answers, caller, background=log)
+            return prediction._replace(headers=headers)
+        return prediction
 
     async def _cached(self, model: LoadedModel, batch: Batch, caller: Caller) -> Prediction:
         async def compute(missing: Batch) -> Answers:

@@ -1,6 +1,6 @@
 """The types that rows are checked with, made of a model's signature: strict, and with the declared bounds alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from msgspec import UNSET, Meta, UnsetType, defstruct
@@ -8,7 +8,7 @@ from msgspec.json import Decoder
 from pydantic import FailFast, Field, TypeAdapter
 
 from .batch import Row
-from .schema import Column, ColumnType, Signature
+from .schema import ColumnType, Signature
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _String = Annotated[str, Field(strict=True)]
@@ -27,9 +27,12 @@ class _Rules(NamedTuple):
     allowed: tuple[str, ...] | None
 
 
+_ANY_NUMBER = _Rules("number", False, None, None, None, None, None)
+
+
 def rows_checker(signature: Signature) -> Callable[[Any], list[Row]]:
     """Checks rows as pydantic_core.from_json makes them; raises ValidationError at the first one that is wrong."""
-    rows: Any = Annotated[list[_row_type(signature)], FailFast()]  # type: ignore[misc]
+    rows: Any = Annotated[list[_row_type(signature, _value_type, Field)], FailFast()]  # type: ignore[misc]
     return TypeAdapter(rows).validator.validate_python
 
 
@@ -45,7 +48,7 @@ def body_decoder(signature: Signature, max_rows: int) -> Callable[[bytes], Body]
 
     Raises ValueError for everything else, without a word for the client: pydantic looks again, and finds them.
     """
-    row = _decoded_row(signature)
+    row = _row_type(signature, _decoded_value, Meta)
     fields: list[Any] = [("features", row | UnsetType, UNSET), ("instances", UnsetType, UNSET)]
     if signature.columns is not None:  # rows of unknown width must be as long as each other, which no type can say
         rows: Any = Annotated[list[row], Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
@@ -54,14 +57,14 @@ def body_decoder(signature: Signature, max_rows: int) -> Callable[[bytes], Body]
     return decode  # type: ignore[no-any-return]
 
 
-def _row_type(signature: Signature) -> Any:
-    """The type that pydantic checks a row with. Equal columns share one: a model may have thousands."""
+def _row_type(signature: Signature, value_type: Callable[[_Rules], Any], size: Callable[..., Any]) -> Any:
+    """The type of a row, in the words of pydantic or of msgspec. Equal columns share one: a model may have thousands."""
     if signature.columns is None:
-        return Annotated[list[_Number], Field(min_length=1)]
-    rules = _rules(signature.columns)
-    types = {rule: _value_type(rule) for rule in set(rules)}
+        return Annotated[list[value_type(_ANY_NUMBER)], size(min_length=1)]  # type: ignore[misc]
+    rules = [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in signature.columns]
+    types = {rule: value_type(rule) for rule in set(rules)}
     if len(types) == 1:
-        return Annotated[list[types[rules[0]]], Field(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
+        return Annotated[list[types[rules[0]]], size(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
     return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
 
 
@@ -80,18 +83,8 @@ def _value_type(column: _Rules) -> Any:
     return value | None if column.nullable else value
 
 
-def _decoded_row(signature: Signature) -> Any:
-    """The type that msgspec decodes a row as; it accepts what `_row_type` does."""
-    if signature.columns is None:
-        return Annotated[list[float], Meta(min_length=1)]
-    rules = _rules(signature.columns)
-    types = {rule: _decoded_value(rule) for rule in set(rules)}
-    if len(types) == 1:
-        return Annotated[list[types[rules[0]]], Meta(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
-    return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
-
-
 def _decoded_value(column: _Rules) -> Any:
+    """As msgspec decodes them; it accepts what pydantic does."""
     match column.type:
         case "number":
             value: Any = Annotated[float, _bounds(column)]
@@ -113,7 +106,3 @@ def _bounds(column: _Rules) -> Meta:
         high, under = (high, None) if high < under else (None, under)
     bounds: dict[str, Any] = {"ge": low, "gt": over, "le": high, "lt": under}
     return Meta(**bounds)
-
-
-def _rules(columns: Sequence[Column]) -> list[_Rules]:
-    return [_Rules(*(getattr(column, name) for name in _Rules._fields)) for column in columns]

@@ -119,7 +119,7 @@ def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Opera
         entry = exchange.entry(call)
         body, caller = await exchange.read(call)
         rows = OneOrMany(body, entry)
-        prediction = await predictor.predict(entry, rows, caller, log="async")
+        prediction = await predictor.predict(entry, rows, caller, log=True)
         logged = [{"prediction": value} for value in prediction.answers.predictions]
         return reply(one_or_many(logged, many=rows.many), prediction)
 

@@ -56,15 +56,14 @@ class Journal:
         """After the last answer."""
         await self._writer.close()
 
-    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller, durability: Durability | None) -> Headers:
-        """Headers for the answer, as ASGI has them. `durability` None: as set, and sampled by the model's rate; else in any case.
+    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller, *, background: bool = False) -> Headers:
+        """Headers for the answer, as ASGI has them. As set, and sampled by the model's rate; `background`: async, and in any case.
 
         Raises LogFull past the bounds, where those refuse; LogAway where the answer must be committed first and cannot be.
         """
-        if durability is None:
-            durability = self.durability
-            if model.log_rate < 1.0 and random() >= model.log_rate:
-                return ()
+        if not background and model.log_rate < 1.0 and random() >= model.log_rate:
+            return ()
+        durability = "async" if background else self.durability
         writer = self._writer
         rows = len(answers.predictions)
         if writer.rows >= MOST_ROWS or self._backlog.refusing:
