@@ -1,4 +1,4 @@
-"""Calls that arrive while their model is busy become its next batch. No timer: an idle model takes a call at once."""
+"""Calls that arrive while their model is busy become its next batch. No timer: an idle model takes what one turn of the loop brings."""
 
 import asyncio
 from collections import deque
@@ -55,8 +55,9 @@ class Lane:
     async def infer(self, batch: Batch, caller: Caller) -> Inferred | BaseException:
         """The answers to these rows, or why there are none. Raises DeadlineExceeded and ClientGone."""
         call = Call(batch, asyncio.get_running_loop().create_future())
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._begin)  # with all that have arrived in this turn of the loop
         self._waiting[call] = None
-        self._begin()
         try:
             return await caller.wait(call.outcome)
         finally:

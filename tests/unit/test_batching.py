@@ -129,6 +129,15 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
     asyncio.run(coroutine)
 
 
+def test_calls_of_one_turn_of_the_event_loop_begin_together(held: LoadedModel) -> None:
+    async def scene() -> None:
+        async with running(held) as engine:
+            await asyncio.gather(*(engine.run(held, rows(value), patient()) for value in range(3)))
+            assert Held.calls == [[0, 1, 2]]
+
+    run(scene())
+
+
 def test_calls_that_arrive_while_one_runs_are_the_next_batch(held: LoadedModel) -> None:
     async def scene() -> None:
         async with busy(held) as ask:
