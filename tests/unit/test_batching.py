@@ -319,7 +319,7 @@ def test_who_waits_when_the_server_ends_is_told(held: LoadedModel) -> None:
             waiting = [asyncio.create_task(engine.run(held, rows(2), patient())) for _ in range(2)]
             await asyncio.sleep(0)
             closing = asyncio.create_task(asyncio.to_thread(engine.close))
-            await asyncio.sleep(0)
+            await until(lambda: not engine._open)  # a call would be refused from here on; asking it would wait where it is not
             Held.gate.set()
             await closing
             assert await outcome(begun) == [1]
