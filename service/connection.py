@@ -4,6 +4,7 @@ import asyncio
 from itertools import chain
 from typing import Any, cast
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -11,6 +12,9 @@ from uvicorn.server import ServerState
 from .api.call import Reply
 from .api.dispatch import HotPath
 from .api.envelope import Envelope
+from .errors import HeadTooLarge, MalformedRequest, Problem
+
+MOST_HEAD_BYTES = 65_536  # of a request line and headers, or of trailers, not counting the piece that they begin in
 
 
 class OneWrite:
@@ -57,6 +61,7 @@ class Connection(HttpToolsProtocol):
     """
 
     _leaving = False
+    _refused = False
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], application: Envelope) -> None:
         super().__init__(config, server_state, app_state)
@@ -64,6 +69,8 @@ class Connection(HttpToolsProtocol):
         self._output: OneWrite
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
         self._chunks: list[bytes] = []  # of its body
+        self._piece = 0  # bytes of what has been received last
+        self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
         self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
         self._active_at: float  # when something was received, or an answer of Uvicorn's was complete
         self._clock: asyncio.TimerHandle
@@ -91,20 +98,41 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # thrown away, until the client closes or the clock does
         self._is_first = True
         self._active_at = self.loop.time()
-        super().data_received(data)
+        self._piece = len(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(MalformedRequest("CONNECT is for proxies, and this is none"))
+                    return
+                data = self._without_offer(data[offer.args[0] :])
+            except HttpParserError:
+                self._refuse(MalformedRequest("This is no HTTP request: send one as RFC 9112 has it"))
+                return
+        if self._head_bytes is not None:
+            self._head_bytes += self._piece
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(HeadTooLarge(f"The request's headers take more than {MOST_HEAD_BYTES} bytes: send fewer, or shorter ones"))
+                return
         if self._hot is not None:
             self._hot = None
-            if not self.transport.is_closing():  # otherwise the request is no HTTP, and has been answered
-                self._hand_over()
+            self._hand_over()
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._head_bytes = -self._piece
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # it is read once more, without the offer
         hot = self._application.hot_path(self.url) if self._is_plain() else None
         if hot is None:
             self._hand_over()
@@ -113,12 +141,16 @@ class Connection(HttpToolsProtocol):
             self._chunks = []
 
     def on_body(self, body: bytes) -> None:
+        self._head_bytes = -self._piece
         if self._hot is None:
             super().on_body(body)
         else:
             self._chunks.append(body)
 
     def on_message_complete(self) -> None:
+        self._head_bytes = None
+        if self.parser.should_upgrade():
+            return
         hot, self._hot = self._hot, None
         self._is_first = False
         if hot is not None:
@@ -137,10 +169,31 @@ class Connection(HttpToolsProtocol):
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and not parser.should_upgrade()
             and not (self.expect_100_continue or self._leaving or self.flow.write_paused)
-            and (self.cycle is None or self.cycle.response_complete)
+            and self._is_quiet()
         )
+
+    def _without_offer(self, rest: bytes) -> bytes:
+        """The request that offers another protocol, as if it did not: nobody has to take an offer. The parser stops behind its head."""
+        parser, self.parser = self.parser, HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as Uvicorn does
+        head = [parser.get_method(), b" ", self.url, b" HTTP/", parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += (name, b": ", value, b"\r\n")
+        return b"".join((*head, b"\r\n", rest))
+
+    def _refuse(self, problem: Problem) -> None:
+        self._hot = None
+        self._send(self._application.refuse(problem))
+        self._refused = True
+        if self._is_quiet() and self.transport.can_write_eof():  # TLS cannot
+            self.transport.write_eof()  # not close(): what the client still sends would reset the connection, and take the answer with it
+        else:
+            self.transport.close()
+
+    def _is_quiet(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _hand_over(self) -> None:
         """Lets Uvicorn take the request as far as it has been read."""

@@ -85,6 +85,20 @@ class UnsupportedMediaType(InvalidInput):
     reason = "media_type"
 
 
+class MalformedRequest(Problem):
+    """What came is no HTTP; the connection ends with the answer, as with the next."""
+
+    status = 400
+    title = "Malformed request"
+    reason = "malformed_request"
+
+
+class HeadTooLarge(Problem):
+    status = 431
+    title = "Request headers too large"
+    reason = "head_too_large"
+
+
 class Unauthorized(Problem):
     status = 401
     title = "API key required"

@@ -8,6 +8,7 @@ from time import perf_counter, time_ns
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import Problem
 from ..lifecycle import Board, Lifecycle
 from ..logs import request_id
 from ..metrics import Metrics
@@ -15,6 +16,7 @@ from ..settings import Settings
 from . import probes
 from .call import Reply
 from .dispatch import Dispatch, HotPath
+from .problems import problem_response
 
 access_log = logging.getLogger("slipway.access")
 
@@ -94,6 +96,12 @@ class Envelope:
             return reply
         finally:
             request_id.reset(token)
+
+    def refuse(self, problem: Problem) -> Reply:
+        """The answer to what is no request that anything could be asked with; the connection ends with it."""
+        response = problem_response(problem)
+        self._metrics.request("other", "unmatched", problem.status, 0.0)
+        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", identity_of({})), CLOSE], bytes(response.body))
 
 
 def identity_of(headers: dict[bytes, bytes]) -> bytes:

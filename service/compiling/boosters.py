@@ -32,7 +32,7 @@ _LIGHTGBM_OBJECTIVES: dict[str, Kind] = {
     "regression_l1": "value",
     "tweedie": "exponential",
 }
-ZERO = 1e-35  # LightGBM takes smaller numbers for 0
+ZERO = float(np.float32(1e-35))  # LightGBM takes numbers that are not larger, of either sign, for 0
 
 
 def _xgboost(estimator: Any) -> Ensemble:
@@ -106,7 +106,7 @@ def _lightgbm_tree(root: dict[str, Any], target: int) -> Tree:
         elif node["missing_type"] == "Zero" and (missing_left != zero_left or abs(node["threshold"]) <= ZERO):
             raise CannotCompile("LightGBM's trees that take 0 for a missing value are not compiled")
         waiting += [(node["left_child"], len(rows), 2), (node["right_child"], len(rows), 3)]
-        rows.append([node["split_feature"], node["threshold"], math.nan, math.nan, missing_left, 0.0])
+        rows.append([node["split_feature"], _beside_zero(node["threshold"]), math.nan, math.nan, missing_left, 0.0])
     feature, threshold, left, right, missing, value = zip(*rows, strict=True)
     return Tree(
         feature=np.array(feature),
@@ -117,6 +117,13 @@ def _lightgbm_tree(root: dict[str, Any], target: int) -> Tree:
         value=np.array(value, dtype=np.float64)[:, None],
         targets=[target],
     )
+
+
+def _beside_zero(threshold: float) -> float:
+    """What all that LightGBM takes for 0 is on the same side of as 0."""
+    if abs(threshold) > ZERO:
+        return threshold
+    return ZERO if threshold >= 0.0 else math.nextafter(-ZERO, -math.inf)
 
 
 def reader(estimator: Any) -> Callable[[Any], Ensemble] | None:

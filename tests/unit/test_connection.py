@@ -87,9 +87,11 @@ async def connected(models: Path, keep_alive: int = 75, **settings: Any) -> Asyn
     async with application.fastapi.router.lifespan_context(application.fastapi):
         server = await loop.create_server(lambda: Connection(config, state, {}, application), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        yield Client(asked, board, reader, writer)
-        writer.close()
-        server.close()
+        try:
+            yield Client(asked, board, reader, writer)
+        finally:
+            writer.close()
+            server.close()
 
 
 def run(test: Any) -> None:
@@ -312,3 +314,99 @@ def test_a_client_that_has_left_is_sent_nothing() -> None:
         assert transport.get_extra_info("peername") == ("127.0.0.1", 1)
 
     asyncio.run(answer())
+
+
+OFFERS = [
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+]
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=["h2c", "websocket"])
+@pytest.mark.parametrize("pieces", ["whole", "head and body", "bytes"])
+def test_an_offer_of_another_protocol_is_passed_over(models: Path, offer: bytes, pieces: str) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            head = (HEAD % len(BODY))[:-2] + offer + b"\r\n"
+            whole = head + BODY
+            sent = {"whole": [whole], "head and body": [head, BODY], "bytes": [whole[i : i + 1] for i in range(len(whole))]}[pieces]
+            await client.send(*sent, REQUEST)
+            for _ in range(2):
+                status, _, body = await client.answer()
+                assert (status, json.loads(body)["prediction"]) == (200, 0)
+
+    run(test())
+
+
+def test_many_offers_sent_ahead_are_answered_in_order(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            get = b"GET /health HTTP/1.1\r\nHost: slipway\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Request-ID: %d\r\n\r\n"
+            await client.send(b"".join(get % i for i in range(1500)))
+            for i in range(1500):
+                status, headers, _ = await client.answer()
+                assert (status, headers["x-request-id"]) == (200, str(i))
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"hello\r\n\r\n", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", b"POST /predict HTTP/1.1\r\nno colon\r\n\r\n"],
+)
+def test_what_is_no_request_gets_a_problem_and_the_connection_ends(models: Path, garbage: bytes) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(garbage)
+            status, headers, body = await client.answer()
+            assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
+            assert json.loads(body)["type"] == "urn:slipway:malformed_request"
+            assert len(headers["x-request-id"]) == 32
+            assert await client.reader.read() == b""
+
+    run(test())
+
+
+@pytest.mark.parametrize("header", [b"X-Long: " + b"x" * 4096, b"X-Many: 1\r\n" * 512], ids=["one long value", "many"])
+def test_headers_without_end_are_refused(models: Path, header: bytes) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(b"POST /predict HTTP/1.1\r\nHost: slipway\r\n", *[header, *[header.removeprefix(b"X-Long: ")] * 40])
+            status, headers, body = await client.answer()
+            assert (status, headers["connection"]) == (431, "close")
+            assert "65536 bytes" in json.loads(body)["detail"]
+
+    run(test())
+
+
+def test_trailers_without_end_are_refused(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            head = (HEAD % 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+            chunked = head + b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\nX-Sum: "
+            await client.send(chunked + b"1\r\n\r\n")
+            assert (await client.answer())[0] == 200
+            await client.send(chunked, *[b"x" * 4096] * 16, b"x")
+            assert (await client.answer())[0] == 431
+
+    run(test())
+
+
+def test_what_is_no_request_behind_one_that_waits_ends_the_connection(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            await client.send(HEAD % 100 + b"{", b"", HEAD % 10 + b"x" * 200)
+            await client.reader.read()
+
+    run(test())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_head_behind_a_large_body_in_one_piece_is_not_too_large(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            body = b'{"features": [5.1, 3.5, 1.4, ' + b" " * 200_000 + b"0.2]}"
+            await client.send(HEAD % len(body), body + REQUEST[:20], REQUEST[20:])
+            assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+
+    run(test())

@@ -123,6 +123,22 @@ def test_trees_behind_a_scaler_split_where_the_scaled_ones_did() -> None:
     assert found.form.bound == 1e-12
 
 
+def test_splits_at_zero_of_lightgbm_take_tiny_numbers_for_zero_as_it_does() -> None:
+    lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.normal(size=500), np.where(random.random(500) < 0.5, 0, random.normal(size=500) * 100)])
+    estimator = lightgbm.LGBMClassifier(n_estimators=20, verbose=-1).fit(X, X[:, 0] + X[:, 1] / 100 > 0)
+    zero = float(np.float32(1e-35))  # kZeroThreshold of LightGBM
+    assert f"{-zero}" in estimator.booster_.model_to_string()  # or this tests nothing
+    model, rows = signed(estimator, X)
+    _, form = compiled(model, rows)
+    tiny = [value * sign for value in (0.0, 1e-300, np.nextafter(zero, 0), zero, np.nextafter(zero, 1), 1e-30) for sign in (1, -1)]
+    asked = np.array([[first, second] for first in (-1.0, 0.0, 1.0) for second in tiny])
+    answers, expected = form.infer(asked), model.infer(asked)
+    assert answers.predictions == expected.predictions
+    assert gap(answers, expected) < 1e-12
+
+
 def test_a_form_that_is_not_quicker_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "QUICKER", 1e9)
     model, rows = signed(fitted(LogisticRegression(), *iris()), iris()[0])
