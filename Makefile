@@ -81,7 +81,7 @@ image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test 
 	@command -v curl >/dev/null || { echo "make: curl is missing; install it first" >&2; exit 1; }
 	IMAGE=$(IMAGE) $(bin)/python -m pytest tests/image
 
-database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of its own (needs PostgreSQL's server)
+database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of its own (needs PostgreSQL's server; as root ip and iptables, too)
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| { echo "make: initdb is missing; on Debian: apt-get install postgresql" >&2; exit 1; }
 	$(bin)/python -m pytest tests/database

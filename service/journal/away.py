@@ -89,7 +89,8 @@ def _meaning(error: BaseException) -> tuple[str, str]:
         return "unreachable", "its host name is unknown: correct the address of the database, or check the DNS"
     if isinstance(error, OSError):
         return "unreachable", f"{error.strerror or type(error).__name__}"
-    if type(error).__name__ in ("ConnectionDoesNotExistError", "InterfaceError"):  # asyncpg's words for a connection that is closed
+    name = type(error).__name__  # asyncpg's words for a connection that is closed, or about to be
+    if name in ("ConnectionDoesNotExistError", "InterfaceError") or (name == "InternalClientError" and "another operation" in str(error)):
         return "gone", "the connection broke"
     return "error", _line(error)
 

@@ -1,6 +1,8 @@
 """The prediction log in PostgreSQL: COPY for what is new, INSERT … ON CONFLICT DO NOTHING for what may be there already."""
 
+import asyncio
 import contextlib
+import gc
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,9 @@ from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 COPIED = 500  # rows at a time: their encoding holds the event loop, for a millisecond
 REPLAYED = 200  # the same; arrays take three times as long to encode
+# The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
+# not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
+PRESENCE = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000"
 MOVED = "23514"  # a row was on its way into the default partition when its day got one of its own
 _TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
 _TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
@@ -34,6 +39,7 @@ class PostgreSQLStore:
             connection: asyncpg.Connection = pooled.driver_connection
             self._connection = connection
             pooled.detach()  # the pool would await it when it is to go, and the network may be cut
+            await connection.execute(PRESENCE)
             await connection.reset_type_codec("jsonb", schema="pg_catalog")  # SQLAlchemy's is in Python
             found = await connection.fetchval(f"SELECT version_num FROM {REVISION_TABLE}")
         except BaseException as error:
@@ -79,7 +85,13 @@ class PostgreSQLStore:
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            # A COPY that begins between a server's last word and the end of the connection leaves a future that nobody awaits:
+            # asyncio would log its failure, with a traceback.
+            futures = [found for found in gc.get_referents(connection._protocol) if asyncio.isfuture(found)]
             connection.terminate()
+            for future in futures:
+                if future.done() and not future.cancelled():
+                    future.exception()
 
     def _meaning(self, error: BaseException) -> BaseException:
         return away(error, self._where.place) if isinstance(error, Exception) else error

@@ -33,10 +33,12 @@ class Chosen(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self, *, by_time: bool = False) -> list[ColumnElement[bool]]:
+        """`by_time`: of a model in any version SQLite would take all rows by the model's index, and sort them anew for each page."""
         columns = predictions.c
         bounds = [None if self.since is None else columns.time >= self.since, None if self.until is None else columns.time < self.until]
-        wanted = {columns.model: self.model, columns.version: self.version}
+        model = columns.model.concat("") if by_time and self.version is None else columns.model
+        wanted = {model: self.model, columns.version: self.version}
         return [
             *(column == value for column, value in wanted.items() if value is not None),
             *(bound for bound in bounds if bound is not None),
@@ -60,24 +62,25 @@ def read(
     if unknown := set(columns) - set(COLUMNS):
         raise ValueError(f"The prediction log has no column {sorted(unknown)[0]!r}; it has {', '.join(COLUMNS)}")
     chosen = Chosen(model, version, since, until)
+    by_time = address(url).dialect == "sqlite"
     order = (predictions.c.time, predictions.c.key)
-    query = select(*order, *(_column(name) for name in columns)).where(*chosen.conditions()).order_by(*order).limit(page)
-    last: Any = None
+    query = select(*order, *(_column(name) for name in columns)).order_by(*order).limit(page)
+    after: list[ColumnElement[bool]] = []
     with session(url) as fetch:
         while True:
-            # The first condition alone says which partitions are not needed.
-            after = [] if last is None else [order[0] >= last[0], beyond(order, last)]
-            rows = fetch(query.where(*after))
+            rows = fetch(query.where(*chosen.conditions(by_time=by_time), *after))
             if rows:
                 yield [tuple(row[2:]) for row in rows]
             if len(rows) < page:
                 return
-            last = rows[-1]
+            # One lower bound of the time alone: it says which partitions are not needed, and of two SQLite may take the earlier.
+            chosen = chosen._replace(since=rows[-1][0])
+            after = [beyond(order, rows[-1])]
 
 
 def newest(url: str, number: int, chosen: Chosen) -> list[tuple[Any, ...]]:
     """The newest rows with all COLUMNS, oldest first. Raises StoreAway and ValueError."""
-    query = select(*map(_column, COLUMNS)).where(*chosen.conditions())
+    query = select(*map(_column, COLUMNS)).where(*chosen.conditions(by_time=address(url).dialect == "sqlite"))
     with session(url) as fetch:
         return [tuple(row) for row in reversed(fetch(query.order_by(predictions.c.time.desc(), predictions.c.key.desc()).limit(number)))]
 

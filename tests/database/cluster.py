@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own: in a temporary folder, on a free port of 127.0.0.1, ended by its process id."""
+"""A PostgreSQL server of its own: in a temporary folder, on a free port of 127.0.0.1 or of another network, ended by its process id."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from tests.database.network import Network
 from tests.server.running import free_port
 
 PASSWORD = "p@ss/w:rd?"  # needs quoting in an address, as a generated one may
@@ -41,11 +42,15 @@ def account() -> dict[str, Any]:
 class Cluster:
     """`with Cluster() as cluster: cluster.url("slipway")` is a database as the superuser, or as `user`, who has the same password."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: Network | None = None) -> None:
+        self.network, self.host = network, "127.0.0.1" if network is None else network.host
         self.port = free_port()
         # Not below pytest's folder: the account that PostgreSQL runs as may not enter that.
         self.folder = Path(tempfile.mkdtemp(prefix="slipway-postgresql-"))
         self._account = account()
+        self._within: list[str] = []
+        if network is not None:  # which only root can enter
+            self._within = [*network.command, "--setuid", str(self._account["user"]), "--setgid", str(self._account["group"])]
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -56,6 +61,8 @@ class Cluster:
         word.chmod(0o644)
         command = [program("initdb"), "-D", self.folder / "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
         subprocess.run([*command, "--pwfile", word], check=True, cwd=self.folder, stdout=subprocess.DEVNULL, **self._account)
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
         try:
             self.start()
         except BaseException:
@@ -68,13 +75,14 @@ class Cluster:
         shutil.rmtree(self.folder)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        return f"postgresql://{user}:{QUOTED}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{QUOTED}@{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        command = [program("postgres"), "-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1"]
+        command = [program("postgres"), "-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", self.host]
+        account = {} if self._within else self._account
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._account)
+            self.process = subprocess.Popen([*self._within, *command], cwd=self.folder, stdout=log, stderr=log, **account)
         deadline = time.monotonic() + 60
         while True:
             try:

@@ -1,11 +1,18 @@
-"""A PostgreSQL server for the session, a database for each test."""
+"""A PostgreSQL server for the session, a database for each test, and servers with the iris example and a slow model."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.examples import train_and_pack
 from tests.database.cluster import Cluster
+from tests.estimators import Slow
+from tests.server.conftest import Start, bare
+from tests.server.running import Server
 
 _NUMBERS = count(1)
 
@@ -24,3 +31,27 @@ def database(cluster: Cluster) -> Iterator[str]:
     cluster.execute(f"CREATE DATABASE {name}")
     yield name
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    train_and_pack("iris", folder)
+    bare(folder, "slow", Slow().fit())
+    (folder / "models.toml").write_text('[iris]\ndefault = true\n[slow]\nexecution = "thread"\n')
+    return folder
+
+
+@pytest.fixture
+def start(models: Path, tmp_path: Path) -> Iterator[Start]:
+    """start(**settings) is a server that runs until the end of the test, each with a folder of its own."""
+    numbers = count(1)
+    with ExitStack() as stack:
+
+        def started(**settings: Any) -> Server:
+            folder = tmp_path / f"server{next(numbers)}"
+            folder.mkdir()
+            settings.setdefault("log", "async")
+            return stack.enter_context(Server(models, folder, access_log=False, **settings))
+
+        yield started

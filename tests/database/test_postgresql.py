@@ -1,9 +1,11 @@
 """The prediction log in PostgreSQL."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
 import pytest
@@ -199,3 +201,27 @@ def test_a_call_that_hangs_can_be_cancelled_and_the_store_is_of_use_again(alone:
 
     asyncio.run(run())
     assert len(rows(alone.url(), "key")) == 3001
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_else(cluster: Cluster, log: str, turns: int) -> None:
+    """`turns` of the event loop after the news came: before, between and after the server's last word and the end of the connection."""
+    unhandled = []
+
+    async def run() -> StoreAway:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        store = open_store(log)
+        await store.open()
+        await store.write([record(1)])
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(cluster.execute, f"SELECT pg_terminate_backend(({NEWEST}), 5000)").result()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with pytest.raises(StoreAway) as raised:
+            await store.write([record(2)])
+        await store.close()
+        return raised.value
+
+    assert asyncio.run(run()).kind == "gone"
+    gc.collect()
+    assert not unhandled

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sqlite3
 import subprocess
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ending import EndingContract
 from tests.load import Load, post
 from tests.server.conftest import Start
 from tests.server.running import Server
@@ -66,20 +66,10 @@ def test_several_workers_keep_each_answer_once_in_one_file(start: Start, durabil
     server.until(lambda: server.metrics()['slipway_log_records_total{outcome="stored"}'] == clients.total)
 
 
-def test_stopping_under_load_keeps_each_answer(start: Start) -> None:
-    server = start(log="async")
-
-    async def run() -> Load:
-        async with Load("127.0.0.1", server.port, REQUEST, connections=8) as clients:
-            await clients.until(1000)
-            clients.move_away()
-            server.signal(signal.SIGTERM)
-            await asyncio.to_thread(server.process.wait, 30)
-        return clients
-
-    clients = asyncio.run(run())
-    assert stored(server.database) == Counter(clients.keys.keys())
-    assert clients.answers.keys() == {200}
+class TestEndings(EndingContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/slipway.db"
 
 
 def test_a_model_is_logged_on_its_own_path_whatever_the_log_is_set_to(start: Start) -> None:

@@ -11,8 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.event import listen
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.journal import engines
+from service.journal import engines, reading
+from service.journal.engines import Address
 from service.journal.maintenance import maintain, migrate
 from tests.logged import NOON, StoreContract, record, replay, rows, trouble, write
 
@@ -123,3 +126,30 @@ def test_an_export_takes_as_much_memory_for_many_rows_as_for_few(log: str, tmp_p
     for start in range(60_000, 300_000, 5000):
         write(log, [record(number, NOON + timedelta(milliseconds=number)) for number in range(start, start + 5000)])
     assert peak() - few < 24 * 1024 * 1024  # a row held in memory takes more than a kilobyte
+
+
+@pytest.mark.parametrize("chosen", [{}, {"model": "iris"}, {"model": "iris", "version": "1"}])
+def test_a_period_read_in_many_pages_is_as_much_work_as_in_one(log: str, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]) -> None:
+    write(log, [record(number, NOON + timedelta(seconds=number)) for number in range(3000)])
+    steps = 0  # of SQLite's machine, in hundreds
+    engine = reading.engine
+
+    def counting(where: Address) -> AsyncEngine:
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        made = engine(where)
+        listen(made.sync_engine, "connect", lambda made, _: made.run_async(lambda driver: driver.set_progress_handler(step, 100)))
+        return made
+
+    def work(page: int) -> int:
+        nonlocal steps
+        steps = 0
+        pages = list(reading.read(log, **chosen, since=NOON, until=NOON + timedelta(1), columns=("key",), page=page))  # type: ignore[arg-type]
+        assert len(pages) == 3000 // page
+        return steps
+
+    monkeypatch.setattr(reading, "engine", counting)
+    assert work(100) < 2 * work(3000)

@@ -1,0 +1,14 @@
+"""Servers and workers that end under load, with a PostgreSQL that stays."""
+
+import pytest
+
+from service.journal.maintenance import migrate
+from tests.database.cluster import Cluster
+from tests.ending import EndingContract
+
+
+class TestEndings(EndingContract):
+    @pytest.fixture
+    def url(self, cluster: Cluster, database: str) -> str:
+        migrate(cluster.url(database))
+        return cluster.url(database)
