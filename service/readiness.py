@@ -37,7 +37,7 @@ class Readiness:
             termination.record(error or "")
             self._last_error = error
         self._lifecycle.board.report(self._lifecycle.slot, error)
-        self._lifecycle.board.note(self._lifecycle.slot, self._journal.trouble)
+        self._lifecycle.board.note(self._lifecycle.slot, self._journal.note)
 
     async def _first_error(self) -> str | None:
         for entry in self._repository:

@@ -169,11 +169,13 @@ class StoreContract:
         execute(log, f"UPDATE {REVISION_TABLE} SET version_num = '9999'")
         new = trouble(log)
         assert (new.kind, "newer" in str(new)) == ("schema", True)
-        for call in (lambda: migrate(log), lambda: rows(log, "key")):
+        for call in (lambda: migrate(log), lambda: rows(log, "key"), lambda: maintain(log, None)):
             with pytest.raises(StoreAway, match="newer"):
                 call()
         execute(log, f"DROP TABLE {REVISION_TABLE}")
         assert "no schema yet" in str(trouble(log))
+        with pytest.raises(StoreAway, match="no schema yet"):
+            maintain(log, None)
 
     def test_two_migrations_at_once_are_one(self, url: str) -> None:
         with ThreadPoolExecutor(4) as threads:

@@ -28,7 +28,7 @@ _SQLSTATES = {
     "08": ("gone", "the connection broke"),
 }
 _SQLITE_CODES = {
-    "SQLITE_BUSY": ("locked", "another process has held its lock for longer than 5 seconds"),
+    "SQLITE_BUSY": ("locked", "another process has held its lock for longer than 4 seconds"),
     "SQLITE_LOCKED": ("locked", "another connection holds its lock"),
     "SQLITE_FULL": ("disk_full", "the disk is full: make room"),
     "SQLITE_READONLY": ("read_only", "the file or its folder cannot be written: check the volume and its owner"),

@@ -1,6 +1,7 @@
 """What waits for the database: on disk in the spool, and in memory where the spool takes nothing."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from .spool import Spool, SpoolFull
 
 HELD_BYTES = 4 * 1024 * 1024  # in memory, where the disk fails; past the spool's own bound nothing is held but what cannot be refused
 RETRY_SECONDS = 1.0  # until a spool that took nothing is asked again
+CLOSE_SECONDS = 1.0  # for the disk to take what is in memory at the end
 SLICE_ROWS = 200  # encoded at a time: half a millisecond of the event loop
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Backlog:
         self._failure: Exception = OSError()
         self._retry_at = 0.0
         self._disk: ThreadPoolExecutor | None = None  # a disk that hangs must hold up nothing else
+        self._dropping = False
         self.refusing = False
         self.trouble: str | None = None  # why the spool takes nothing
 
@@ -48,9 +51,13 @@ class Backlog:
         """Whether there is something in memory that should be on disk."""
         return bool(self._held)
 
+    @property
+    def held(self) -> int:
+        """Entries in memory alone."""
+        return len(self._held)
+
     async def append(self, entries: Sequence[Entry], *, durable: bool = False) -> bool:
-        """Whether they are on disk. If not, they are held in memory as far as that may be; nothing is held of what was to be durable
-        where it can be refused."""
+        """Whether they are on disk. If not, and they were not to be `durable`, they are held in memory as far as that may be."""
         lines = await _lines(entries)
         held = list(self._held)
         try:
@@ -60,9 +67,9 @@ class Backlog:
         except (OSError, SpoolFull) as exc:
             if exc is not self._failure:
                 self._failure, self._retry_at = exc, monotonic() + RETRY_SECONDS
-            self._note(f"the prediction log's spool takes no records: {exc}")
-            if not (durable and self._refuse):
-                self._hold(lines, full=isinstance(exc, SpoolFull))
+            self._note(_refusal(exc))
+            if not durable:
+                self._hold(lines)
             return False
         self._note(None)
         self._held.clear()  # nobody else adds to it
@@ -70,6 +77,11 @@ class Backlog:
         self._metrics.counted("spooled", len(held) + len(lines))
         await self.measure()
         return True
+
+    async def hold(self, entries: Sequence[Entry]) -> None:
+        """Those that were to be durable, and neither disk nor database took, unless their requests are refused."""
+        if not self._refuse:
+            self._hold(await _lines(entries))
 
     async def read(self, most: int) -> list[Entry]:
         """The oldest, which stay until `committed`."""
@@ -89,15 +101,16 @@ class Backlog:
         for _ in range(min(self._read_held, len(self._held))):
             self._held_bytes -= len(self._held.popleft())
         self._read_held = 0
-        if self.empty:
-            self._note(None)
+        if self.empty and self.trouble is not None:
+            await self._check()
         await self.measure()
 
     async def adopt(self) -> None:
-        """Takes over what workers that are dead left on disk."""
+        """Takes over what workers that are dead left on disk. Whether there is one that takes records is known afterwards."""
+        await self._check()
         try:
             found = await self._on_disk(self._spool.adopt)
-        except OSError:  # whoever has something to write will say what is wrong
+        except OSError:  # the same that was wrong above
             return
         if found:
             log.warning("%d files of the prediction log's spool are taken over from workers that are gone", found)
@@ -108,18 +121,38 @@ class Backlog:
             self.refusing = False
         self._metrics.spool_bytes(await self._on_disk(self._spool.size))
 
-    def close(self) -> int:
-        """What is on disk waits for whoever comes next; answers how many entries are lost, which were in memory alone."""
+    async def close(self) -> int:
+        """What is on disk waits for whoever comes next, and past the bound what was in memory; answers how many entries are lost."""
+        if self._held:
+            with contextlib.suppress(OSError):  # TimeoutError is one
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    lines = list(self._held)
+                    await self._on_disk(lambda: self._spool.append(lines, durable=False, bounded=False))
+                self._metrics.counted("spooled", len(lines))
+                self._held.clear()
         if self._disk is not None:
             self._disk.submit(self._spool.close)
             self._disk.shutdown(wait=False)
         self._metrics.counted("dropped", len(self._held))
         return len(self._held)
 
-    def _hold(self, lines: Sequence[bytes], *, full: bool) -> None:
+    async def _check(self) -> None:
+        try:
+            await self._on_disk(self._spool.check)
+        except (OSError, SpoolFull) as exc:
+            self._note(_refusal(exc))
+        else:
+            if self.empty:  # else `append` and `read` know better
+                self._note(None)
+
+    def _hold(self, lines: Sequence[bytes]) -> None:
+        """After the spool has taken nothing."""
         size = sum(map(len, lines))
-        if full or self._held_bytes + size > HELD_BYTES:
+        if isinstance(self._failure, SpoolFull) or self._held_bytes + size > HELD_BYTES:
             if not self._refuse:
+                if not self._dropping:
+                    log.error("records of the prediction log are dropped from now on: neither its database nor its spool takes them")
+                self._dropping = True
                 self._metrics.counted("dropped", len(lines))
                 return
             self.refusing = True
@@ -130,13 +163,19 @@ class Backlog:
         if trouble is not None and self.trouble is None:
             log.error("%s", trouble)
         elif trouble is None and self.trouble is not None:
-            log.warning("the prediction log's spool takes records again")
+            log.warning("the prediction log's spool takes records now")
+            self._dropping = False
         self.trouble = trouble
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         if self._disk is None:
             self._disk = ThreadPoolExecutor(1, "spool")
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+
+def _refusal(error: OSError | SpoolFull) -> str:
+    remedy = "mend the database, or allow more" if isinstance(error, SpoolFull) else "mend it, or let SLIPWAY_LOG_SPOOL name another folder"
+    return f"the prediction log's spool takes no records: {error}: {remedy}"
 
 
 async def _lines(entries: Sequence[Entry]) -> list[bytes]:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from .away import StoreAway
 
 FAILURES = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)  # what `away` puts into words
-CONNECT_SECONDS = 5.0  # also the time that SQLite waits for another process's lock
+CONNECT_SECONDS = 4.0  # also the time that SQLite waits for another process's lock
 _FORMS = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 

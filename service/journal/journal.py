@@ -44,6 +44,11 @@ class Journal:
         """What keeps records from the database, as a sentence; None while nothing is known to."""
         return self._writer.trouble
 
+    @property
+    def note(self) -> str | None:
+        """All that is wrong, with the spool, too."""
+        return "; ".join(filter(None, (self.trouble, self._backlog.trouble))) or None
+
     async def start(self) -> None:
         self._spool.start()
         self._metrics.database_up(True)
@@ -85,7 +90,7 @@ class Journal:
                 raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
             return (header, (b"x-logged", b"true"))
         if not kept and self._refuse:
-            raise LogFull("The answer cannot be logged before it is given: the spool takes no records; its log says why")
+            raise LogFull("The answer cannot be logged before it is given: neither its spool nor its database takes records")
         return (header,)
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:

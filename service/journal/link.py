@@ -12,7 +12,7 @@ from .store import Store, StoreAway
 
 PREPARE_SECONDS = 30.0
 OPEN_SECONDS = 3.0
-WRITE_SECONDS = 6.0  # SQLite waits five for another process's lock
+WRITE_SECONDS = 5.0  # SQLite waits four for another process's lock
 CLOSE_SECONDS = 1.0
 SHOWN_BY_WRITING = frozenset({"disk_full", "read_only", "file", "locked", "privilege"})  # kinds of trouble with which it still opens
 IDLE_SECONDS = 2.0  # after which nobody knows whether the database is still there
@@ -116,11 +116,13 @@ class Link:
         return store
 
     async def _away(self, exc: StoreAway) -> None:
-        if self.trouble is None:
+        if self.trouble is None or (self._kind == "replaced" and exc.kind != "replaced"):  # why the new file cannot be used, either
             log.error("%s", exc)
             self._metrics.database_up(False)
         self._metrics.failed(exc.kind)
         self.trouble, self._kind = str(exc), exc.kind
+        if exc.kind == "timeout":  # who waits for a commit has waited long enough
+            self._failures = max(self._failures, 1)
         self._retry_at = monotonic() + PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
         await self.close()

@@ -112,6 +112,11 @@ def _upgrade(connection: Connection, where: Address) -> Migration:
 
 
 async def _maintain(connection: AsyncConnection, where: Address, retention_days: int | None, today: date) -> Maintained:
+    options = {"version_table": REVISION_TABLE}
+    found = await connection.run_sync(lambda sync: MigrationContext.configure(sync, opts=options).get_current_revision())
+    await connection.rollback()  # the reading began a transaction
+    if found != REVISION:
+        raise schema(where.place, found, REVISION)
     first = None if retention_days is None else today - timedelta(retention_days)
     created = moved = dropped = deleted = 0
     if where.path is None and first is not None:

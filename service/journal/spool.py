@@ -3,22 +3,22 @@
 Files `<worker>.<number>.jsonl` in one folder per pod; whoever holds the lock on `<worker>.lock` owns that worker's files.
 """
 
+import errno
 import fcntl
 import os
-import re
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-SEGMENT_BYTES = 4 * 1024 * 1024  # what is read again at most, when a worker dies between a commit and the end of a file
-MEASURED_FOR = 0.25  # seconds for which the size of the others' files is taken as known
+from .spool_files import listed, owned, size_of, sync_folder
 
-_SEGMENT = re.compile(r"(?P<owner>[0-9a-f]{32})\.(?P<number>\d{10})\.jsonl")
-_LOCK = re.compile(r"(?P<owner>[0-9a-f]{32})\.lock")
+SEGMENT_BYTES = 4 * 1024 * 1024  # what is read again at most, when a worker dies between a commit and the end of a file
+TRIED_BYTES = 16 * 1024  # a few dozen records
+MEASURED_FOR = 0.25  # seconds for which the size of the others' files is taken as known
 
 
 class SpoolFull(Exception):
@@ -52,12 +52,22 @@ class Spool:
     def empty(self) -> bool:
         return not self._segments
 
-    def append(self, lines: Sequence[bytes], *, durable: bool) -> None:
+    def check(self) -> None:
+        """Raises OSError or SpoolFull where nothing could be added. Leaves no more than the worker's lock."""
+        with self._busy:
+            self._check_room(1)
+            self._own()
+            written = os.pwrite(self._locks[self._owner], bytes(TRIED_BYTES), 0)
+            os.ftruncate(self._locks[self._owner], 0)
+            if written < TRIED_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def append(self, lines: Sequence[bytes], *, durable: bool, bounded: bool = True) -> None:
         """Adds lines, each with its line break. All of them or none. `durable`: they survive a power cut. Raises SpoolFull."""
         data = b"".join(lines)
         with self._busy:
-            if self._measure() + len(data) > self._most_bytes:
-                raise SpoolFull(f"the spool in {self._folder} holds the {self._most_bytes} bytes that log_spool_bytes allows")
+            if bounded:
+                self._check_room(len(data))
             file = self._writing
             if file is None or self._written + len(data) > SEGMENT_BYTES:
                 file = self._begin(durable)
@@ -110,7 +120,7 @@ class Spool:
             if not self._folder.is_dir():
                 return 0
             found = 0
-            for owner in sorted({match["owner"] for path in self._folder.iterdir() if (match := _owned(path))} - self._locks.keys()):
+            for owner in sorted({match["owner"] for path in self._folder.iterdir() if (match := owned(path))} - self._locks.keys()):
                 if self._lock(owner):
                     segments = sorted(self._folder.glob(f"{owner}.*.jsonl"))
                     self._rest()
@@ -123,7 +133,7 @@ class Spool:
     def size(self) -> int:
         """Bytes of the files that this worker owns."""
         with self._busy:
-            return sum(_size(path) for path in self._segments)
+            return sum(size_of(path) for path in self._segments)
 
     def close(self) -> None:
         """Its files are free for others to take over."""
@@ -136,11 +146,19 @@ class Spool:
             for owner in list(self._locks):
                 self._unlock(owner)
 
-    def _begin(self, durable: bool) -> BinaryIO:
-        """A new file for this worker's lines. The folder is ours alone: features are nobody else's business."""
+    def _check_room(self, size: int) -> None:
+        if self._measure() + size > self._most_bytes:
+            raise SpoolFull(f"the files in {self._folder} have the {self._most_bytes} bytes that SLIPWAY_LOG_SPOOL_BYTES allows")
+
+    def _own(self) -> None:
+        """The folder is ours alone: features are nobody else's business."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._owner not in self._locks and not self._lock(self._owner):
             raise OSError(f"{self._folder} cannot be locked")
+
+    def _begin(self, durable: bool) -> BinaryIO:
+        """A new file for this worker's lines."""
+        self._own()
         self._number += 1
         path = self._folder / f"{self._owner}.{self._number:010d}.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -149,7 +167,7 @@ class Spool:
         self._writing, self._written = os.fdopen(descriptor, "wb", buffering=0), 0
         self._segments.append(path)
         if durable:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         return self._writing
 
     def _take_back(self, file: BinaryIO) -> None:
@@ -183,13 +201,13 @@ class Spool:
     def _size_of_oldest(self) -> int:
         if len(self._segments) == 1 and self._writing is not None:
             return self._written
-        return _size(self._segments[0])
+        return size_of(self._segments[0])
 
     def _measure(self) -> int:
         """Bytes in the folder, of all workers together."""
         now = time.monotonic()
         if now - self._measured_at > MEASURED_FOR:
-            self._others = sum(map(_size, _listed(self._folder)))
+            self._others = sum(map(size_of, listed(self._folder)))
             self._measured_at, self._since = now, 0
         return self._others + self._since
 
@@ -212,30 +230,4 @@ class Spool:
         descriptor = self._locks.pop(owner)
         if not any(self._folder.glob(f"{owner}.*.jsonl")):
             (self._folder / f"{owner}.lock").unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _owned(path: Path) -> re.Match[str] | None:
-    return _SEGMENT.fullmatch(path.name) or _LOCK.fullmatch(path.name)
-
-
-def _listed(folder: Path) -> Iterable[Path]:
-    try:
-        return [path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)]
-    except FileNotFoundError:
-        return []
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
         os.close(descriptor)

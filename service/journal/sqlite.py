@@ -1,6 +1,7 @@
 """The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as writers."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -26,10 +27,12 @@ class SQLiteStore:
         self._where = where
         self._connection: aiosqlite.Connection | None = None
         self._ending: asyncio.Future[Any] | None = None  # of a thread that has been told to end
+        self._file: os.stat_result | None = None  # the file that is open
 
     async def open(self) -> None:
         await self.close()
         file = engine(self._where)
+        self._file = self._found()
         try:
             pooled = await file.raw_connection()
             connection: aiosqlite.Connection = pooled.driver_connection  # type: ignore[assignment]
@@ -66,6 +69,7 @@ class SQLiteStore:
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        await self._check_file()
         try:
             try:
                 await _put(connection, ending, entries)
@@ -76,6 +80,25 @@ class SQLiteStore:
         except BaseException as error:
             await self._abandon(error)
             raise self._meaning(error) from error
+        await self._check_file()
+
+    async def _check_file(self) -> None:
+        """SQLite goes on writing into a file that nobody finds any more. Log files only grow: a shorter one is another's content."""
+        opened, found = self._file, self._found()
+        if opened is None or found is None or not os.path.samestat(opened, found) or found.st_size < opened.st_size:
+            await self.close()
+            raise StoreAway(
+                "replaced",
+                f"The file of the prediction log, {self._where.place}, was deleted or replaced while it was open: it is opened anew",
+            )
+        self._file = found
+
+    def _found(self) -> os.stat_result | None:
+        """On the event loop: of a file that is open, or was a moment ago, no disk is asked."""
+        try:
+            return os.stat(self._where.place)
+        except OSError:
+            return None
 
     async def _abandon(self, error: BaseException) -> None:
         """When cancelled without waiting: the thread ends when the disk lets it, which `close` and `open` give it time for."""

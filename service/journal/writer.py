@@ -35,7 +35,7 @@ class Waiting(NamedTuple):
 
 
 class Writer:
-    """`put` is all that a request pays for in the background. `commit`: who waits, waits for the database, otherwise for the disk."""
+    """`put` is all that a request pays for. `commit`: who waits, waits for the database, else for the disk if it works."""
 
     def __init__(self, link: Link, backlog: Backlog, recorder: Recorder, metrics: LogMetrics, *, commit: bool) -> None:
         self._link = link
@@ -94,7 +94,7 @@ class Writer:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._link.close()
-        lost = self._backlog.close()
+        lost = await self._backlog.close()
         if lost:
             log.error("%d records of the prediction log are lost: neither database nor spool took them", lost)
 
@@ -131,7 +131,7 @@ class Writer:
     async def _flush(self) -> None:
         """What is in the queue now, and no older."""
         items = [self._queue.popleft() for _ in range(len(self._queue))]
-        self._metrics.queue(self.rows)
+        self._metrics.queue(self.rows + self._backlog.held)
         self.rows -= sum(map(_rows, items))
         async for entries in self._entries(items):
             await self._deliver(entries)
@@ -161,7 +161,9 @@ class Writer:
         entries = [entry async for some in self._entries([waiting.item for waiting in group]) for entry in some]
         kept = False
         try:
-            kept = await (self._committed(entries) if self._commit else self._backlog.append(entries, durable=True))
+            kept = (not self._commit and await self._backlog.append(entries, durable=True)) or await self._committed(entries)
+            if not kept and not self._commit:
+                await self._backlog.hold(entries)
         finally:
             for waiting in group:
                 if not waiting.kept.done():  # its client may have gone

@@ -41,6 +41,32 @@ async def test_each_row_of_an_answer_is_kept_under_its_own_key(serve, models, tm
     assert found[0]["latency_ms"] > 0
 
 
+@pytest.fixture
+def no_folder(tmp_path: Path) -> Path:
+    """Where no spool can be."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "spool"
+
+
+async def test_an_answer_waits_for_the_database_where_the_spool_takes_nothing(serve, models, tmp_path, no_folder) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "log.db"
+    async with serve(models, log="spooled", log_database=f"sqlite:///{path}", log_spool=no_folder) as client:
+        for number in range(1, 4):
+            answer = await client.post("/predict", json={"features": ROW})
+            assert [row["key"] for row in rows(path)][number - 1 :] == [answer.headers["x-prediction-id"]]
+
+
+@pytest.mark.parametrize(("overflow", "status"), [("refuse", 503), ("drop", 200)])
+async def test_the_policy_decides_where_neither_spool_nor_database_takes_a_record(  # type: ignore[no-untyped-def]
+    serve, models, no_folder, overflow, status
+) -> None:
+    nowhere = f"sqlite:///{no_folder}/log.db"
+    async with serve(models, log="spooled", log_database=nowhere, log_spool=no_folder, log_overflow=overflow) as client:
+        answer = await client.post("/predict", json={"features": ROW})
+        assert answer.status_code == status
+        assert ("retry-after" in answer.headers) == (status == 503)
+
+
 async def test_without_a_log_answers_have_no_key(client) -> None:  # type: ignore[no-untyped-def]
     assert "x-prediction-id" not in (await client.post("/predict", json={"features": ROW})).headers
     assert "x-prediction-id" in (await client.post("/predict-with-logging", json={"features": ROW})).headers

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sqlite3
 import subprocess
 import time
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,57 @@ def test_a_model_is_logged_on_its_own_path_whatever_the_log_is_set_to(start: Sta
     answer = server.ask("POST", "/predict-with-logging", {"features": FLOWER})
     assert answer.json() == {"prediction": 0}
     server.until(lambda: stored(server.database) == Counter([answer.headers["x-prediction-id"]]))
+
+
+def test_a_spool_that_takes_nothing_is_said_at_the_start_and_costs_no_answered_row(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    server = start(log="spooled", log_spool=tmp_path / "file" / "spool")
+    server.until(lambda: len(errors(server)) == 2)
+    assert all("SLIPWAY_LOG_SPOOL" in line["message"] for line in errors(server))
+    server.until(lambda: "spool takes no records" in server.get("/ready").json().get("log", ""))
+    clients = run_load(server, 500)
+    for worker in server.workers():
+        os.kill(worker, signal.SIGKILL)
+    assert stored(server.database) == Counter(clients.keys.keys())
+
+
+@pytest.mark.parametrize("durability", ["async", "spooled", "sync"])
+def test_a_database_that_is_deleted_under_the_server_is_made_anew(start: Start, durability: str) -> None:
+    server = start(log=durability)
+    first = run_load(server, 200)
+    server.until(lambda: len(stored(server.database)) == first.total)
+    delete(server)
+    second = run_load(server, 300)
+    server.until(lambda: stored(server.database) == Counter(second.keys.keys()))
+    server.until(lambda: "log" not in server.get("/ready").json())
+    said = Counter((line["pid"], line["message"]) for line in errors(server))
+    assert ["was deleted or replaced" in sentence for _, sentence in said] == [True] * len(said)
+    assert set(said.values()) == {1}
+
+
+def test_a_file_that_is_no_database_and_comes_later_is_told_and_what_it_did_not_take_is_kept(start: Start) -> None:
+    server = start(log="async", workers=1)
+    first = run_load(server, 200)
+    server.until(lambda: len(stored(server.database)) == first.total)
+    delete(server)
+    server.database.write_text("a poem " * 1000)
+    second = run_load(server, 300)
+    server.until(lambda: "is not an SQLite database" in server.get("/ready").json().get("log", ""))
+    assert [sentence in line["message"] for sentence, line in zip(("replaced", "not an SQLite"), errors(server), strict=True)] == [
+        True,
+        True,
+    ]
+    delete(server)
+    server.until(lambda: stored(server.database) == Counter(second.keys.keys()))
+
+
+def delete(server: Server) -> None:
+    for path in server.database.parent.glob("slipway.db*"):
+        path.unlink()
+
+
+def errors(server: Server) -> list[dict[str, Any]]:
+    return [line for line in server.log() if line["level"] == "error"]
 
 
 @needs_mounts

@@ -87,7 +87,7 @@ def test_the_bound_holds_for_all_workers_together(folder: Path, monkeypatch: pyt
     first.append([b"1234\n"], durable=False)
     second.append([b"6789\n"], durable=False)
     for spool in (first, second):
-        with pytest.raises(SpoolFull, match="log_spool_bytes"):
+        with pytest.raises(SpoolFull, match="SLIPWAY_LOG_SPOOL_BYTES"):
             spool.append([b"x\n"], durable=False)
     assert drained(first) == [b"1234\n"]
     first.append([b"x\n"], durable=False)

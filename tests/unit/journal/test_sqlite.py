@@ -1,5 +1,6 @@
 """The prediction log in a file."""
 
+import asyncio
 import contextlib
 import resource
 import sqlite3
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.journal import engines, reading
 from service.journal.engines import Address
 from service.journal.maintenance import maintain, migrate
+from service.journal.store import StoreAway, open_store
 from tests.logged import NOON, StoreContract, record, replay, rows, trouble, write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,6 +55,34 @@ def test_a_file_that_is_not_there_is_not_made_by_a_store(tmp_path: Path) -> None
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_text("a poem " * 200)
     assert trouble(f"sqlite:///{tmp_path}/log.db").kind == "file"
+
+
+@pytest.mark.parametrize("happens", ["deleted", "replaced", "overwritten"])
+def test_a_file_that_is_lost_while_it_is_open_is_told_and_the_next_one_is_used(log: str, happens: str) -> None:
+    path = Path(log.removeprefix("sqlite:///"))
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        await store.write([record(1)])
+        if happens == "overwritten":
+            path.write_text("a poem")
+        else:
+            path.unlink()
+        if happens == "replaced":
+            await asyncio.to_thread(migrate, log)
+        with pytest.raises(StoreAway, match="deleted or replaced") as raised:
+            await store.write([record(2)])
+        assert raised.value.kind == "replaced"
+        for left in path.parent.glob("log.db*"):
+            left.unlink()
+        await asyncio.to_thread(migrate, log)
+        await store.open()
+        await store.replay([record(1), record(2)])
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [record(1).key, record(2).key]
 
 
 @contextlib.contextmanager

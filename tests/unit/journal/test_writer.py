@@ -183,6 +183,16 @@ async def test_a_slow_database_does_not_keep_rows_in_memory_alone(rig: Make) -> 
     assert one.store.order == one.keys
 
 
+async def test_after_a_database_has_hung_the_next_call_fails_at_once(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "PAUSES", (0.0, 3600))
+    one = await rig()
+    one.store.does = ["hang", "work"]
+    for call in (one.link.write, one.link.replay):
+        with pytest.raises(StoreAway, match="does not answer in time"):
+            await call([])
+    assert one.store.does == ["work"]
+
+
 async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
     one = await rig()
     one.store.does = ["refuse"]
@@ -229,12 +239,27 @@ async def test_past_its_bound_nothing_is_dropped_where_requests_are_refused_inst
     assert one.count("dropped") == 0
 
 
+async def test_a_disk_that_takes_nothing_is_said_before_there_is_a_record_and_when_it_is_mended(
+    tmp_path: Path, rig: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spool").write_text("no folder")
+    one = await rig()
+    await one.until(lambda: one.backlog.trouble)
+    one.put(5)
+    await one.until_stored()
+    one.folder.unlink()
+    await one.until(lambda: one.backlog.trouble is None)
+    said, mended = (record.getMessage() for record in caplog.records)
+    assert "SLIPWAY_LOG_SPOOL" in said
+    assert mended.endswith("takes records now")
+
+
 async def test_without_disk_and_database_rows_wait_in_memory(rig: Make) -> None:
     one = await rig()
     one.folder.write_text("no folder")
     one.store.does = ["refuse"]
     one.put(50)
-    await one.until(lambda: one.backlog.trouble)
+    await one.until(lambda: one.registry.get_sample_value("slipway_log_queue_rows") == 50)
     one.folder.unlink()
     await one.until(lambda: one.count("spooled") == 50)  # as soon as there is a disk
     one.store.does = ["work"]
@@ -242,7 +267,7 @@ async def test_without_disk_and_database_rows_wait_in_memory(rig: Make) -> None:
     one.assert_each_once()
 
 
-async def test_in_memory_there_is_a_bound_too(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_memory_there_is_a_bound_too(rig: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(backlog_module, "HELD_BYTES", 1000)
     one = await rig()
     one.folder.write_text("no folder")
@@ -254,6 +279,22 @@ async def test_in_memory_there_is_a_bound_too(rig: Make, monkeypatch: pytest.Mon
     one.store.does = ["work"]
     await one.until(lambda: one.count("stored") + one.count("dropped") == 50)
     one.folder.unlink()
+    assert len([record for record in caplog.records if "are dropped" in record.getMessage()]) == 1
+
+
+async def test_stopping_leaves_what_was_answered_on_disk_past_the_bound(rig: Make) -> None:
+    one = await rig(most_bytes=1000, refuse=True)
+    one.store.does = ["refuse"]
+    one.put(5)
+    await one.until(lambda: one.count("spooled") == 5)
+    one.put(100)
+    await one.until(lambda: one.backlog.refusing)
+    await one.writer.close()
+    assert one.count("dropped") == 0
+    two = await rig()
+    two.keys = one.keys
+    await two.until_stored()
+    two.assert_each_once()
 
 
 async def test_stopping_writes_what_is_left(rig: Make) -> None:
