@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import statistics
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from .answers import Answers
 from .artifact import Artifact
+from .batch import Batch, Row
 from .cache import PredictionCache
 from .caller import Caller
 from .checking import models_in, open_model
@@ -23,7 +25,6 @@ from .errors import ArtifactError, Problem
 from .loaded import LoadedModel
 from .metrics import Metrics
 from .processes import ModelSource
-from .rows import Batch
 from .settings import Execution, Settings
 
 # How the estimator is run in each way, and whether its calls may be joined.
@@ -42,8 +43,9 @@ Ask = Callable[[int], Awaitable[object]]
 
 
 def compare(directory: Path, settings: Settings, *, rows: int = 1, seconds: float = 30.0) -> Comparison:
-    """Measures the model of a directory for about `seconds`, on its example rows, `rows` in a request; HTTP, the same for all, is left out.
+    """Measures the model of a directory for about `seconds`, on its example rows, `rows` in a request.
 
+    What is the same for all, HTTP and checking the rows, is left out.
     A progress bar on stderr where that is a terminal. Raises ArtifactError where the model cannot be measured.
     """
     found = models_in(directory)
@@ -52,7 +54,10 @@ def compare(directory: Path, settings: Settings, *, rows: int = 1, seconds: floa
     allow = settings.allow_version_mismatch
     estimator = open_model(found[0], allow_version_mismatch=allow, compiled=False)
     compiled = open_model(found[0], allow_version_mismatch=allow)
-    return asyncio.run(_compare(estimator, compiled, settings, rows, seconds))
+    try:
+        return asyncio.run(_compare(estimator, compiled, settings, rows, seconds))
+    finally:
+        gc.unfreeze()
 
 
 async def _compare(estimator: Artifact, compiled: Artifact, settings: Settings, rows: int, seconds: float) -> Comparison:
@@ -64,10 +69,11 @@ async def _compare(estimator: Artifact, compiled: Artifact, settings: Settings, 
         models["compiled"] = _loaded(compiled, "auto", True, settings, metrics)
     models |= {way: _loaded(estimator, *how, settings, metrics) for way, how in ESTIMATOR.items()}
     served = next(iter(models.values()))
+    requests = _requests(estimator, rows)
     engine.start()
     try:
-        ways: dict[str, Ask] = {way: _uncached(engine, model, _requests(model, rows)) for way, model in models.items()}
-        ways[CACHED] = _cached(engine, served, _requests(served, rows)[0], metrics)
+        ways: dict[str, Ask] = {way: _uncached(engine, model, requests) for way, model in models.items()}
+        ways[CACHED] = _cached(engine, served, requests[0], metrics)
         rounds: dict[tuple[str, int], list[Measurement]] = {(way, callers): [] for way in ways for callers in (LONE, BUSY)}
         for model in models.values():
             if (error := await engine.warm_up(model)) is not None:
@@ -109,22 +115,22 @@ def _automatic(model: LoadedModel, rows: int, settings: Settings) -> Way:
     return "batched" if settings.batching else "thread"
 
 
-def _requests(model: LoadedModel, rows: int) -> list[Batch]:
-    """As many different requests as there are example rows."""
-    examples = model.warm_up_batch
-    if examples is None:
-        raise ArtifactError(f"{model.name} has no example rows to measure with: pack it with --data")
-    return [examples.take([(start + i) % len(examples) for i in range(rows)]) for start in range(len(examples))]
+def _requests(artifact: Artifact, rows: int) -> list[list[Row]]:
+    """As many different requests as there are example rows. Raises ArtifactError where there are none."""
+    examples = [] if artifact.manifest is None else [example.features for example in artifact.manifest.examples]
+    if not examples:
+        raise ArtifactError(f"{artifact.name} has no example rows to measure with: pack it with --data")
+    return [[examples[(start + i) % len(examples)] for i in range(rows)] for start in range(len(examples))]
 
 
-def _uncached(engine: Engine, model: LoadedModel, requests: Sequence[Batch]) -> Ask:
+def _uncached(engine: Engine, model: LoadedModel, requests: Sequence[list[Row]]) -> Ask:
     async def ask(number: int) -> object:
-        return await engine.run(model, requests[number % len(requests)], _caller())
+        return await engine.run(model, model.validator.build(requests[number % len(requests)]), _caller())
 
     return ask
 
 
-def _cached(engine: Engine, model: LoadedModel, request: Batch, metrics: Metrics) -> Ask:
+def _cached(engine: Engine, model: LoadedModel, request: list[Row], metrics: Metrics) -> Ask:
     """One request again and again: all but its first answer come from the cache."""
     cache = PredictionCache(len(request), metrics)
 
@@ -132,7 +138,7 @@ def _cached(engine: Engine, model: LoadedModel, request: Batch, metrics: Metrics
         return (await engine.run(model, missing, _caller()))[0]
 
     async def ask(_: int) -> object:
-        return await cache.answers(model, request, compute, _caller())
+        return await cache.answers(model, model.validator.build(request), compute, _caller())
 
     return ask
 
@@ -144,6 +150,8 @@ def _caller() -> Caller:
 async def _measure(ask: Ask, callers: int, seconds: float) -> Measurement:
     for number in range(WARM_UP):
         await ask(number)
+    gc.collect()
+    gc.freeze()  # as the server does: the collector would go through all that was made before, the other ways' answers included
     latencies: list[float] = []
     delays: list[float] = []
 

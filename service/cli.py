@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("iris", "breast-cancer", "diabetes", "passengers")
 CHECK_FAILED = 1
 UNUSABLE = 2  # also what argparse exits with
+MOST_BENCH_SECONDS = 3600
 
 Commands = Any  # argparse's class of sub-parsers is private
 Command = Callable[[argparse.Namespace], int]
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = _add(commands, "bench", _bench, "Measure each way of running a model, and recommend one")
     bench.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
     bench.add_argument("--rows", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
-    bench.add_argument("--seconds", type=float, default=30.0, metavar="S", help="time that measuring takes (default: 30)")
+    bench.add_argument("--seconds", type=float, default=30.0, metavar="S", help="time to measure for, if no request is dear (default: 30)")
     add_settings(bench, ("threads", "processes", "allow_version_mismatch"))
 
     drift = _add(commands, "drift", _drift, "Compare what a model was asked and answered with the data at packing, or with another time")
@@ -126,8 +127,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_loading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--allow-version-mismatch", action="store_true", help="accept a model that was packed with another scikit-learn")
-    parser.add_argument("--no-compiled", dest="compiled", action="store_false", help="let the estimator answer, not its compiled form")
+    add_settings(parser, ("allow_version_mismatch", "compiled"))
 
 
 def _example(options: argparse.Namespace) -> int:
@@ -178,11 +178,11 @@ def _report(packed: "Packed", models: Path) -> None:
 def _check(options: argparse.Namespace) -> int:
     from .checking import check, models_in
 
-    failed = False
+    settings, failed = settings_of(options), False
     for directory in models_in(options.directory):
         print(directory)
         is_off = False
-        for verdict in check(directory, allow_version_mismatch=options.allow_version_mismatch, compiled=options.compiled):
+        for verdict in check(directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled):
             print(f"  {verdict.state:5} {verdict.subject:9} {verdict.sentence}", flush=True)
             is_off = is_off or verdict.state == "off"
         print(f"  {'off' if is_off else 'ok':5} verdict   {'not fit to serve' if is_off else 'fit to serve'}")
@@ -194,7 +194,8 @@ def _predict(options: argparse.Namespace) -> int:
     from .checking import open_model
     from .offline import predict_file
 
-    artifact = open_model(options.directory, allow_version_mismatch=options.allow_version_mismatch, compiled=options.compiled)
+    settings = settings_of(options)
+    artifact = open_model(options.directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled)
     done = predict_file(artifact, options.data, options.output)
     for note in [*artifact.notes, *done.notes]:
         print(f"note: {note}", file=sys.stderr)
@@ -206,9 +207,11 @@ def _predict(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from .cpu import cpu_limit, limit_threads, worker_count
 
-    if not (options.rows > 0 and options.seconds > 0):
-        raise UsageError("--rows and --seconds must be above 0")
     settings, limit = settings_of(options), cpu_limit()
+    if not 1 <= options.rows <= settings.max_rows:
+        raise UsageError(f"--rows must be from 1 to {settings.max_rows}: a server refuses requests of more rows than SLIPWAY_MAX_ROWS")
+    if not 0 < options.seconds <= MOST_BENCH_SECONDS:
+        raise UsageError(f"--seconds must be above 0, and at most {MOST_BENCH_SECONDS}")
     limit_threads(limit, settings.workers or worker_count(limit))
     # Not earlier: numpy reads these limits when it is imported.
     from .benchmark import compare

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsError
 
 from .settings import Settings
 
-METAVARS: dict[Any, str] = {int: "N", float: "SECONDS", Path: "PATH"}
+METAVARS: dict[Any, str] = {int: "N", float: "NUMBER", Path: "PATH"}
 
 
 class UsageError(Exception):

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ArtifactError
-from .manifest import MANIFEST, NAME_PATTERN, Serving, first_error
+from .files import read_file
+from .manifest import MANIFEST, MOST_BYTES, NAME_PATTERN, Serving, first_error
 from .settings import Execution
 
 MODEL_FILE = "model.joblib"
@@ -60,11 +61,11 @@ def read_overrides(folder: Path) -> dict[str, Overrides]:
     """The tables of models.toml by model; empty without the file. Raises ArtifactError naming what is wrong."""
     path = folder / OVERRIDES_FILE
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_file(path, MOST_BYTES).decode())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise ArtifactError(f"{path} cannot be read: {error}") from None
+        raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     overrides = {}
     for name, table in tables.items():
         if not isinstance(table, dict):

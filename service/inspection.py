@@ -65,6 +65,12 @@ def names(estimator: Any) -> tuple[str, ...] | None:
     return None if found is None else tuple(str(name) for name in found)
 
 
+def joins_words(estimator: Any) -> bool:
+    """Whether its names have underscores where those of the DataFrame had blanks, as LightGBM's do."""
+    inner = _seers(estimator)
+    return any(map(joins_words, inner)) if inner else _package(estimator) == "lightgbm"
+
+
 def takes_text(estimator: Any) -> bool:
     """Whether the input is a list of strings, which is what text vectorizers want (they have no n_features_in_)."""
     inner = _seers(estimator)
@@ -94,7 +100,7 @@ def numbers_only(estimator: Any) -> bool:
         return False
     if getattr(getattr(estimator, "_Booster", None), "pandas_categorical", None):
         return False
-    return type(estimator).__module__.partition(".")[0] in ("sklearn", "xgboost", "lightgbm")
+    return _package(estimator) in ("sklearn", "xgboost", "lightgbm")
 
 
 def allows_missing(estimator: Any) -> bool:
@@ -103,10 +109,14 @@ def allows_missing(estimator: Any) -> bool:
     for step in _steps(estimator) or [estimator]:
         tags = _tags(step)
         if tags is None or not tags.input_tags.allow_nan:
-            return type(step).__module__.partition(".")[0] in ("xgboost", "lightgbm")
+            return _package(step) in ("xgboost", "lightgbm")
         if type(step).__module__.startswith("sklearn.impute"):
             return True
     return True
+
+
+def _package(estimator: Any) -> str:
+    return type(estimator).__module__.partition(".")[0]
 
 
 def _attribute(estimator: Any, name: str) -> Any:

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .compiled.model import CompiledForm
 from .drift.distribution import Distribution
 from .errors import ArtifactError
+from .files import open_file, read_file
 from .inspection import Scalar
 from .schema import Signature
 from .settings import Execution
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+MOST_BYTES = 64 * 1024 * 1024  # a column, with its example values and its training distribution, has about 500
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 Output = Scalar | None
@@ -76,7 +78,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one."""
     path = directory / MANIFEST
     try:
-        content = path.read_bytes()
+        content = read_file(path, MOST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -91,7 +93,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[BinaryIO, str]]:
     """A model file, open at its beginning, and its digest. Raises ArtifactError where another digest is expected."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
             if expected_digest is not None and digest != expected_digest:
                 raise ArtifactError(

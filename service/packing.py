@@ -113,18 +113,37 @@ def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: lis
         if features.shape[1] != 1:
             raise ArtifactError(f"A text model takes one column, the data has {_listed(features.columns)}{hint}")
     elif names is not None:
-        missing = [name for name in names if name not in features]
-        if missing:
-            raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {_listed(missing)}")
-        ignored = [name for name in features if name not in names]
+        own = _own_names(names, features, inspection.joins_words(estimator))
+        ignored = [name for name in features if name not in own]
         if ignored:
             notes.append(f"The estimator does not know these columns of the data, they are ignored: {_listed(ignored)}")
-        features = features[list(names)]
+        features = features[own]
     elif (width := inspection.width(estimator)) not in (None, features.shape[1]):
         raise ArtifactError(f"The estimator takes {width} features, the data has {features.shape[1]} columns{hint}")
     if features.empty:
         raise ArtifactError("The data has no rows")
     return features.reset_index(drop=True)
+
+
+def _own_names(names: Sequence[str], data: pd.DataFrame, joined: bool) -> list[str]:
+    """What the data calls the estimator's columns, in its order. `joined`: a blank and an underscore are the same to the estimator."""
+
+    def to_estimator(name: str) -> str:
+        return name.replace(" ", "_") if joined else name
+
+    found: dict[str, list[str]] = {}
+    for name in map(str, data):
+        found.setdefault(to_estimator(name), []).append(name)
+    missing = [name for name in names if to_estimator(name) not in found]
+    if missing:
+        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {_listed(missing)}")
+    own = [found[to_estimator(name)] for name in names]
+    alike = [name for several in own if len(several) > 1 for name in several]
+    if alike:
+        raise ArtifactError(
+            f"The estimator does not tell these columns of the data apart: {_listed(alike)}; leave out those that are not its own"
+        )
+    return [name for (name,) in own]
 
 
 def _signature(estimator: Any, features: pd.DataFrame | None, declarations: Mapping[str, Declaration], notes: list[str]) -> Signature:

@@ -42,8 +42,9 @@ class RowValidator:
         self._pick: Callable[[Any], Row] = itemgetter(*self._ordered) if len(columns) > 1 else lambda row: tuple(row.values())
 
     @cached_property
-    def _build(self) -> Callable[[list[Row]], Batch]:
-        """Not before the first row: nobody asks a model that is not loaded, and data frames cost the import of pandas."""
+    def build(self) -> Callable[[list[Row]], Batch]:
+        """How to make a batch of rows that were checked."""
+        # Not before the first row: nobody asks a model that is not loaded, and data frames cost the import of pandas.
         return batch_of_rows if self._as_rows else batch_builder(self.signature)
 
     def rows_of_json(self, text: bytes) -> tuple[Batch, bool] | None:
@@ -57,15 +58,15 @@ class RowValidator:
             return None
         features, instances = body.features, body.instances
         if instances is UNSET:
-            return None if features is UNSET else (self._build([features]), False)
-        return (self._build(instances), True) if features is UNSET else None
+            return None if features is UNSET else (self.build([features]), False)
+        return (self.build(instances), True) if features is UNSET else None
 
     def features(self, value: Any) -> Batch:
         """One row as a list in column order."""
         if not isinstance(value, list):
             raise _invalid([FieldError("features", self._expected_list())])
         try:
-            return self._build(self._check_rows([value]))
+            return self.build(self._check_rows([value]))
         except ValidationError:
             self._refuse([value], lambda _: "features")
 
@@ -73,7 +74,7 @@ class RowValidator:
         """One row as an object by column; columns that may be missing may be left out."""
         row = self._in_order(value, "")
         try:
-            return self._build(self._check_rows([row]))
+            return self.build(self._check_rows([row]))
         except ValidationError:
             self._refuse([row], lambda _: "", by_name=True)
 
@@ -97,7 +98,7 @@ class RowValidator:
             self._refuse(rows, "instances[{}]".format, by_name=kind is dict)
         if self.signature.columns is None:
             self._check_widths(checked, len(checked[0]), "instances[{}]".format)
-        return self._build(checked)
+        return self.build(checked)
 
     def joined(self, batches: Sequence[Batch]) -> Data:
         """The rows of batches of equal form, in their order."""
@@ -109,7 +110,7 @@ class RowValidator:
         if isinstance(parts[0], np.ndarray):
             return np.concatenate(parts)
         # Built anew as for one request with all these rows: pandas takes ten times as long to put them together.
-        return self._build([row for batch in batches for row in batch.rows or ()]).data
+        return self.build([row for batch in batches for row in batch.rows or ()]).data
 
     def row_schema(self) -> json_schema.JsonSchema:
         """JSON Schema of a row as an object by column."""

@@ -1,5 +1,6 @@
 """Estimators that misbehave on purpose: importable by name, so that a server process can unpickle them."""
 
+import gc
 import os
 import threading
 import time
@@ -144,3 +145,13 @@ class Dear(Stub):
     def predict(self, X: Any) -> Any:
         time.sleep(0.01)
         return X[:, 0].copy()
+
+
+class Noting(Stub):
+    """Notes what it was asked in each call, and how many objects the garbage collector passed over at that time."""
+
+    calls: ClassVar[list[tuple[Any, int]]] = []
+
+    def predict(self, X: Any) -> Any:
+        Noting.calls.append((X, gc.get_freeze_count()))
+        return super().predict(X)

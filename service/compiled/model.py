@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..answers import Answers
 from ..errors import ArtifactError
+from ..files import read_file
 from ..schema import Signature
 from .decision import Decision, NotANumber, RowAnswer
 from .encoding import Row, Unusable, keys
@@ -23,6 +24,7 @@ Array = np.ndarray[Any, Any]
 Form = Literal["linear", "onnx"]
 FILES: dict[Form, str] = {"linear": "model.linear.json", "onnx": "model.onnx"}
 LARGEST_BOUND = 1e-5
+MOST_BYTES = 2**31 - 1  # no graph can have more: protobuf's limit
 
 
 class CompiledForm(BaseModel):
@@ -111,7 +113,7 @@ def load(directory: Path, compiled: CompiledForm, signature: Signature, examples
     """The compiled model, proven again on the examples. Raises ArtifactError saying why the estimator has to answer instead."""
     path = directory / compiled.file
     try:
-        content = path.read_bytes()
+        content = read_file(path, MOST_BYTES)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
     digest = "sha256:" + hashlib.sha256(content).hexdigest()

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,8 @@ class Compilation:
 
 def compile_model(model: Model, rows: Sequence[Row]) -> Compilation:
     """`rows`: the data as JSON rows that the signature accepts; all of them are part of the proof. Never raises for a model's sake."""
-    with threadpool_limits(1):  # as it is served
+    with threadpool_limits(1), warnings.catch_warnings():  # as it is served
+        warnings.simplefilter("ignore")  # an estimator that was fitted on a data frame warns of every array, others of less
         return _compiled(model, rows)
 
 

@@ -1,7 +1,7 @@
 """Any other estimator as skl2onnx converts it, if all of its graph computes in float64."""
 
 import copy
-import warnings
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import skl2onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 from skl2onnx.common.data_types import DoubleTensorType
-from skl2onnx.common.exceptions import MissingShapeCalculator
+from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.ensemble import VotingClassifier
 
 from ..compiled.decision import Decision
@@ -21,6 +21,7 @@ from .graph import LARGEST, graph
 
 # The operators for scikit-learn that only pick and rename: the others compute in float32, whatever they are given.
 _EXACT_OPERATORS = frozenset({"ArrayFeatureExtractor", "LabelEncoder"})
+_UNKNOWN = (KeyError, MissingConverter, MissingShapeCalculator)  # their messages name a class
 _TARGET = {"": 18, "ai.onnx.ml": 3}
 
 
@@ -59,18 +60,17 @@ def _converted(estimator: Any, width: int, has_probabilities: bool) -> ModelProt
         estimator = copy.copy(estimator)
         estimator.flatten_transform = False  # it changes nothing but transform(), and another value is not converted
     types = [(INPUT, DoubleTensorType([None, width]))]
+    options = {id(estimator): {"zipmap": False}} if has_probabilities else None  # a matrix, not a list of dictionaries
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            options = {id(estimator): {"zipmap": False}} if has_probabilities else None  # a matrix, not a list of dictionaries
-            try:
-                found: ModelProto = skl2onnx.convert_sklearn(estimator, initial_types=types, options=options, target_opset=_TARGET)
-            except NameError:  # mixtures answer a matrix anyway, and do not know the option
-                found = skl2onnx.convert_sklearn(estimator, initial_types=types, target_opset=_TARGET)
-    except MissingShapeCalculator as error:
-        raise CannotCompile(f"ONNX has no counterpart of {type(estimator).__name__}, or of a part of it") from error
+        try:
+            found: ModelProto = skl2onnx.convert_sklearn(estimator, initial_types=types, options=options, target_opset=_TARGET)
+        except NameError:  # mixtures answer a matrix anyway, and do not know the option
+            found = skl2onnx.convert_sklearn(estimator, initial_types=types, target_opset=_TARGET)
     except Exception as error:  # its converters raise anything for what they cannot do
-        raise CannotCompile(f"{type(estimator).__name__} is not converted to ONNX: {_first_sentence(error)}") from error
+        unknown = re.search(r"<class '(?:\w+\.)*(\w+)'>", str(error)) if isinstance(error, _UNKNOWN) else None
+        if unknown is not None:
+            raise CannotCompile(f"ONNX has no counterpart of {unknown[1]}") from error
+        raise CannotCompile(f"skl2onnx cannot convert {type(estimator).__name__}, or a part of it: {type(error).__name__}") from error
     return found
 
 
@@ -109,14 +109,10 @@ def _require_float64(model: ModelProto) -> None:
     graph = shape_inference.infer_shapes(model).graph
     for node in graph.node:
         if node.domain == "ai.onnx.ml" and node.op_type not in _EXACT_OPERATORS:
-            raise CannotCompile(f"ONNX Runtime computes its {node.op_type} in float32, which could change a class")
+            raise CannotCompile(f"ONNX Runtime computes its {node.op_type} in float32, which could change an answer")
         if node.op_type == "TopK":
             raise CannotCompile("Neighbours at equal distances could be chosen otherwise than the estimator chooses")
     types = [value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.output]]
     types += [constant.data_type for constant in graph.initializer]
     if TensorProto.FLOAT in types:
-        raise CannotCompile("ONNX Runtime would compute a part of it in float32, which could change a class")
-
-
-def _first_sentence(error: Exception) -> str:
-    return " ".join(str(error).split()).partition(". ")[0][:200] or type(error).__name__
+        raise CannotCompile("ONNX Runtime would compute a part of it in float32, which could change an answer")

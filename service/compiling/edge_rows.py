@@ -43,7 +43,8 @@ def _near(column: Column, thresholds: Array | None) -> list[Value]:
     single = thresholds[np.abs(thresholds) < FLOAT32_MAX].astype(np.float32)
     singles = np.concatenate([single, np.nextafter(single, np.float32(np.inf)), np.nextafter(single, np.float32(-np.inf))])
     found = np.concatenate([thresholds, singles.astype(np.float64)])
-    found = np.concatenate([found, np.nextafter(found, np.inf), np.nextafter(found, -np.inf)])
+    with np.errstate(over="ignore"):  # the largest number has an infinity for a neighbour
+        found = np.concatenate([found, np.nextafter(found, np.inf), np.nextafter(found, -np.inf)])
     values: list[Value] = np.unique(found[np.isfinite(found)]).tolist()
     return values
 

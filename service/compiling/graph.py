@@ -199,7 +199,7 @@ def _operator(trees: Sequence[Tree], outputs: int) -> NodeProto:
     if nodes > MOST_NODES:
         raise CannotCompile(f"Its trees would be a graph of {nodes:,} nodes, more than {MOST_NODES:,}")
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-    integers = {name: joined[name].astype(np.int64).tolist() for name in joined}
+    integers = {name: joined[name].astype(np.int64).tolist() for name in names if name != "split"}
     sets = {"membership_values": numpy_helper.from_array(np.array(members), "members")} if members else {}
     return helper.make_node(
         "TreeEnsemble",

@@ -194,6 +194,33 @@ def test_a_model_that_is_a_directory_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.joblib", "manifest.json", "model.linear.json"])
+@pytest.mark.parametrize("what", ["/dev/zero", "a pipe"])
+def test_what_has_no_end_is_not_read(compiled: Path, name: str, what: str) -> None:
+    (compiled / name).unlink()
+    if what == "a pipe":
+        os.mkfifo(compiled / name)  # with nobody who writes into it
+    else:
+        (compiled / name).symlink_to(what)
+    sentence = f"{name} cannot be read: It is a device, a pipe or a socket, and no file"
+    if name == "model.linear.json":
+        assert opened(compiled).notes[0].endswith(sentence)
+    else:
+        with pytest.raises(ArtifactError, match=sentence):
+            opened(compiled)
+
+
+@pytest.mark.parametrize(("name", "most"), [("manifest.json", 67_108_864), ("model.linear.json", 2_147_483_647)])
+def test_a_file_that_is_larger_than_it_can_be_is_not_read(compiled: Path, name: str, most: int) -> None:
+    os.truncate(compiled / name, most + 1)  # sparse: it takes no place
+    sentence = f"{name} cannot be read: It has {most + 1:,} bytes, at most {most:,} are possible"
+    if name == "model.linear.json":
+        assert opened(compiled).notes[0].endswith(sentence)
+    else:
+        with pytest.raises(ArtifactError, match=sentence):
+            opened(compiled)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x05.", pickle.dumps(3), b"\x78\x9c"])
 def test_a_file_that_is_no_estimator_is_refused(bare: Path, content: bytes) -> None:
     (bare / "model.joblib").write_bytes(content)

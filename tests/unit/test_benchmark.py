@@ -1,5 +1,6 @@
 """`slipway bench` measures real models for a moment."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from service.examples import train_and_pack
 from service.manifest import MANIFEST, read_manifest
 from service.packing import pack
 from service.settings import Settings
-from tests.estimators import Slow
+from tests.estimators import Noting, Slow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,6 +129,16 @@ def test_many_rows_of_a_cheap_model_are_judged_as_one_request(iris: Path, measur
     assert many.measurements["inline", LONE].p50 > measured[0].measurements["inline", LONE].p50 * 2
 
 
+def test_each_request_brings_rows_of_its_own_and_the_garbage_collector_passes_over_what_was_there_before(tmp_path: Path) -> None:
+    directory = packed(Noting().fit(), tmp_path)
+    Noting.calls.clear()
+    compare(directory, Settings(), rows=77, seconds=0.2)
+    asked, passed_over = zip(*(call for call in Noting.calls if len(call[0]) == 77), strict=True)
+    assert len(set(map(id, asked))) == len(asked) > 36
+    assert min(passed_over[benchmark.WARM_UP :]) > len(gc.get_objects()) / 2
+    assert gc.get_freeze_count() == 0
+
+
 def test_a_model_without_example_rows_cannot_be_measured(tmp_path: Path) -> None:
     text = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["good", "bad"], [1, 0])
     joblib.dump(text, tmp_path / "model.joblib")
@@ -161,7 +172,13 @@ def test_a_folder_of_several_models_is_asked_which(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["nowhere"], "nowhere holds no model.joblib: name a model's folder"),
-        (["nowhere", "--rows", "0"], "--rows and --seconds must be above 0"),
+        (["nowhere", "--rows", "0"], "--rows must be from 1 to 10000: a server refuses requests of more rows than SLIPWAY_MAX_ROWS"),
+        (["nowhere", "--rows", "10001"], "--rows must be from 1 to 10000: a server refuses"),
+        (["nowhere", "--seconds", "0"], "--seconds must be above 0, and at most 3600"),
+        (["nowhere", "--seconds", "-1"], "--seconds must be above 0, and at most 3600"),
+        (["nowhere", "--seconds", "nan"], "--seconds must be above 0, and at most 3600"),
+        (["nowhere", "--seconds", "inf"], "--seconds must be above 0, and at most 3600"),
+        (["nowhere", "--seconds", "3601"], "--seconds must be above 0, and at most 3600"),
         (["nowhere", "--threads", "0"], "--threads: Input should be greater than or equal to 1"),
     ],
 )

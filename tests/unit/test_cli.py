@@ -133,6 +133,17 @@ def test_pack_compiles_where_that_is_said(run: Any, files: Path, tmp_path: Path)
     assert run("check", "--no-compiled", tmp_path / "iris/1").code == 0
 
 
+def test_check_and_predict_load_as_the_variables_say(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(*packing(files, output=tmp_path), "--compile").code == 0
+    (tmp_path / "iris/1/model.linear.json").unlink()
+    predict = ("predict", tmp_path / "iris/1", "--data", files / "iris.csv")
+    assert "compiled form cannot" in run(*predict).err
+    monkeypatch.setenv("SLIPWAY_COMPILED", "false")
+    assert run("check", tmp_path / "iris/1").code == 0
+    assert "compiled form" not in run(*predict).err
+    assert run("check", "--compiled", tmp_path / "iris/1").code == 1
+
+
 def test_a_model_that_does_not_compile_is_packed_and_the_reason_told(run: Any, files: Path, tmp_path: Path) -> None:
     joblib.dump(KNeighborsClassifier().fit(X, Y), tmp_path / "model.joblib")
     data = ("--data", files / "iris.csv", "--target", "species", "--output", tmp_path)
@@ -439,6 +450,7 @@ def test_every_setting_is_a_flag_with_its_help(run: Any) -> None:
         assert f"--{name.replace('_', '-')}" in text
         assert f"SLIPWAY_{name.upper()}" in text
         assert " ".join((field.description or "?").split()) in text.replace("- ", "-")
+    assert "--log-rate NUMBER Share of requests" in text
 
 
 def test_a_switch_has_a_way_back(run: Any, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:

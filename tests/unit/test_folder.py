@@ -109,3 +109,9 @@ def test_a_wrong_models_toml_is_refused_naming_what_is_wrong(tmp_path: Path, tex
     (tmp_path / "models.toml").write_text(text, encoding="latin-1")
     with pytest.raises(ArtifactError, match=sentence):
         read_overrides(tmp_path)
+
+
+def test_a_models_toml_without_an_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match=r"models\.toml cannot be read: It is a device"):
+        read_overrides(tmp_path)

@@ -15,7 +15,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -381,6 +381,30 @@ def test_an_estimator_that_cannot_be_vouched_for_is_refused(
 
 def test_columns_that_the_data_does_not_have_are_named(tmp_path: Path, of_frame: Any) -> None:
     refused(tmp_path, of_frame, FLOWERS.iloc[:, 1:3], "fitted on columns that the data does not have: sepal_length, petal_width")
+
+
+def test_lightgbms_columns_keep_the_blanks_that_it_has_underscores_for(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
+    frame = FLOWERS.rename(columns=lambda name: name.replace("_", " "))
+    trees = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(frame, SPECIES)
+    beside_a_forest = VotingClassifier([("boosted", trees), ("forest", RandomForestClassifier(3))]).fit(frame, SPECIES)
+    for estimator in (trees, beside_a_forest):  # the forest knows the names as they are, and takes no others
+        found = packed(tmp_path, estimator, frame.assign(more=1), force=True)
+        assert list(columns(found)) == list(frame)
+        assert found.notes[0].endswith("they are ignored: more")
+        assert found.artifact.model.infer(frame).predictions == estimator.predict(frame).tolist()
+
+
+def test_columns_that_lightgbm_has_one_name_for_are_named(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
+    estimator = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(FLOWERS, Y)
+    data = FLOWERS.assign(**{"petal width": 0.0})
+    refused(tmp_path, estimator, data, "does not tell these columns of the data apart: petal_width, petal width; leave out those")
+
+
+def test_blanks_are_no_underscores_to_other_estimators(tmp_path: Path, of_frame: Any) -> None:
+    data = FLOWERS.rename(columns={"petal_width": "petal width"})
+    refused(tmp_path, of_frame, data, "fitted on columns that the data does not have: petal_width$")
 
 
 def test_a_file_that_is_no_joblib_is_refused(tmp_path: Path) -> None:

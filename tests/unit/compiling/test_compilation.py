@@ -21,14 +21,14 @@ from tests.zoo import ZOO, Specimen, iris
 
 REASONS = {  # for the others: a part of the sentence
     "ada_boost": "float32",
-    "bayesian_mixture": "not converted",
+    "bayesian_mixture": "skl2onnx cannot convert BayesianGaussianMixture",
     "classifier_chain": "several outputs",
     "custom": "types of its columns",
     "dummy": "no counterpart of DummyClassifier",
     "elliptic_envelope": "no counterpart of EllipticEnvelope",
     "fixed_threshold": "no counterpart of FixedThresholdClassifier",
     "forest_two_outputs": "several outputs",
-    "gaussian_mixture": "not converted",
+    "gaussian_mixture": "skl2onnx cannot convert GaussianMixture",
     "gaussian_process": "cannot be compiled",
     "grid_search": "float32",
     "k_means": "is not proven",

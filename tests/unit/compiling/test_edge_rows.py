@@ -66,3 +66,7 @@ def test_a_wide_model_gets_fewer_rows_but_two_for_each_column() -> None:
     samples = [[0.5 + i] * 2000 for i in range(20)]
     rows = edge_rows(columns, samples, {}, RANDOM)
     assert 2 * len(columns) <= len(rows) <= 5 * MOST_VALUES / len(columns)
+
+
+def test_a_threshold_at_the_largest_number_has_no_neighbour_above_it() -> None:
+    assert {LARGEST, float(np.nextafter(LARGEST, 0))} <= values(NUMBER, [[3.0]], [LARGEST])

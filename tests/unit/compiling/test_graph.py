@@ -75,3 +75,8 @@ def test_trees_that_want_more_features_than_there_are_are_not_compiled() -> None
     wide = Tree(np.array([3, 0, 0]), tree.threshold, tree.left, tree.right, tree.missing_left, tree.value, [0])
     with pytest.raises(CannotCompile, match="compare 4 numbers"):
         graph(wide, Number(0), single=False)
+
+
+def test_what_nothing_is_below_is_a_threshold_too() -> None:
+    core = graph(stump(-math.inf, missing_left=True), Number(0), single=False)
+    assert [core.one([value]) for value in (-1e308, None)] == [[2.0], [1.0]]
