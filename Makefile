@@ -24,7 +24,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench bench-quick lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
+.PHONY: help run test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
@@ -59,6 +59,9 @@ bench: load-generator $(VENV)/bench.stamp ## measure Slipway beside the others f
 
 bench-quick: load-generator $(VENV)/bench.stamp ## show in a few minutes that the benchmark runs (needs wrk)
 	$(VENV)-bench/bin/python -m bench --quick $(BENCH)
+
+bench-log: load-generator $(VENV)/bench.stamp ## measure what the prediction log costs (needs wrk and PostgreSQL's server)
+	$(VENV)-bench/bin/python -m bench.log $(BENCH)
 
 # Packages of its own: the rivals.
 $(VENV)/bench.stamp: $(VENV)/made.stamp bench/requirements.lock requirements-build.lock pyproject.toml

@@ -1,5 +1,6 @@
 """Puts the figures of a run into docs/benchmarks.md, between its marks `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import tables
@@ -11,9 +12,13 @@ CHART = ROOT / "docs/benchmarks.svg"
 
 
 def write(run: Run, page: Path = PAGE) -> None:
+    put(page, parts(run))
+
+
+def put(page: Path, named: Mapping[str, str]) -> None:
     """Raises ValueError where the page lacks a mark."""
     text = page.read_text(encoding="utf-8")
-    for name, part in parts(run).items():
+    for name, part in named.items():
         opening, closing = f"<!-- bench:{name} -->\n", f"<!-- /bench:{name} -->"
         before, _, rest = text.partition(opening)
         _, found, after = rest.partition(closing)

@@ -19,7 +19,10 @@ PROBE_EVERY = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Measured:
-    """One window of load. Times in milliseconds, of the probe the worst; CPU of the server alone, in microseconds per request."""
+    """One window of load. Times in milliseconds, of the probe the worst; CPU of the server alone, in microseconds per request.
+
+    `late_ms`: by how much a request was sent after its time at most, where those are fixed.
+    """
 
     requests: int
     seconds: float
@@ -28,30 +31,39 @@ class Measured:
     errors: int
     cpu_us: float
     probe_ms: float
+    late_ms: float = 0.0
 
 
-def measure(server: Server, path: str, bodies: Path, *, connections: int, seconds: int) -> Measured:
-    """`bodies`: a file with a JSON body per line."""
+def measure(
+    server: Server, path: str, bodies: Path, *, connections: int, seconds: int, rate: int | None = None, afterwards: float = 0.0
+) -> Measured:
+    """`bodies`: a file with a JSON body per line; `rate`: requests per second, None: as many as there are answers.
+
+    `afterwards`: seconds after the load in which the server does what belongs to it.
+    """
     server.settle()
     before = server.cpu_seconds()
     with _Probe(server) as probe:
-        found = _wrk(server.port, path, bodies, connections, seconds)
+        found = _wrk(server.port, path, bodies, connections, seconds, rate)
+        time.sleep(afterwards)
         cpu = server.cpu_seconds() - before  # at once: what is still queued now is answered to nobody, and not counted
     errors = found["refused"] + found["broken"] + found["timeouts"]
     answered = found["requests"]
-    return Measured(
-        answered, found["seconds"], found["p50_ms"], found["p99_ms"], errors, cpu / answered * 1e6 if answered else 0.0, probe.worst * 1e3
-    )
+    times = {name: found[name] for name in ("seconds", "p50_ms", "p99_ms", "late_ms")}
+    cpu_us = cpu / answered * 1e6 if answered else 0.0
+    return Measured(answered, errors=errors, cpu_us=cpu_us, probe_ms=probe.worst * 1e3, **times)
 
 
 def warm_up(server: Server, path: str, bodies: Path, seconds: int) -> None:
     _wrk(server.port, path, bodies, 16, seconds)
 
 
-def _wrk(port: int, path: str, bodies: Path, connections: int, seconds: int) -> dict[str, Any]:
+def _wrk(port: int, path: str, bodies: Path, connections: int, seconds: int, rate: int | None = None) -> dict[str, Any]:
+    threads = min(THREADS, connections)
     command = [
-        *("wrk", "--threads", str(min(THREADS, connections)), "--connections", str(connections), "--duration", f"{seconds}s"),
+        *("wrk", "--threads", str(threads), "--connections", str(connections), "--duration", f"{seconds}s"),
         *("--timeout", f"{PATIENCE}s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}{path}", "--", str(bodies)),
+        *([] if rate is None else [str(rate / threads)]),
     ]
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + PATIENCE).stdout
     found: dict[str, Any] = json.loads(output.splitlines()[-1])

@@ -62,20 +62,20 @@ def comparison(run: Run, row: Row) -> str:
         "worst probe ms",
         "errors",
     )
-    return _table(
+    return table(
         header,
         [
             [
                 name,
-                _count(run.figure(name, row)),
-                *[_count((run.figure(name, row) or 0) * row.rows)] * many,
+                whole(run.figure(name, row)),
+                *[whole((run.figure(name, row) or 0) * row.rows)] * many,
                 _ratio(run.ratio(name, TUTORIAL, row)),
                 _ratio(run.ratio(name, NOOP, row)),
-                _number(run.figure(name, row, P50)),
-                _number(run.figure(name, row, P99)),
-                _count(run.figure(name, row, CPU)),
+                number(run.figure(name, row, P50)),
+                number(run.figure(name, row, P99)),
+                whole(run.figure(name, row, CPU)),
                 _ratio(run.ratio(name, NOOP, row, CPU)),
-                _number(run.figure(name, row, PROBE)),
+                number(run.figure(name, row, PROBE)),
                 str(run.errors(name, row)),
             ]
             for name in names
@@ -89,8 +89,8 @@ def must_hold(run: Run) -> str:
     for target in TARGETS:
         met = target.met(run)
         verdict = NOTHING if met is None else "yes" if met else "**no**"
-        lines.append([target.place, target.what, f"{'≥' if target.least else '≤'} {target.bound:g}", _number(target.figure(run)), verdict])
-    return _table(["at", "ratio", "target", "measured", "met"], lines, slice(2, 4))
+        lines.append([target.place, target.what, f"{'≥' if target.least else '≤'} {target.bound:g}", number(target.figure(run)), verdict])
+    return table(["at", "ratio", "target", "measured", "met"], lines, slice(2, 4))
 
 
 def own(run: Run) -> str:
@@ -112,9 +112,9 @@ def against(run: Run) -> str:
         ratios += [run.ratio(ours, NOOP, row, CPU), run.ratio(ours, peer, row, CPU)]
         speed = run.figure(ours, row) or 0
         mode = "as it comes" if ours == SLIPWAY else ours.removeprefix("Slipway, ")
-        speeds = [_count(speed), _count(speed * row.rows)]
+        speeds = [whole(speed), whole(speed * row.rows)]
         lines.append([row.model, str(row.rows), str(row.connections), mode, *speeds, *map(_ratio, ratios)])
-    return _table(header, lines)
+    return table(header, lines)
 
 
 def starts(run: Run) -> str:
@@ -127,11 +127,11 @@ def starts(run: Run) -> str:
         for model in models:
             cold_start, pss = run.started(contender.name, model) or (None, None)
             tutorial_start, tutorial_pss = run.started(TUTORIAL, model) or (None, None)
-            figures += [_number(cold_start), _ratio(_quotient(cold_start, tutorial_start))]
-            figures += [_count(pss), _ratio(_quotient(pss, tutorial_pss))]
+            figures += [number(cold_start), _ratio(_quotient(cold_start, tutorial_start))]
+            figures += [whole(pss), _ratio(_quotient(pss, tutorial_pss))]
         if set(figures) != {NOTHING}:
             lines.append([contender.name, *figures])
-    return _table(header, lines)
+    return table(header, lines)
 
 
 def frameworks(run: Run) -> str:
@@ -140,10 +140,10 @@ def frameworks(run: Run) -> str:
     header = [f"{row.model}: {what}" for row in rows for what in ("req/s", "CPU µs")]
     lines = []
     for framework in FRAMEWORKS:
-        figures = [_count(run.figure(framework.contender, row, *of)) for row in rows for of in ((), (CPU,))]
+        figures = [whole(run.figure(framework.contender, row, *of)) for row in rows for of in ((), (CPU,))]
         judged = [framework.ease, framework.asynchronous, framework.types, framework.docs, framework.best_for]
         lines.append([framework.name, *figures, *judged])
-    return _table(["framework", *header, "ease", "async", "type safety", "docs", "best for"], lines, slice(1, 1 + len(header)))
+    return table(["framework", *header, "ease", "async", "type safety", "docs", "best for"], lines, slice(1, 1 + len(header)))
 
 
 def offloading(run: Run) -> str:
@@ -155,13 +155,13 @@ def offloading(run: Run) -> str:
         figures = [
             text
             for row in rows
-            for text in (_count(run.figure(name, row)), _number(run.figure(name, row, P99)), _number(run.figure(name, row, PROBE)))
+            for text in (whole(run.figure(name, row)), number(run.figure(name, row, P99)), number(run.figure(name, row, PROBE)))
         ]
         lines.append([f"{name}, async def" if name == TUTORIAL else name, *figures])
-    return _table(["prediction runs in", *header], lines)
+    return table(["prediction runs in", *header], lines)
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]], figures: slice = FIGURES) -> str:
+def table(header: Sequence[str], lines: Iterable[Sequence[str]], figures: slice = FIGURES) -> str:
     """Columns as wide as their widest cell; those of `figures` to the right, words to the left."""
     lines = [header, *lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -179,11 +179,11 @@ def _quotient(value: float | None, reference: float | None) -> float | None:
     return value / reference if value is not None and reference else None
 
 
-def _count(value: float | None) -> str:
+def whole(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three digits that matter."""
     return NOTHING if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

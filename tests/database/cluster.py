@@ -59,7 +59,7 @@ class Cluster:
         word = self.folder / "password"
         word.write_text(PASSWORD)
         word.chmod(0o644)
-        command = [program("initdb"), "-D", self.folder / "data", "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
+        command = [program("initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
         subprocess.run([*command, "--pwfile", word], check=True, cwd=self.folder, stdout=subprocess.DEVNULL, **self._account)
         with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all samenet scram-sha-256\n")
@@ -79,16 +79,16 @@ class Cluster:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        command = [program("postgres"), "-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", self.host]
+        command = [program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-h", self.host]
         account = {} if self._within else self._account
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([*self._within, *command], cwd=self.folder, stdout=log, stderr=log, **account)
+            self.process = process = subprocess.Popen([*self._within, *command], cwd=self.folder, stdout=log, stderr=log, **account)
         deadline = time.monotonic() + 60
         while True:
             try:
                 self.execute("SELECT 1")
             except (OSError, asyncpg.PostgresError) as error:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline or process.poll() is not None:
                     raise RuntimeError((self.folder / "log").read_text()[-2000:]) from error
                 time.sleep(0.05)
             else:
