@@ -68,6 +68,7 @@ class Connection(HttpToolsProtocol):
         self._application = application
         self._output: OneWrite
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
+        self._head: list[tuple[bytes, bytes]]  # its headers
         self._chunks: list[bytes] = []  # of its body
         self._piece = 0  # bytes of what has been received last
         self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
@@ -133,6 +134,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # it is read once more, without the offer
+        self._head, self.headers = self.headers, []  # what comes from now on are trailers, which must not stand in for headers
         hot = self._application.hot_path(self.url) if self._is_plain() else None
         if hot is None:
             self._hand_over()
@@ -154,7 +156,7 @@ class Connection(HttpToolsProtocol):
         hot, self._hot = self._hot, None
         self._is_first = False
         if hot is not None:
-            answer = self._application.answer_at_once(hot, self.url, dict(self.headers), b"".join(self._chunks))
+            answer = self._application.answer_at_once(hot, self.url, dict(self._head), b"".join(self._chunks))
             if answer is not None:
                 self._send(answer)
                 return
@@ -197,11 +199,12 @@ class Connection(HttpToolsProtocol):
 
     def _hand_over(self) -> None:
         """Lets Uvicorn take the request as far as it has been read."""
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        url, expect = self.url, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
-        self.headers.extend(headers)
+        self.headers.extend(self._head)
         super().on_headers_complete()
+        self.headers = []
         if self._leaving:
             self.cycle.keep_alive = False
         for chunk in self._chunks:

@@ -379,6 +379,20 @@ def test_headers_without_end_are_refused(models: Path, header: bytes) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("way", ["at once", "asgi"])
+def test_trailers_do_not_stand_in_for_headers(models: Path, way: str) -> None:
+    async def test() -> None:
+        async with connected(models) as client:
+            headers = b"Content-Length: 0\r\n\r\n"
+            head = (HEAD % 0).replace(headers, b"X-Request-ID: head\r\nTransfer-Encoding: chunked\r\n\r\n") + b"%x\r\n" % len(BODY)
+            rest = BODY + b"\r\n0\r\nX-Request-ID: trailer\r\nContent-Type: text/plain\r\n\r\n"
+            await client.send(*([head + rest] if way == "at once" else [head, rest]))
+            status, found, _ = await client.answer()
+            assert (status, found["x-request-id"], client.ways) == (200, "head", [way])
+
+    run(test())
+
+
 def test_trailers_without_end_are_refused(models: Path) -> None:
     async def test() -> None:
         async with connected(models) as client:
