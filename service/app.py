@@ -35,6 +35,7 @@ from .metrics import Metrics
 from .predictor import Predictor
 from .readiness import Readiness
 from .repository import Repository
+from .rows import MOST_NAMES
 from .settings import Settings
 
 log = logging.getLogger("slipway.app")
@@ -104,7 +105,10 @@ def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -
     redaction = Redaction(settings.log_omit, settings.log_hash, key.encode(), settings.log_record_bytes)
     signatures = [(entry.name, entry.validator.signature) for entry in repository if entry.validator is not None]
     if unknown := redaction.unknown(signatures):
-        sentence = f"log_omit and log_hash name columns that no model has: {', '.join(unknown)}"
+        named = [f"SLIPWAY_{name.upper()}" for name in ("log_omit", "log_hash") if not set(unknown).isdisjoint(getattr(settings, name))]
+        known = sorted({f"{model}.{column}" for model, signature in signatures for column in signature.names or ()})
+        there = f"{', '.join(known[:MOST_NAMES])}{', …' if len(known) > MOST_NAMES else ''}" or "none with names"
+        sentence = f"{' and '.join(named)}: no model has the columns {', '.join(unknown)}; there are {there}"
         if all(entry.validator is not None and entry.validator.signature.columns is not None for entry in repository):
             raise ArtifactError(sentence)
         log.warning("%s, as far as their columns are known", sentence)

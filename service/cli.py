@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs: `slipway drain` and `--help` must be quick."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -38,9 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
         print(f"slipway: this command needs the Python module {error.name!r}, which is not installed here", file=sys.stderr)
         code = UNUSABLE
-    except BrokenPipeError:  # `slipway predict … | head`; the interpreter would try again to flush what nobody reads
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of `slipway predict … | head`, or of a disk that is full
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter would try once more to flush
         code = 0
+        if error.errno != errno.EPIPE:
+            print(f"slipway: the output cannot be written: {error.strerror}", file=sys.stderr)
+            code = UNUSABLE
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)

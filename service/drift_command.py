@@ -20,9 +20,11 @@ from .manifest import Manifest, read_manifest
 def drift(options: argparse.Namespace) -> None:
     """Raises UsageError and ArtifactError, in one sentence."""
     settings = settings_of(options)
+    if options.output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--output: {options.output} ends in neither .html nor .htm; the report is a page of HTML")
     reference = None if options.reference is None else _period(options.reference, "--reference")
     current = _period(options.current, "--current")
-    manifest = _manifest(settings.models, options.model, options.version)
+    manifest = _manifest(settings.models, options.model, options.version, needed=reference is None)
     version = manifest.version if manifest and options.version is None else options.version
     columns = None if manifest is None or manifest.signature.columns is None else manifest.signature.names
     url = settings.log_database.get_secret_value()
@@ -53,8 +55,8 @@ def _period(words: str, flag: str) -> Period:
     """START..END, where END may be left out: now."""
     start, dots, end = words.partition("..")
     try:
-        if not dots:
-            raise ValueError(f"{words!r} is no period: write START..END, such as 2026-11-01..2026-11-08")
+        if not dots or not start:
+            raise ValueError(f"{words!r} {'has no start' if dots else 'is no period'}: write START..END, such as 2026-11-01..2026-11-08")
         period = Period(moment(start), moment(end or "0m"))
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from None
@@ -63,14 +65,20 @@ def _period(words: str, flag: str) -> Period:
     return period
 
 
-def _manifest(models: Path, name: str, version: str | None) -> Manifest | None:
-    """Of the version asked for, or of the one that is served by default; None where the folder has no such model."""
-    if not models.is_dir():
-        return None
-    found = {version: directory for model, version, directory in find_models(models) if model == name}
-    if not found:
-        return None
-    if version is None:
+def _manifest(models: Path, name: str, version: str | None, *, needed: bool) -> Manifest | None:
+    """Of the version asked for, or of the one that is served by default. None of a bare model, and, unless it is `needed`, where the
+    folder has no such model: the log may outlive it. Raises UsageError."""
+    there = find_models(models) if models.is_dir() else []
+    found = {version: directory for model, version, directory in there if model == name}
+    if found and version is None:
         override = read_overrides(models).get(name)
         version = (override and override.version) or max(found, key=version_key)
-    return read_manifest(found[version]) if version in found else None
+    if version in found:
+        return read_manifest(found[version])
+    if not needed:
+        return None
+    if found:
+        raise UsageError(f"There is no version {version} of model {name!r} in {models}, only {', '.join(found)}")
+    names = ", ".join(sorted({model for model, *_ in there}))
+    what = f"only {names}" if names else f"which {'holds no model' if models.is_dir() else 'does not exist'}"
+    raise UsageError(f"There is no model {name!r} in {models}, {what}: --models or SLIPWAY_MODELS names the folder")

@@ -13,6 +13,8 @@ from .journal.away import StoreAway
 if TYPE_CHECKING:
     from .journal.reading import Chosen
 
+MOST_ROWS = 1_000_000  # that `tail` shows
+
 Command = Callable[[argparse.Namespace, str], None]
 
 
@@ -77,6 +79,8 @@ def _chosen(options: argparse.Namespace) -> "Chosen":
 
     given = vars(options)
     since, until = (None if given.get(name) is None else moment(given[name]) for name in ("since", "until"))
+    if since is not None and until is not None and since >= until:
+        raise UsageError(f"--since {options.since} is not before --until {options.until}: there can be no rows between them")
     return Chosen(options.model, options.version, since, until)
 
 
@@ -101,9 +105,11 @@ def _tail(options: argparse.Namespace, url: str) -> None:
     from .journal.export import line
     from .journal.reading import follow, newest
 
-    if options.rows < 1:
-        raise UsageError("--rows must be above 0")
+    if not 0 < options.rows <= MOST_ROWS:
+        raise UsageError(f"--rows must be from 1 to {MOST_ROWS}, which are held in memory; `slipway log export` writes any number")
     rows = (follow if options.follow else newest)(url, options.rows, _chosen(options))
+    if not rows:
+        print("The log has no such rows.", file=sys.stderr)
     for row in rows:
         print(line(row), flush=options.follow)
 

@@ -26,6 +26,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_for_people(colors=terminal) if console else [_fields, _to_json]))
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     logging.captureWarnings(True)
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, logging.root.level))  # its steps are nobody's news
 
 
 def _fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -114,5 +114,5 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _hashes_have_a_key(self) -> Self:
         if self.log_hash and self.log_hash_key is None:
-            raise ValueError("log_hash needs log_hash_key: without a key, hashes of few values are guessed at once")
+            raise ValueError("SLIPWAY_LOG_HASH needs SLIPWAY_LOG_HASH_KEY: without a key, hashes of few values are guessed at once")
         return self

@@ -255,6 +255,23 @@ class StoreContract:
             assert [tuple(row.values()) for row in parquet.read_table(tmp_path / name).to_pylist()] == expected
         assert [path.name for path in tmp_path.glob("*log*") if path.suffix != ".db"] == [name]
 
+    @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+    def test_strings_are_exported_without_the_quotes_of_json(self, log: str, tmp_path: Path, name: str) -> None:
+        answers = ['"nein"', '"say \\"ja\\", 2\\n"', '["a","b"]', "1.5", "true"]
+        write(log, [record(number, NOON + timedelta(seconds=number), answer=answer) for number, answer in enumerate(answers)])
+        write(log, [feedback(9, 0, '"größer"'), feedback(10, 2, '["b"]')])
+        (tmp_path / name).symlink_to(tmp_path / f"other-{name}")
+        export(log, tmp_path / name, Chosen())
+        if name.endswith(".csv"):
+            with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+                found = [(line["answer"], line["outcome"]) for line in csv.DictReader(file)]
+        else:
+            found = [(row["answer"], row["outcome"] or "") for row in parquet.read_table(tmp_path / name).to_pylist()]
+        lists = ['["a", "b"]', '["b"]'] if "postgresql" in log else ['["a","b"]', '["b"]']
+        assert found == [("nein", "größer"), ('say "ja", 2\n', ""), tuple(lists), ("1.5", ""), ("true", "")]
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / f"other-{name}").exists()
+
     def test_statistics_add_up(self, log: str) -> None:
         latencies = [0.1234, 5.0, 5.5, 20.0, 300.0]
         entries: list[Entry] = [record(number, latency_ms=latency, confidence=0.5) for number, latency in enumerate(latencies)]

@@ -10,7 +10,7 @@ from ..journal.journal import Journal
 from ..journal.row_keys import MOST_ROWS, TEXT
 from ..settings import Settings
 from .call import JSON, Call, Operation, Reply
-from .exchange import Exchange
+from .exchange import Exchange, decode
 
 MOST_ERRORS = 20
 FEEDBACK_EXAMPLES = {
@@ -48,18 +48,21 @@ _OUTCOMES = TypeAdapter(list[Outcome])
 
 
 def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings) -> list[Operation]:
-    def text(outcome: Outcome) -> tuple[str, int, str]:
+    def text(outcome: Outcome, row: str) -> tuple[str, int, str]:
         written = to_json(outcome.outcome).decode()
         if len(written) > settings.log_record_bytes:
-            raise InvalidBody(f"An outcome is longer than the {settings.log_record_bytes} bytes that a record of the log may have")
+            remedy = f"Expected at most {settings.log_record_bytes} bytes, as SLIPWAY_LOG_RECORD_BYTES has it"
+            raise _invalid([FieldError(_path(row, "outcome"), remedy)])
         return outcome.prediction_id, outcome.position, written
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""
-        body = (await exchange.read_json(call))[0]
+        read = (await exchange.read(call))[0]
+        body = decode(read) if read else None
         if not isinstance(body, dict):
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
-        outcomes = [text(outcome) for outcome in _read(body, settings.max_rows)]
+        many = "instances" in body
+        outcomes = [text(outcome, _row(many, i)) for i, outcome in enumerate(_read(body, settings.max_rows))]
         journal.feedback(outcomes, call.client)
         content = to_json({"accepted": len(outcomes)})
         return Reply(202, [JSON, (b"content-length", b"%d" % len(content))], content)
@@ -77,10 +80,12 @@ def feedback_schema() -> dict[str, Any]:
 
 def _read(body: dict[str, Any], most: int) -> list[Outcome]:
     """Raises InvalidBody, TooManyRows."""
-    many = list(body) == ["instances"]
+    many = "instances" in body
+    if many and (others := [name for name in body if name != "instances"]):
+        raise _invalid([FieldError(name[:100], "Expected within each of the instances, not beside them") for name in others[:MOST_ERRORS]])
     rows = body["instances"] if many else [body]
     if not isinstance(rows, list) or not rows:
-        raise InvalidBody("instances: Expected a list of at least one outcome", [FieldError("instances", "Expected a list")])
+        raise _invalid([FieldError("instances", "Expected a list of at least one outcome")])
     if len(rows) > most:
         raise TooManyRows(f"Expected at most {most} outcomes, got {len(rows)}: send them in several requests")
     try:
@@ -88,10 +93,21 @@ def _read(body: dict[str, Any], most: int) -> list[Outcome]:
     except ValidationError as exc:
         found = exc.errors(include_url=False, include_context=False, include_input=False)
         wrong = {(int(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""): None for error in found}
-        errors = [_error(f"instances[{row}]" if many else "", field) for row, field in list(wrong)[:MOST_ERRORS]]
-        raise InvalidBody(f"{errors[0].field}: {errors[0].detail}", errors) from None
+        raise _invalid([_error(_row(many, row), field) for row, field in list(wrong)[:MOST_ERRORS]]) from None
+
+
+def _invalid(errors: list[FieldError]) -> InvalidBody:
+    return InvalidBody(f"{errors[0].field}: {errors[0].detail}", errors)
+
+
+def _row(many: bool, number: int) -> str:
+    return f"instances[{number}]" if many else ""
+
+
+def _path(row: str, field: str) -> str:
+    return ".".join(filter(None, [row, field[:100]]))
 
 
 def _error(row: str, field: str) -> FieldError:
     remedy = WANTED.get(field, f"No such field: the fields are {', '.join(WANTED)}" if field else "Expected an object")
-    return FieldError(".".join(filter(None, [row, field[:100]])), remedy)
+    return FieldError(_path(row, field), remedy)

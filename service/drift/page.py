@@ -72,6 +72,9 @@ def text(model: str, drift: Drift) -> str:
 
 def verdict(drift: Drift) -> str:
     much = [each.variable.name for each in ranked(drift.variables) if level(each.psi) == "much" and each.part != "confidence"]
+    if drift.current_rows < FEWEST_ROWS:
+        few = f"Too few rows to tell: {drift.current_rows:,}, where {FEWEST_ROWS} are needed"
+        return f"{few}; beyond the threshold: {', '.join(much)}." if much else f"{few}."
     if not much:
         return "Nothing has drifted."
     return f"{len(much)} of {sum(each.part != 'confidence' for each in drift.variables)} have drifted: {', '.join(much)}."
@@ -79,8 +82,6 @@ def verdict(drift: Drift) -> str:
 
 def notes(drift: Drift) -> list[str]:
     found = []
-    if drift.current_rows < FEWEST_ROWS:
-        found.append(f"Of fewer than {FEWEST_ROWS} rows the figures are largely chance.")
     parts = [each for each in drift.variables if each.part != "confidence" and level(each.psi) != "much"]
     if names := [each.variable.name for each in parts if any(value is not None and level(value) == "much" for value in each.slices)]:
         found.append(f"Below the threshold as a whole, but not in parts of the period: {', '.join(names)}.")

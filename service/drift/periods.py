@@ -180,6 +180,7 @@ def _learned(reader: _Rows, reference: Period, read: Read) -> Distribution:
             elif (place := int(random.integers(seen))) < SAMPLE:
                 sample[place] = row
     reader.left_out = 0  # they are read once more
+    _require(seen, reference)
     if len(sample) < FEWEST_ROWS:
         raise ArtifactError(f"The log has {len(sample)} rows from {reference}: it takes {FEWEST_ROWS} to compare others with")
     rows, predictions, confidences = (list(values) for values in zip(*sample, strict=True))
@@ -214,5 +215,6 @@ def _require(rows: int, period: Period) -> None:
 
 
 def _short(time: datetime) -> str:
-    """In UTC; midnight is a date alone."""
-    return time.strftime("%Y-%m-%d" if (time.hour, time.minute, time.second) == (0, 0, 0) else "%Y-%m-%d %H:%M")
+    """In UTC; midnight is a date alone, and seconds are shown where they are not 0."""
+    clock = (time.hour, time.minute, time.second)
+    return time.strftime("%Y-%m-%d" if not any(clock) else "%Y-%m-%d %H:%M:%S" if time.second else "%Y-%m-%d %H:%M")

@@ -1,8 +1,10 @@
 """Why a database cannot be used now, as a sentence that a person acts on. Drivers' errors are told apart by code, without importing one."""
 
+import re
 import socket
 
 _MIGRATE = "run `slipway log migrate` with the role that owns its tables"
+_FOREIGN = ("schema", "it holds tables of the same names that no version of Slipway vouches for: give the log a database of its own")
 # PostgreSQL's codes, the longest that fits counts: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATES = {
     "28P01": ("password", "it refuses the user or the password: correct the address of the database"),
@@ -10,10 +12,12 @@ _SQLSTATES = {
     "3D000": ("database", "it has no database of that name: create it, or correct the address"),
     "42501": (
         "privilege",
-        "the user lacks a privilege: grant SELECT and INSERT on its tables (docs/log.md, Privileges)",
+        "the user lacks a privilege: `slipway log migrate` and `maintain` need the role that owns its tables, all else SELECT and INSERT"
+        " on them (docs/log.md, Privileges)",
     ),
     "42P01": ("schema", f"it has no tables of the log: {_MIGRATE}"),
     "42703": ("schema", f"its tables are of another version: {_MIGRATE}"),
+    "42P07": _FOREIGN,
     "3F000": ("schema", f"it has no tables of the log: {_MIGRATE}"),
     "25006": ("read_only", "it takes no writes: it is a standby or set to read-only; address the primary"),
     "53100": ("disk_full", "its disk is full: make room"),
@@ -70,6 +74,8 @@ def schema(place: str, found: str | None, wanted: str) -> StoreAway:
 
 def _meaning(error: BaseException) -> tuple[str, str]:
     if state := getattr(error, "sqlstate", None):
+        if (found := re.match('unrecognized configuration parameter "(.*)"', str(error))) is not None:
+            return "address", f"it knows no option {found[1]!r}: correct what follows the ? in its address"
         for end in (5, 2):
             if state[:end] in _SQLSTATES:
                 return _SQLSTATES[state[:end]]
@@ -77,12 +83,16 @@ def _meaning(error: BaseException) -> tuple[str, str]:
     if name := getattr(error, "sqlite_errorname", None):
         if str(error).startswith("no such "):
             return _SQLSTATES["42P01"]
+        if str(error).endswith(" already exists"):
+            return _FOREIGN
         base = "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is one of SQLITE_IOERR
         return _SQLITE_CODES.get(base, ("error", f"{_line(error)} ({name})"))
     if isinstance(error, TimeoutError):
         return "timeout", "it does not answer in time: check the network, firewalls and the server's load"
     if isinstance(error, ConnectionRefusedError):
         return "refused", "it refuses connections: is it running, and is the port right?"
+    if isinstance(error, ConnectionError) and "rejected SSL" in str(error):  # asyncpg's words
+        return "tls", "it offers no TLS, which sslmode in its address asks for: set the server up for it, or correct sslmode"
     if isinstance(error, ConnectionError):
         return "gone", "the connection broke"
     if isinstance(error, socket.gaierror):

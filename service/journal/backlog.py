@@ -38,7 +38,7 @@ class Backlog:
         self._failure: Exception = OSError()
         self._retry_at = 0.0
         self._disk: ThreadPoolExecutor | None = None  # a disk that hangs must hold up nothing else
-        self._dropping = False
+        self.dropping = False  # what comes is lost where the database does not take it
         self.refusing = False
         self.trouble: str | None = None  # why the spool takes nothing
 
@@ -101,8 +101,10 @@ class Backlog:
         for _ in range(min(self._read_held, len(self._held))):
             self._held_bytes -= len(self._held.popleft())
         self._read_held = 0
-        if self.empty and self.trouble is not None:
-            await self._check()
+        if self.empty:
+            self.dropping = False
+            if self.trouble is not None:
+                await self._check()
         await self.measure()
 
     async def adopt(self) -> None:
@@ -150,9 +152,9 @@ class Backlog:
         size = sum(map(len, lines))
         if isinstance(self._failure, SpoolFull) or self._held_bytes + size > HELD_BYTES:
             if not self._refuse:
-                if not self._dropping:
+                if not self.dropping:
                     log.error("records of the prediction log are dropped from now on: neither its database nor its spool takes them")
-                self._dropping = True
+                self.dropping = True
                 self._metrics.counted("dropped", len(lines))
                 return
             self.refusing = True
@@ -164,7 +166,7 @@ class Backlog:
             log.error("%s", trouble)
         elif trouble is None and self.trouble is not None:
             log.warning("the prediction log's spool takes records now")
-            self._dropping = False
+            self.dropping = False
         self.trouble = trouble
 
     async def _on_disk(self, work: Callable[[], T]) -> T:

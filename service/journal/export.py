@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from tqdm import tqdm
 
 from .reading import COLUMNS, Chosen, count, read
@@ -21,9 +22,10 @@ except ImportError:  # an optional dependency
     pyarrow = None
 
 SUFFIXES = (".csv", ".parquet", ".pq")
+TEXTS = [COLUMNS.index(name) for name in ("answer", "outcome")]
 GROUP = 50_000  # rows of a Parquet file that are held in memory and written as one
 
-Rows = Sequence[tuple[Any, ...]]
+Rows = Sequence[Sequence[Any]]
 
 
 def export(url: str, output: Path, chosen: Chosen) -> int:
@@ -40,18 +42,29 @@ def export(url: str, output: Path, chosen: Chosen) -> int:
     bar = tqdm(total=total, desc=output.name, unit="row", unit_scale=True, disable=None, dynamic_ncols=True)
     with bar, _whole(output) as partial, (_csv if suffix == ".csv" else _parquet)(partial) as write:
         for page in pages:
-            write(page)
+            write([_plain(row) for row in page])
             rows += len(page)
             bar.update(len(page))
     return rows
 
 
+def _plain(row: tuple[Any, ...]) -> Sequence[Any]:
+    """Answer and outcome without JSON's quotes where they are strings: they are compared with classes."""
+    values = list(row)
+    for place in TEXTS:
+        if (text := row[place]) is not None and text.startswith('"'):
+            with contextlib.suppress(ValueError):  # SQLite holds what is no JSON, too
+                values[place] = from_json(text)
+    return values
+
+
 @contextlib.contextmanager
 def _whole(output: Path) -> Iterator[Path]:
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    target = output.resolve()  # a symbolic link stays one
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         yield partial
-        partial.replace(output)
+        partial.replace(target)
     except OSError as error:
         raise ValueError(f"{output} cannot be written: {error.strerror or error}") from None
     finally:
@@ -76,7 +89,7 @@ def _parquet(path: Path) -> Iterator[Callable[[Rows], None]]:
     types = {"time": pyarrow.timestamp("us", "UTC"), "position": pyarrow.int32(), "confidence": pyarrow.float64()}
     types["latency_ms"] = pyarrow.float64()
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
-    held: list[tuple[Any, ...]] = []
+    held: list[Sequence[Any]] = []
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
 
         def flush() -> None:

@@ -83,7 +83,7 @@ class Journal:
             writer.put(answered, rows)
             if self.durability == "off":
                 writer.start()
-            return (header,)
+            return () if self._dropping else (header,)
         kept = await caller.wait(writer.keep(answered, rows))
         if durability == "sync":
             if not kept:
@@ -91,7 +91,7 @@ class Journal:
             return (header, (b"x-logged", b"true"))
         if not kept and self._refuse:
             raise LogFull("The answer cannot be logged before it is given: neither its spool nor its database takes records")
-        return (header,)
+        return () if self._dropping and not kept else (header,)
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
         """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
@@ -102,6 +102,11 @@ class Journal:
         for i, (key, position, outcome) in enumerate(outcomes):
             self._writer.put(Feedback(row_key(first, i), now, row_key(key, position), outcome, client), 1)
         self._writer.start()
+
+    @property
+    def _dropping(self) -> bool:
+        """Whether what comes now is lost, as far as that is known."""
+        return self.trouble is not None and self._backlog.dropping
 
     def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
         if self._refuse or refuse:

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -43,6 +43,28 @@ def serving(cluster: Cluster, database: str, log: str) -> Iterator[str]:
     yield log.replace("postgres:", f"{role}:", 1)
     cluster.execute(f"DROP OWNED BY {role}", database=database)
     cluster.execute(f"DROP ROLE {role}")
+
+
+def test_the_role_that_serves_is_sent_to_the_one_that_owns_the_tables(serving: str) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(1)
+    with pytest.raises(StoreAway, match="`slipway log migrate` and `maintain` need the role that owns its tables"):
+        maintain(serving, None, tomorrow)
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [("sslmode=require", "it offers no TLS, which sslmode in its address asks for"), ("foo=bar", "it knows no option 'foo'")],
+)
+def test_options_of_the_address_that_cannot_be_met_are_named(log: str, option: str, sentence: str) -> None:
+    assert sentence in str(trouble(f"{log}?{option}"))
+    with pytest.raises(StoreAway, match=sentence):
+        rows(f"{log}?{option}", "key")
+
+
+def test_tables_of_another_program_are_left_as_they_are(cluster: Cluster, database: str) -> None:
+    cluster.execute("CREATE TABLE predictions (mine text)", database=database)
+    with pytest.raises(StoreAway, match="give the log a database of its own"):
+        migrate(cluster.url(database))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The prediction log through the application: what is kept of an answer, and what of an outcome."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from service.errors import ArtifactError
+from service.examples import train_and_pack
+
 pytestmark = pytest.mark.anyio
 
 ROW = [6.3, 3.3, 6.0, 2.5]
+OUTCOME = {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1}
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 
@@ -121,7 +126,10 @@ async def test_feedback_is_joined_by_key_and_position(serve, models, tmp_path) -
         ({"instances": [{"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": {}}]}, "instances[0].outcome", "a number"),
         ({"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1, "position": -1}, "position", "whole number"),
         ({"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1, "color": 1}, "color", "No such field"),
-        ({"instances": []}, "instances", "list"),
+        ({"instances": []}, "instances", "list of at least one outcome"),
+        ({"instances": [{}], "outcome": 1}, "outcome", "within each of the instances"),
+        ({"instances": [OUTCOME, OUTCOME | {"outcome": "x" * 70_000}]}, "instances[1].outcome", "at most 65536 bytes"),
+        (OUTCOME | {"outcome": "x" * 70_000}, "outcome", "SLIPWAY_LOG_RECORD_BYTES"),
     ],
 )
 async def test_feedback_that_cannot_be_used_is_told_what_to_send(client, body, field, remedy) -> None:  # type: ignore[no-untyped-def]
@@ -129,3 +137,19 @@ async def test_feedback_that_cannot_be_used_is_told_what_to_send(client, body, f
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == field
     assert remedy in response.json()["errors"][0]["detail"]
+    assert response.json()["detail"] == "{field}: {detail}".format(**response.json()["errors"][0])
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]"])
+async def test_feedback_without_an_object_is_shown_one(client, body) -> None:  # type: ignore[no-untyped-def]
+    response = await client.post("/feedback", content=body)
+    assert (response.status_code, '{"prediction_id": "…", "outcome": 2}' in response.json()["detail"]) == (422, True)
+
+
+async def test_a_misspelt_column_is_told_with_its_setting_and_the_columns_that_are_there(serve, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    names = train_and_pack("iris", tmp_path / "models").artifact.signature.names
+    there = ", ".join(sorted(f"iris.{name}" for name in names))
+    sentence = f"SLIPWAY_LOG_OMIT: no model has the columns petal_lenght; there are {there}"
+    with pytest.raises(ArtifactError, match=f"^{re.escape(sentence)}$"):
+        async with serve(tmp_path / "models", log="sync", log_omit=["petal_lenght"], log_hash=[names[3]], log_hash_key="sixteen letters!"):
+            pass

@@ -188,3 +188,14 @@ def test_past_the_spools_bound_requests_are_refused_where_that_is_asked_for(star
     server.until(lambda: stored(server.database) == Counter(clients.keys.keys()))
     assert len(clients.keys) == clients.answers[200]
     assert server.metrics()['slipway_log_records_total{outcome="dropped"}'] == 0
+
+
+def test_answers_whose_records_are_dropped_have_no_key(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "slipway.db").write_bytes(b"no database" * 1000)
+    server = start(log="async", log_spool_bytes=50_000, workers=1)
+    run_load(server, 1000)
+    server.until(lambda: "x-prediction-id" not in server.predict("iris", FLOWER).headers)
+    (tmp_path / "slipway.db").unlink()
+    server.until(lambda: "x-prediction-id" in server.predict("iris", FLOWER).headers)
+    key = server.predict("iris", FLOWER).headers["x-prediction-id"]
+    server.until(lambda: key in stored(server.database))

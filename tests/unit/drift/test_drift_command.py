@@ -25,12 +25,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     packed = train_and_pack("iris", folder / "models")
     names = packed.artifact.signature.names or ()
     records = []
-    for i, row in enumerate(load_iris().data.tolist() * 8):
-        day, model = i // 600, "iris" if i % 4 else "bare"
+    for i, row in enumerate(load_iris().data.tolist() * 32):
+        day, model = i // 2400, "iris" if i % 4 else "bare"
         features = dict(zip(names, [*row[:2], row[2] * (10 if day else 1), row[3]], strict=True))
         key = str(uuid.UUID(int=int((DAY + day * 86400 + i) * 1000) << 80 | 7 << 76 | 2 << 62 | i))
         records.append(
-            Record(key, DAY + day * 86400 + i % 600, "r", 0, model, "1", "sha256:0", "/predict", json.dumps(features), "0", 0.9, 0.1, None)
+            Record(key, DAY + day * 86400 + i % 2400, "r", 0, model, "1", "sha256:0", "/predict", json.dumps(features), "0", 0.9, 0.1, None)
         )
 
     async def write() -> None:
@@ -74,7 +74,26 @@ def test_two_periods_of_a_model_that_was_never_packed_are_compared(folder: Path,
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--model", "typo"], "There is no model 'typo' in {models}, only iris: --models or SLIPWAY_MODELS names the folder"),
+        (["--version", "9"], "There is no version 9 of model 'iris' in {models}, only 1"),
+        (["--models", "/nowhere"], "There is no model 'iris' in /nowhere, which does not exist: --models or SLIPWAY_MODELS names"),
+        (["--models", "/proc/self/fdinfo"], "There is no model 'iris' in /proc/self/fdinfo, which holds no model: "),
+        (["--model", "typo", "--reference", "2026-11-01..2026-11-02"], "The log has no rows of this model from 2026-11-01 to 2026-11-02"),
+    ],
+)
+def test_a_model_that_is_not_there_is_not_blamed_for_how_it_was_packed(
+    folder: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift(folder, "--model", "iris", "--current", "2026-11-02..2026-11-03", *arguments) == 2
+    assert capsys.readouterr().err.startswith(f"slipway: {sentence.format(models=folder / 'models')}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
         (["--current", "2026-11-02"], "--current: '2026-11-02' is no period: write START..END"),
+        (["--current", "..2026-11-02"], "--current: '..2026-11-02' has no start: write START..END"),
+        (["--current", "1d..", "--output", "x.txt"], "--output: x.txt ends in neither .html nor .htm"),
         (["--current", "2026-11-02..2026-11-01"], "ends before it begins"),
         (["--current", "1d..", "--reference", "monday.."], "--reference: 'monday' is no time"),
         (["--current", "2025-11-02..2025-11-03"], "The log has no rows of this model from 2025-11-02 to 2025-11-03"),

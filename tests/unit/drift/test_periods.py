@@ -104,6 +104,17 @@ def test_a_period_without_rows_is_said_to_be_empty() -> None:
         compare(distribution(), NAMES, None, NOW, lambda _: [])
 
 
+def test_of_few_rows_no_drift_is_claimed() -> None:
+    few = compare(distribution(), NAMES, None, NOW, lambda period: pages(period, number=60, shift=40.0, size=10))
+    assert verdict(few).startswith("Too few rows to tell: 60, where 500 are needed; beyond the threshold: ")
+    assert "age" in verdict(few)
+
+
+def test_a_period_is_shown_as_exactly_as_it_was_given() -> None:
+    assert str(Period(START, START + timedelta(seconds=3))) == "2026-11-01 to 2026-11-01 00:00:03"
+    assert str(Period(START + timedelta(hours=1), NOW.end)) == "2026-11-01 01:00 to 2026-11-15"
+
+
 def test_what_the_log_left_out_or_hashed_is_named_and_not_taken_for_drift() -> None:
     def redacted(period: Period) -> Iterable[Page]:
         for page in pages(period):

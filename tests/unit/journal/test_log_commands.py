@@ -1,11 +1,16 @@
 """`slipway log …` as a person calls it."""
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from service.cli import main
+from service.journal.tables import REVISION_TABLE
 from tests.logged import key, record, write
 
 
@@ -44,7 +49,10 @@ def test_a_log_is_made_read_exported_and_kept_small(url: str, tmp_path: Path, ca
     [
         (["stats"], "`slipway log migrate` makes it"),
         (["stats", "--since", "yesterday"], "'yesterday' is no time"),
-        (["tail", "--rows", "0"], "--rows must be above 0"),
+        (["tail", "--rows", "0"], "--rows must be from 1 to 1000000"),
+        (["tail", "--rows", "999999999999999999999"], "--rows must be from 1 to 1000000"),
+        (["stats", "--since", "1d", "--until", "2d"], "--since 1d is not before --until 2d"),
+        (["export", "--output", "x.csv", "--since", "2026-11-02", "--until", "2026-11-02"], "--since 2026-11-02 is not before --until"),
         (["export", "--output", "x.xlsx"], "x.xlsx ends in none of .csv, .parquet"),
         (["migrate", "--log-database", "mysql://me:hunter2@db/log"], "must be sqlite:///PATH or postgresql://"),
     ],
@@ -56,3 +64,33 @@ def test_what_a_user_can_mend_is_a_sentence(arguments: list[str], sentence: str,
     assert sentence in told
     assert "Traceback" not in told
     assert "hunter2" not in told
+
+
+def test_what_is_not_there_is_said_beside_an_empty_output(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run("migrate")
+    write(url, [record(1)])
+    capsys.readouterr()
+    assert run("tail", "--model", "typo") == 0
+    assert capsys.readouterr() == ("", "The log has no such rows.\n")
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE predictions (mine TEXT)", f"CREATE TABLE {REVISION_TABLE} (version_num TEXT)"])
+@pytest.mark.usefixtures("url")
+def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, statement: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        connection.execute(statement)
+        connection.execute("CREATE TABLE IF NOT EXISTS predictions (mine TEXT)")
+    assert run("migrate") == 2
+    assert "no version of Slipway vouches for: give the log a database of its own" in capsys.readouterr().err
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        assert [row[1] for row in connection.execute("PRAGMA table_info(predictions)")] == ["mine"]
+
+
+@pytest.mark.parametrize("rows", ["1", "2000"])
+def test_an_output_that_is_full_is_a_sentence(url: str, rows: str) -> None:
+    run("migrate")
+    write(url, [record(number) for number in range(2000)])
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", "from service.cli import main; main()", "log", "tail", "--rows", rows]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "slipway: the output cannot be written: No space left on device\n")
