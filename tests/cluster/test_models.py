@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.kubernetes import ROW, Namespace, Object, Release, run, wait_for
+from tests.cluster.kubernetes import ROW, Namespace, Object, Release, one_node, run, wait_for
 
 Pack = Callable[[str], Path]
 
@@ -53,10 +53,11 @@ def test_models_on_a_volume_as_one_folder(lax_namespace: Namespace) -> None:
     """Lax for the packer, which is root: not every provisioner lets anybody else write to a new volume."""
     namespace = lax_namespace
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim}, PACKER)
+    packer = {**PACKER, "spec": {**PACKER["spec"], "nodeSelector": one_node()}}
+    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim}, packer)
     wait_for(lambda: namespace.get("pod", "packer")["status"]["phase"] == "Succeeded", "the end of slipway example")
     release = Release(namespace)
-    release.install({"models": [{"source": {"persistentVolumeClaim": {"claimName": "models"}}}]})
+    release.install({"models": [{"source": {"persistentVolumeClaim": {"claimName": "models"}}}], "nodeSelector": one_node()})
     assert states(release) == {"iris/1": "ready", "breast-cancer/1": "ready"}
 
 
