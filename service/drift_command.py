@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from .drift.page import html, text
 from .drift.periods import COLUMNS, Page, Period, compare
-from .errors import ArtifactError
+from .files import whole
 from .flags import UsageError, settings_of
 from .folder import find_models, read_overrides, version_key
 from .journal.away import StoreAway
@@ -43,10 +43,8 @@ def drift(options: argparse.Namespace) -> None:
     except (StoreAway, ValueError) as error:
         raise UsageError(str(error)) from error
     name = options.model if version is None else f"{options.model} {version}"
-    try:
-        options.output.write_text(html(name, found), encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(f"{options.output} cannot be written: {error.strerror or error}") from None
+    with whole(options.output) as partial:
+        partial.write_text(html(name, found), encoding="utf-8")
     print(text(name, found))
     print(f"Report: {options.output}", file=sys.stderr)
 

@@ -1,7 +1,6 @@
 """`slipway predict`: the rows of a file through the same validation and the same model as the server's, into a CSV."""
 
 import csv
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from .answers import Answers
 from .artifact import Artifact
 from .errors import ArtifactError, InvalidInput
+from .files import whole
 from .rows import RowValidator
 from .schema import Signature
 from .tables import extent, is_parquet, json_rows, read_chunks
@@ -131,17 +131,8 @@ def _writing(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    if not output.name or output.is_dir():
-        raise ArtifactError(f"{output} is a folder: name a file for the answers, such as answers.csv")
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        partial.replace(output)
-    except OSError as error:
-        raise ArtifactError(f"{output} cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def _progress(data: Path) -> "tqdm[Any]":

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 from tqdm import tqdm
 
+from ..files import whole
 from .reading import COLUMNS, Chosen, count, read
 from .tables import iso
 
@@ -29,7 +29,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 def export(url: str, output: Path, chosen: Chosen) -> int:
-    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and ValueError for what the user can mend."""
+    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and in a sentence ArtifactError and ValueError."""
     suffix = output.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{output} ends in none of {', '.join(SUFFIXES)}, which say what to write")
@@ -40,7 +40,7 @@ def export(url: str, output: Path, chosen: Chosen) -> int:
     # Counting takes a second for some millions: only where somebody looks.
     total = count(url, chosen) if sys.stderr.isatty() else None
     bar = tqdm(total=total, desc=output.name, unit="row", unit_scale=True, disable=None, dynamic_ncols=True)
-    with bar, _whole(output) as partial, (_csv if suffix == ".csv" else _parquet)(partial) as write:
+    with bar, whole(output) as partial, (_csv if suffix == ".csv" else _parquet)(partial) as write:
         for page in pages:
             write([_plain(row) for row in page])
             rows += len(page)
@@ -56,19 +56,6 @@ def _plain(row: tuple[Any, ...]) -> Sequence[Any]:
             with contextlib.suppress(ValueError):  # SQLite holds what is no JSON, too
                 values[place] = from_json(text)
     return values
-
-
-@contextlib.contextmanager
-def _whole(output: Path) -> Iterator[Path]:
-    target = output.resolve()  # a symbolic link stays one
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        yield partial
-        partial.replace(target)
-    except OSError as error:
-        raise ValueError(f"{output} cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

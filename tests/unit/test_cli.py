@@ -341,7 +341,7 @@ def test_predict_wants_a_file_for_its_answers_not_a_folder(run: Any, files: Path
     pd.DataFrame(X, columns=NAMES).to_csv(tmp_path / "data.csv", index=False)
     for folder in (".", tmp_path):
         done = run("predict", files / "models/iris/1", "--data", tmp_path / "data.csv", "--output", folder)
-        assert "is a folder: name a file" in one_sentence(done)
+        assert "is a folder or a device: name a file" in one_sentence(done)
 
 
 def test_predict_takes_the_columns_of_a_bare_model_by_their_place(run: Any, files: Path, tmp_path: Path) -> None:

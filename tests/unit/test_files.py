@@ -1,8 +1,13 @@
-"""Files are read only so far as there is memory for them."""
+"""Files are read only so far as there is memory for them, and written whole or not at all."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from service.errors import ArtifactError
+from service.files import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,3 +28,39 @@ except OSError as error:
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert found.stdout == "Its 1,073,741,824 bytes do not fit into memory\n"
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    output = tmp_path / "answers.csv"
+    output.write_text("old")
+    with pytest.raises(UnicodeEncodeError), whole(output) as partial:
+        partial.write_text("half \ud800", encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["answers.csv"]
+    assert output.read_text() == "old"
+    with whole(output) as partial:
+        partial.write_text("new")
+        assert output.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["answers.csv"]
+    assert output.read_text() == "new"
+
+
+def test_what_a_symbolic_link_names_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real/file")
+    with whole(link) as partial:
+        partial.write_text("new")
+    assert link.is_symlink()
+    assert (tmp_path / "real/file").read_text() == "new"
+
+
+@pytest.mark.parametrize("output", [Path(), Path("/"), Path("/dev/null")])
+def test_a_folder_or_a_device_is_not_written(output: Path) -> None:
+    with pytest.raises(ArtifactError, match="is a folder or a device: name a file"), whole(output):
+        pytest.fail("nothing may be written")
+
+
+def test_a_disk_that_does_not_take_the_file_is_named(tmp_path: Path) -> None:
+    message = "missing/file cannot be written: No such file or directory"
+    with pytest.raises(ArtifactError, match=message), whole(tmp_path / "missing/file") as partial:
+        partial.write_text("new")
