@@ -117,9 +117,9 @@ def moment(words: str) -> datetime:
         return datetime.now(UTC) - timedelta(**{_AGO[ago[2]]: int(ago[1])})
     try:
         parsed = datetime.fromisoformat(words)
-    except ValueError:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{words!r} is no time: write 2026-11-01, 2026-11-01T12:00 (UTC), or 7d, 12h, 30m for so long ago") from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 @contextlib.contextmanager
