@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ RATE = 5000  # requests per second, of one row each
 CONNECTIONS = 64
 MOST_CPU_US = {"PostgreSQL": 15, "SQLite": 25}  # a row, above the log off
 MOST_P99, LEAST_SPEED = 1.5, 0.6  # of what they are with the log off
+CATCH_UP = 60.0  # seconds that a server may take to store what it has answered flat out
 PAGE = ROOT / "docs/log.md"
 
 
@@ -88,7 +90,7 @@ def _carry_out(options: argparse.Namespace, databases: dict[str, str], model: Pa
     servers = {"off": OFF}
     for name, url in databases.items():
         migrate(url)
-        log = {"SLIPWAY_LOG": "async", "SLIPWAY_LOG_DATABASE": url, "SLIPWAY_LOG_SPOOL": str(scratch / "spool")}
+        log = {"SLIPWAY_LOG": "async", "SLIPWAY_LOG_DATABASE": url, "SLIPWAY_LOG_SPOOL": str(scratch / f"{name}-spool")}
         servers[name] = replace(OFF, name=f"{SLIPWAY}, log in {name}", environment=log)
     rounds: Rounds = {name: [] for name in servers}
     for number in range(options.rounds):
@@ -106,6 +108,7 @@ def _measure(contender: Contender, model: PackedModel, scratch: Path, seconds: i
     with Server(contender, model, scratch) as server:
         validate(server, workload)
         warm_up(server, contender.one_row, bodies, 1)
+        _catch_up(server, contender)
         fixed, flat_out = (
             measure(
                 server,
@@ -118,13 +121,24 @@ def _measure(contender: Contender, model: PackedModel, scratch: Path, seconds: i
             )
             for rate in (RATE, None)
         )
-        return Round(fixed, flat_out, _answered(server))
+        return Round(fixed, flat_out, _catch_up(server, contender))
 
 
-def _answered(server: Server) -> int:
+def _catch_up(server: Server, contender: Contender) -> int:
+    """Waits, within bounds, until the database has what went by way of the spool. Returns the number of predictions so far."""
+    answered = _counted(server, "slipway_predictions_total")
+    deadline = time.monotonic() + CATCH_UP
+    while contender is not OFF and _counted(server, "slipway_log_records_total", outcome="stored") < answered:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(FLUSH_SECONDS)
+    return answered
+
+
+def _counted(server: Server, name: str, **labels: str) -> int:
     families = text_string_to_metric_families(server.get("/metrics")[1].decode())
-    found = [sample.value for family in families for sample in family.samples if sample.name == "slipway_predictions_total"]
-    return int(sum(found))
+    samples = [sample for family in families for sample in family.samples if sample.name == name]
+    return int(sum(sample.value for sample in samples if labels.items() <= sample.labels.items()))
 
 
 def _table(rounds: Rounds, stored: dict[str, int]) -> str:
