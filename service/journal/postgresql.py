@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +11,13 @@ import asyncpg
 
 from .away import StoreAway, away, schema
 from .engines import Address, engine
+from .pace import Pace
 from .record import Entry, Feedback, Record
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
-COPIED = 500  # rows at a time: their encoding holds the event loop, for a millisecond
-REPLAYED = 200  # the same; arrays take three times as long to encode
+COPIED = 2_000  # rows in a statement: as a rule all, so that no transaction need be begun
+REPLAYED = 200  # fewer: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
 PRESENCE = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000"
@@ -24,7 +25,7 @@ MOVED = "23514"  # a row was on its way into the default partition when its day 
 _TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
 _TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
 
-Put = Callable[[asyncpg.Connection, str, Sequence[tuple[Any, ...]]], Awaitable[None]]
+Put = Callable[[asyncpg.Connection, str, Sequence[Entry]], Awaitable[None]]
 
 
 class PostgreSQLStore:
@@ -107,20 +108,33 @@ async def _put(connection: asyncpg.Connection, put: Put, size: int, entries: Seq
         await connection.execute("COMMIT")
 
 
-def _slices(entries: Sequence[Entry], size: int) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+def _slices(entries: Sequence[Entry], size: int) -> Iterator[tuple[str, Sequence[Entry]]]:
     for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
-        rows = [(entry[0], datetime.fromtimestamp(entry[1], UTC), *entry[2:]) for entry in entries if type(entry) is kind]
-        for start in range(0, len(rows), size):
-            yield table, rows[start : start + size]
+        some = [entry for entry in entries if type(entry) is kind]
+        for start in range(0, len(some), size):
+            yield table, some[start : start + size]
 
 
-async def _copy(connection: asyncpg.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    await connection.copy_records_to_table(table, records=rows, columns=FIELDS[table])
+async def _copy(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
+    async with contextlib.aclosing(_paced(entries)) as rows:
+        await connection.copy_records_to_table(table, records=rows, columns=FIELDS[table])
 
 
-async def _insert_missing(connection: asyncpg.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+async def _paced(entries: Sequence[Entry]) -> AsyncGenerator[tuple[Any, ...], None]:
+    pace = Pace()
+    for entry in entries:
+        if pace.due:
+            await pace.rest()
+        yield _row(entry)
+
+
+async def _insert_missing(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
     """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
-    await connection.execute(_INSERTS[table], *map(list, zip(*rows, strict=True)))
+    await connection.execute(_INSERTS[table], *map(list, zip(*map(_row, entries), strict=True)))
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    return (entry[0], datetime.fromtimestamp(entry[1], UTC), *entry[2:])
 
 
 def _insert(table: str) -> str:

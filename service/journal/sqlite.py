@@ -19,7 +19,7 @@ from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 # Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
 # a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared.
-SIZES = (250, 50, 10, 1)
+SIZES = (100, 10, 1)
 
 
 class SQLiteStore:
@@ -116,13 +116,13 @@ class SQLiteStore:
 async def _put(connection: aiosqlite.Connection, ending: str, entries: Sequence[Entry]) -> None:
     await connection.execute("BEGIN IMMEDIATE")
     for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
-        rows = [(entry[0], _text(entry[1]), *entry[2:]) for entry in entries if type(entry) is kind]
-        for some in _slices(rows):
-            await connection.execute(_insert(table, len(some), ending), list(chain.from_iterable(some)))
+        for some in _slices([entry for entry in entries if type(entry) is kind]):
+            values = list(chain.from_iterable((entry[0], _text(entry[1]), *entry[2:]) for entry in some))
+            await connection.execute(_insert(table, len(some), ending), values)
     await connection.execute("COMMIT")
 
 
-def _slices(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+def _slices(rows: list[Entry]) -> Iterator[list[Entry]]:
     start = 0
     for size in SIZES:
         while len(rows) - start >= size:

@@ -5,14 +5,15 @@ import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
 from ..log_metrics import LogMetrics
-from .answered import SLICE_ROWS, Answered, Recorder, model_in, rows_in
+from .answered import Answered, Recorder, model_in, rows_in
 from .backlog import Backlog
 from .link import Link
+from .pace import Pace
 from .record import Entry, Feedback
 from .store import StoreAway
 
@@ -130,13 +131,17 @@ class Writer:
 
     async def _flush(self) -> None:
         """What is in the queue now, and no older."""
-        items = [self._queue.popleft() for _ in range(len(self._queue))]
         self._metrics.queue(self.rows + self._backlog.held)
-        self.rows -= sum(map(_rows, items))
-        async for entries in self._entries(items):
+        async for entries in self._entries(self._queued()):
             await self._deliver(entries)
         if self._backlog.holding:
             await self._backlog.append(())
+
+    def _queued(self) -> Iterator[Item]:
+        for _ in range(len(self._queue)):
+            item = self._queue.popleft()
+            self.rows -= _rows(item)
+            yield item
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
         """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
@@ -158,7 +163,7 @@ class Writer:
             group.append(self._waiting.popleft())
             rows += _rows(group[-1].item)
         self.rows -= rows
-        entries = [entry async for some in self._entries([waiting.item for waiting in group]) for entry in some]
+        entries = [entry async for some in self._entries(waiting.item for waiting in group) for entry in some]
         kept = False
         try:
             kept = (not self._commit and await self._backlog.append(entries, durable=True)) or await self._committed(entries)
@@ -205,10 +210,10 @@ class Writer:
         except StoreAway:  # the link has said so
             return
 
-    async def _entries(self, items: Sequence[Item]) -> AsyncIterator[list[Entry]]:
+    async def _entries(self, items: Iterable[Item]) -> AsyncIterator[list[Entry]]:
         """BATCH_ROWS at a time; others run in between."""
         entries: list[Entry] = []
-        made = 0
+        pace = Pace()
         for item in items:
             if isinstance(item, Feedback):
                 entries.append(item)
@@ -216,10 +221,8 @@ class Writer:
             try:
                 for records in self._recorder.records(item):
                     entries += records
-                    made += len(records)
-                    if made >= SLICE_ROWS:
-                        made = 0
-                        await asyncio.sleep(0)
+                    if pace.due:
+                        await pace.rest()
                     if len(entries) >= BATCH_ROWS:
                         yield entries
                         entries = []

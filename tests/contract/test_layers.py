@@ -20,8 +20,8 @@ MODEL |= {"files", "manifest", "folder", "unpickling", "artifact", "compiled", "
 # Makes, compiles, checks and tries model directories, without a server.
 OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
-STORE = {f"journal.{name}" for name in ("record", "away", "engines", "tables", "repair", "partitions", "store", "sqlite", "postgresql")}
-STORE |= {"journal.migrations", "journal.migrations.versions.r0001_predictions"}
+STORE = {f"journal.{name}" for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql")}
+STORE |= {"journal.partitions", "journal.migrations", "journal.migrations.versions.r0001_predictions"}
 COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}
 REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "maintenance", "embedded")}
 # Imports point down or stay within a layer, and never in a circle. A new module takes its place here.
