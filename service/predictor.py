@@ -50,13 +50,13 @@ class Predictor:
         self, entry: Entry, read: Read, caller: Caller, *, mode: Mode | None = None, cached: bool = False, log: bool = False
     ) -> Prediction:
         """Raises a Problem and nothing else; `read` takes the rows out of the decoded body. `log`: in any case, in the background."""
-        model, batch, prediction = entry.model if entry.state == "ready" else None, None, None
+        model, batch, answers, seconds, hits = entry.model if entry.state == "ready" else None, None, None, 0.0, None
         may_answer_at_once = not cached and (caller.waits or log or not self._log_waits)
         if model is not None and may_answer_at_once and (inline_rows := self.engine.inline_rows(model, mode)):
             batch = read(model.validator)
             if len(batch.data) <= inline_rows:  # never in flight: nothing else runs meanwhile
-                prediction = Prediction(model, *self.engine.infer(model, batch))
-        if prediction is None:
+                answers, seconds = self.engine.infer(model, batch)
+        if answers is None:
             if not caller.waits:
                 raise MustWait
             with self._metrics.in_flight.track_inprogress():
@@ -65,21 +65,18 @@ class Predictor:
                 if batch is None:
                     batch = read(model.validator)
                 if cached:
-                    prediction = await self._cached(model, batch, caller)
+                    answers, hits = await self._cached(model, batch, caller)
                 else:
-                    prediction = Prediction(model, *await self.engine.run(model, batch, caller, mode))
-        assert model is not None, "there is a prediction"
+                    answers, seconds = await self.engine.run(model, batch, caller, mode)
+        assert model is not None, "there are answers"
         assert batch is not None
         if model.distribution is not None:
-            self._drift.observe(model, batch, prediction.answers)
-        if self._logs or log:
-            headers = await self.journal.keep(model, batch, prediction.answers, caller, background=log)
-            return prediction._replace(headers=headers)
-        return prediction
+            self._drift.observe(model, batch, answers)
+        headers = await self.journal.keep(model, batch, answers, caller, background=log) if self._logs or log else ()
+        return Prediction(model, answers, seconds, hits, headers)
 
-    async def _cached(self, model: LoadedModel, batch: Batch, caller: Caller) -> Prediction:
+    async def _cached(self, model: LoadedModel, batch: Batch, caller: Caller) -> tuple[Answers, list[bool]]:
         async def compute(missing: Batch) -> Answers:
             return (await self.engine.run(model, missing, caller))[0]
 
-        answers, cached = await self._cache.answers(model, batch, compute, caller)
-        return Prediction(model, answers, cached=cached)
+        return await self._cache.answers(model, batch, compute, caller)

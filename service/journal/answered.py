@@ -28,20 +28,23 @@ class Recorder:
         """Of each row, a slice at a time."""
         key, time, request_id, dialect, client, model, batch, answers, seconds = answered
         encode = self._encoders.get(model) or self._encoder(model)
-        name, version, digest = model.key
-        latency_ms = round(seconds * 1000, 4)
         fitting, record = self._redaction.fitting, Record._make
+        name, version, digest = model.key
+        latency_ms = int(seconds * 1e7) / 1e4  # what round() would do takes three times as long
         rows = batch.rows or rows_of(batch)
         predictions, confidences = answers.predictions, answers.confidences
-        for start in range(0, len(rows), SLICE_ROWS):
-            records = []
-            for i in range(start, min(start + SLICE_ROWS, len(rows))):
-                prediction, confidence = predictions[i], confidences[i]
-                features, answer = fitting(encode(rows[i]), str(prediction) if type(prediction) is int else json_text(prediction))
-                if type(confidence) is not float:
-                    confidence = None
-                where = (row_key(key, i) if i else key, time, request_id, i, name, version, digest, dialect)
-                records.append(record((*where, features, answer, confidence, latency_ms, client)))
+        records = []
+        for i, row in enumerate(rows):
+            prediction, confidence = predictions[i], confidences[i]
+            features, answer = fitting(encode(row), str(prediction) if type(prediction) is int else json_text(prediction))
+            if type(confidence) is not float:
+                confidence = None
+            where = (row_key(key, i) if i else key, time, request_id, i, name, version, digest, dialect)
+            records.append(record((*where, features, answer, confidence, latency_ms, client)))
+            if len(records) == SLICE_ROWS:
+                yield records
+                records = []
+        if records:
             yield records
 
     def _encoder(self, model: LoadedModel) -> Encode:

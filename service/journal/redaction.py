@@ -5,12 +5,15 @@ import hmac
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from msgspec.json import Encoder
 from pydantic_core import to_json
 
 from ..batch import Batch
 from ..schema import Signature
 
 Encode = Callable[[Sequence[Any]], str]
+
+_encode = Encoder().encode
 
 
 class Redaction:
@@ -77,8 +80,8 @@ class Redaction:
 def json_text(value: Any) -> str:
     """NaN becomes null; half of a surrogate pair, which no database takes, a question mark."""
     try:
-        return to_json(value, inf_nan_mode="null").decode()
-    except ValueError:
+        return _encode(value).decode()
+    except (ValueError, OverflowError):  # OverflowError: a whole number of more than 64 bits
         return to_json(_storable(value), inf_nan_mode="null").decode()
 
 

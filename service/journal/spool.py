@@ -18,6 +18,7 @@ from .spool_files import listed, owned, size_of, sync_folder
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # what is read again at most, when a worker dies between a commit and the end of a file
 TRIED_BYTES = 16 * 1024  # a few dozen records
+NAMES_TRIED = 5  # more only fail where the file system cannot lock
 MEASURED_FOR = 0.25  # seconds for which the size of the others' files is taken as known
 
 
@@ -153,8 +154,11 @@ class Spool:
     def _own(self) -> None:
         """The folder is ours alone: features are nobody else's business."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._owner not in self._locks and not self._lock(self._owner):
-            raise OSError(f"{self._folder} cannot be locked")
+        for _ in range(NAMES_TRIED):
+            if self._owner in self._locks or self._lock(self._owner):
+                return
+            self._owner = uuid.uuid4().hex  # another one took the lock for a dead worker's between its making and its locking
+        raise OSError(f"{self._folder} cannot be locked")
 
     def _begin(self, durable: bool) -> BinaryIO:
         """A new file for this worker's lines."""

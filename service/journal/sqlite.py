@@ -1,11 +1,12 @@
 """The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as writers."""
 
 import asyncio
+import math
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -51,7 +52,7 @@ class SQLiteStore:
             await self.close()
             raise schema(self._where.place, found, REVISION)
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:  # noqa: ARG002 - at a stretch: the other workers wait for the file
         await self._transact("", entries)
 
     async def replay(self, entries: Sequence[Entry]) -> None:
@@ -130,6 +131,11 @@ def _slices(rows: list[Entry]) -> Iterator[list[Entry]]:
             start += size
 
 
+@lru_cache(maxsize=4)
+def _second(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).replace(tzinfo=None).isoformat()
+
+
 @cache
 def _insert(table: str, rows: int, ending: str) -> str:
     fields = FIELDS[table]
@@ -138,4 +144,5 @@ def _insert(table: str, rows: int, ending: str) -> str:
 
 
 def _text(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    second = math.floor(time)
+    return f"{_second(second)}.{min(round((time - second) * 1e6), 999_999):06d}Z"

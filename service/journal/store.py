@@ -16,8 +16,11 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connects anew and checks the schema. Raises StoreAway."""
 
-    async def write(self, entries: Sequence[Entry]) -> None:
-        """All of them in one transaction, the quickest way. Raises StoreAway, also where a key is there already."""
+    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
+        """All of them in one transaction, the quickest way. Raises StoreAway, also where a key is there already.
+
+        `seconds`: over which the database's work may be spread.
+        """
 
     async def replay(self, entries: Sequence[Entry]) -> None:
         """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""

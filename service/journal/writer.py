@@ -18,6 +18,7 @@ from .record import Entry, Feedback
 from .store import StoreAway
 
 FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
+SPREAD = 0.4  # of the time in which rows came in is taken to store them: less, and the database's work gets into the requests' way
 BATCH_ROWS = 1_000  # written at once; so many in memory are written before that time
 MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
@@ -50,6 +51,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
+        self._spread = SPREAD  # none once there are those who wait: what is stored at leisure would hold them up
         self._failed = False
         self.rows = 0  # in memory
 
@@ -68,6 +70,7 @@ class Writer:
         """The future's result is there in bounded time, whatever becomes of the database."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(item, kept))
+        self._spread = 0.0
         self.rows += rows
         self._wake.set()
         return kept
@@ -102,15 +105,17 @@ class Writer:
     async def _run(self) -> None:
         await self._backlog.adopt()
         self._recovering = asyncio.create_task(self._replay())
-        flush_at, adopt_at = monotonic() + FLUSH_SECONDS, monotonic() + ADOPT_SECONDS
+        flushed_at = monotonic()
+        flush_at, adopt_at = flushed_at + FLUSH_SECONDS, flushed_at + ADOPT_SECONDS
         while not self._stopping:
             await self._sleep(flush_at - monotonic())
             try:
                 if self._waiting:
                     await self._answer_waiting()
                 if self.rows >= BATCH_ROWS or monotonic() >= flush_at:
-                    flush_at = monotonic() + FLUSH_SECONDS
-                    await self._flush()
+                    since, flushed_at = monotonic() - flushed_at, monotonic()
+                    flush_at = flushed_at + FLUSH_SECONDS
+                    await self._flush(min(since, FLUSH_SECONDS) * self._spread)
                     self._recover()
                 if monotonic() >= adopt_at:
                     adopt_at = monotonic() + ADOPT_SECONDS
@@ -129,11 +134,12 @@ class Writer:
             timer.cancel()
         self._wake.clear()
 
-    async def _flush(self) -> None:
-        """What is in the queue now, and no older."""
-        self._metrics.queue(self.rows + self._backlog.held)
+    async def _flush(self, seconds: float = 0.0) -> None:
+        """What is in the queue now, and no older; spread over that time."""
+        rows = self.rows
+        self._metrics.queue(rows + self._backlog.held)
         async for entries in self._entries(self._queued()):
-            await self._deliver(entries)
+            await self._deliver(entries, 0.0 if self._stopping else seconds * len(entries) / rows)
         if self._backlog.holding:
             await self._backlog.append(())
 
@@ -143,10 +149,10 @@ class Writer:
             self.rows -= _rows(item)
             yield item
 
-    async def _deliver(self, entries: Sequence[Entry]) -> None:
+    async def _deliver(self, entries: Sequence[Entry], seconds: float) -> None:
         """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
         if self._backlog.empty and self._link.trouble is None and not self._link.busy:
-            writing = asyncio.create_task(self._link.write(entries))
+            writing = asyncio.create_task(self._link.write(entries, seconds))
             await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
             if writing.done() and writing.exception() is None:
                 self._metrics.counted("stored", len(entries))

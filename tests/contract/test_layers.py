@@ -20,7 +20,9 @@ MODEL |= {"files", "manifest", "folder", "unpickling", "artifact", "compiled", "
 # Makes, compiles, checks and tries model directories, without a server.
 OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
-STORE = {f"journal.{name}" for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql")}
+STORE = {
+    f"journal.{name}" for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql", "copy_format")
+}
 STORE |= {"journal.partitions", "journal.migrations", "journal.migrations.versions.r0001_predictions"}
 COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}
 REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "maintenance", "embedded")}

@@ -1,5 +1,6 @@
 """The spool on local disk: order, bounds, torn lines, and what becomes of the files of a worker that is dead."""
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -102,6 +103,15 @@ def test_the_files_of_a_living_worker_are_its_own(spool: Spool, folder: Path) ->
     assert other.read(10) == []
     other.close()
     assert drained(spool) == lines(1)
+
+
+def test_a_lock_that_another_worker_took_for_a_dead_ones_is_replaced_by_a_new_one(spool: Spool, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    with (folder / f"{spool._owner}.lock").open("w") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        spool.check()
+        spool.append(lines(1, 2), durable=False)
+        assert drained(spool) == lines(1, 2)
 
 
 def test_files_of_a_worker_that_is_gone_come_before_the_own(spool: Spool, folder: Path) -> None:

@@ -44,7 +44,7 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:  # noqa: ARG002
         assert not any(entry.key in self.stored for entry in entries), "a key that is there fails the transaction"
         await self._take(entries)
 
