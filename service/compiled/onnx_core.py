@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 
 INPUT, OUTPUT = "slipway_numbers", "slipway_scores"
 METADATA = "slipway"  # the graph's property that holds, as JSON, all that is not in the graph
+FEWEST_ORDERED = 16  # rows, of which ordering costs less than it saves
 
 
 class _Bound(threading.local):
@@ -44,6 +45,7 @@ class OnnxCore:
         self._lowest, self._highest = np.array(parts["lowest"]), np.array(parts["highest"])
         self._safe = float(min(-self._lowest.max(), self._highest.min()))  # no number within needs a closer look
         self._has_range = self._safe < sys.float_info.max
+        self._order: int | None = parts.get("order")  # trees: the input that they compare most
         self._pack = struct.Struct(f"{encoding.width}d").pack_into
         self._bound = _Bound(self._session, encoding.width, parts["outputs"])
         self._run = self._session.run_with_iobinding
@@ -60,7 +62,14 @@ class OnnxCore:
     def many(self, rows: Sequence[Row] | Array) -> Array:
         numbers = self._encode_many(rows)
         self._check_range(numbers)
-        return self._session.run([OUTPUT], {INPUT: numbers})[0]  # type: ignore[no-any-return]
+        if self._order is None or len(numbers) < FEWEST_ORDERED:
+            return self._session.run([OUTPUT], {INPUT: numbers})[0]  # type: ignore[no-any-return]
+        # Rows that are alike go the same way through a tree, one after the other: a processor that foresees it takes a quarter less.
+        order = numbers[:, self._order].argsort()
+        scores = self._session.run([OUTPUT], {INPUT: numbers.take(order, axis=0)})[0]
+        in_turn = np.empty_like(scores)
+        in_turn[order] = scores
+        return in_turn  # type: ignore[no-any-return]
 
     def _check_range(self, numbers: Array) -> None:
         """Raises where the estimator would have met an infinity: trees compute in float32."""

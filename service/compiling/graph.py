@@ -36,7 +36,12 @@ def compile_ensemble(ensemble: Ensemble, features: Sequence[Feature], columns: S
     for place, number in seen:
         low, high = _range(_function(number, ensemble.single and ensemble.finite))
         lowest[place], highest[place] = max(lowest[place], low), min(highest[place], high)
-    parts = {"decision": ensemble.decision.content(), "lowest": lowest.tolist(), "highest": highest.tolist()}
+    parts = {
+        "decision": ensemble.decision.content(),
+        "lowest": lowest.tolist(),
+        "highest": highest.tolist(),
+        "order": _most_compared(trees),
+    }
     content = graph([_operator(trees, ensemble.outputs)], [], encoding, ensemble.outputs, parts)
     return Candidate("onnx", content, _thresholds(ensemble, trees, seen))
 
@@ -144,6 +149,18 @@ def _ranked(rank: Array) -> Array:
 def _turned(bits: Array) -> Array:
     """From the bits of float64s to integers in the same order, and back."""
     return np.where(bits >= 0, bits, np.iinfo(np.int64).min - bits)
+
+
+def _most_compared(trees: Sequence[Tree]) -> int | None:
+    """The input that most rows are compared by, where each split halves them; None where no tree splits."""
+    weights: dict[int, float] = {}
+    for tree in trees:
+        level, weight = np.zeros(1, dtype=int), 1.0
+        while len(level := level[tree.left[level] >= 0]):
+            for place in tree.feature[level].tolist():
+                weights[place] = weights.get(place, 0.0) + weight
+            level, weight = np.concatenate([tree.left[level], tree.right[level]]), weight / 2
+    return max(weights, key=weights.__getitem__, default=None)
 
 
 def _thresholds(ensemble: Ensemble, trees: Sequence[Tree], seen: Sequence[_Seen]) -> dict[int, Array]:

@@ -21,7 +21,7 @@ from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 COPIED = 2_000  # rows in a statement: as a rule all, so that no transaction need be begun
-PIECE_ROWS = 25  # sent at once: the server has a quarter of a millisecond of work with them, which on a busy machine requests wait for
+PIECE_ROWS = 50  # sent at once: the server has half a millisecond of work with them, which on a busy machine requests wait for
 REPLAYED = 200  # fewer: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.

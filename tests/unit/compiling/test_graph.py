@@ -1,6 +1,7 @@
 """Thresholds move to the other side of what is done to a column, to the very float64 where the answer changes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from service.compiled.encoding import Feature, Number, Table
 from service.compiled.onnx_core import OnnxCore
 from service.compiling.candidate import CannotCompile
 from service.compiling.ensemble import Ensemble, Tree, constant
-from service.compiling.graph import compile_ensemble
+from service.compiling.graph import _most_compared, compile_ensemble
 from service.schema import Column
 
 ABOVE, BELOW = np.inf, -np.inf
@@ -80,3 +81,28 @@ def test_trees_that_want_more_features_than_there_are_are_not_compiled() -> None
 def test_what_nothing_is_below_is_a_threshold_too() -> None:
     core = graph(stump(-math.inf, missing_left=True), Number(0), single=False)
     assert [core.one([value]) for value in (-1e308, None)] == [[2.0], [1.0]]
+
+
+def forest(*features: int) -> Ensemble:
+    """Stumps, each at half of one of three features."""
+    return Ensemble(
+        [replace(stump(0.5), feature=np.array([feature, 0, 0])) for feature in features], 1, Decision("value"), single=False, finite=False
+    )
+
+
+def test_many_rows_are_answered_in_their_turn_missing_values_included() -> None:
+    columns = [Column(name=name, nullable=True) for name in "abc"]
+    core = OnnxCore(compile_ensemble(forest(0, 1, 1, 2), [Number(i) for i in range(3)], columns).content, nullable=True)
+    assert core._order == 1
+    rows = np.random.default_rng(0).random((100, 3))
+    rows[3, 1] = rows[50, 0] = math.nan
+    one_by_one = [core.one([None if math.isnan(value) else value for value in row]) for row in rows.tolist()]
+    assert core.many(rows).tolist() == one_by_one
+
+
+def test_what_is_compared_near_the_roots_weighs_more_than_what_many_nodes_compare_below() -> None:
+    arrays = {"feature": [0, 1, 1, 1, 0, 0, 0, 0, 0], "left": [1, 3, 5, 7, -1, -1, -1, -1, -1], "right": [2, 4, 6, 8, -1, -1, -1, -1, -1]}
+    tree = replace(stump(0.5), **{name: np.array(values) for name, values in arrays.items()})
+    assert _most_compared([tree]) == 1
+    assert _most_compared([tree, stump(0.5)]) == 0
+    assert _most_compared([constant([1.0], [0])]) is None
