@@ -5,6 +5,7 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class OnnxCore:
 
     def one(self, row: Row) -> list[float]:
         numbers = self._encode(row)
-        if self._has_range and not -self._safe <= min(numbers) <= max(numbers) <= self._safe:  # or where the first number is NaN
+        if self._has_range and not hypot(*numbers) <= self._safe:  # no number is further from zero; NaN or an infinity would show, too
             self._check_range(np.array([numbers]))
         bound = self._bound
         self._pack(bound.numbers, 0, *numbers)

@@ -18,7 +18,7 @@ from .tally import Tally
 log = logging.getLogger("slipway.drift")
 
 INTERVAL = 1.0  # seconds
-MOST_ROWS = 2_000  # that wait to be counted: beyond it a second's rows are a sample, which is as good for shares, and costs no more
+MOST_ROWS = 500  # that wait to be counted: beyond it a second's rows are a sample, which is as good for shares, and costs no more
 SLICE_VALUES = 4_000  # counted between two turns of the event loop
 ANSWER_VALUES = 4  # what a row costs besides its own values, in values
 
