@@ -6,7 +6,6 @@ import gc
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,7 +20,10 @@ from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 COPIED = 2_000  # rows in a statement: as a rule all, so that no transaction need be begun
-PIECE_ROWS = 50  # sent at once: the server has half a millisecond of work with them, which on a busy machine requests wait for
+PIECE_ROWS = 50  # encoded at a time
+# Between statements, where there is time. The server keeps what COPY brings until its end, or a thousand rows; what it does then takes it
+# eight microseconds a row, which on a shared machine requests wait for.
+STATEMENT_SECONDS = 0.006
 REPLAYED = 200  # fewer: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
@@ -58,7 +60,8 @@ class PostgreSQLStore:
             raise schema(self._where.place, found, REVISION)
 
     async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
-        await self._transact(partial(_copy, seconds=seconds), COPIED, entries)
+        statements = max(1, int(seconds / STATEMENT_SECONDS))
+        await self._transact(_copy, min(COPIED, len(entries) // statements + 1), entries, seconds)
 
     async def replay(self, entries: Sequence[Entry]) -> None:
         await self._transact(_insert_missing, REPLAYED, entries)
@@ -69,20 +72,20 @@ class PostgreSQLStore:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    async def _transact(self, put: Put, size: int, entries: Sequence[Entry]) -> None:
+    async def _transact(self, put: Put, size: int, entries: Sequence[Entry], seconds: float = 0.0) -> None:
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
         try:
             try:
-                await _put(connection, put, size, entries)
+                await _put(connection, put, size, entries, seconds)
             except Exception as error:
                 about_data = _is_about_data(error)
                 if not about_data and getattr(error, "sqlstate", None) != MOVED:
                     raise
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
-                await _put(connection, put, size, [storable(entry) for entry in entries] if about_data else entries)
+                await _put(connection, put, size, [storable(entry) for entry in entries] if about_data else entries, 0.0)
         except BaseException as error:
             # Also when cancelled: to end the transaction in good order would be to wait for a server that does not answer.
             self._abandon()
@@ -103,11 +106,15 @@ class PostgreSQLStore:
         return away(error, self._where.place) if isinstance(error, Exception) else error
 
 
-async def _put(connection: asyncpg.Connection, put: Put, size: int, entries: Sequence[Entry]) -> None:
+async def _put(connection: asyncpg.Connection, put: Put, size: int, entries: Sequence[Entry], seconds: float) -> None:
     slices = list(_slices(entries, size))
+    began = monotonic()
     if len(slices) > 1:  # one statement is a transaction by itself
         await connection.execute("BEGIN")
-    for table, rows in slices:
+    for i, (table, rows) in enumerate(slices):
+        early = began + seconds * i / len(slices) - monotonic()
+        if early > 0.0:
+            await asyncio.sleep(early)
         await put(connection, table, rows)
     if len(slices) > 1:
         await connection.execute("COMMIT")
@@ -120,23 +127,19 @@ def _slices(entries: Sequence[Entry], size: int) -> Iterator[tuple[str, Sequence
             yield table, some[start : start + size]
 
 
-async def _copy(connection: asyncpg.Connection, table: str, entries: Sequence[Entry], seconds: float) -> None:
-    async with contextlib.aclosing(_pieces(entries, seconds)) as pieces:
+async def _copy(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
+    async with contextlib.aclosing(_pieces(entries)) as pieces:
         await connection.copy_to_table(table, source=pieces, columns=FIELDS[table], format="binary")
 
 
-async def _pieces(entries: Sequence[Entry], seconds: float) -> AsyncGenerator[bytes, None]:
-    """Spread over that time: the server shares the machine with the requests, or the network."""
-    yield HEADER
-    pace, began = Pace(), monotonic()
+async def _pieces(entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
+    pace = Pace()
+    last = len(entries) - PIECE_ROWS
     for start in range(0, len(entries), PIECE_ROWS):
-        early = began + seconds * start / len(entries) - monotonic()
-        if early > 0.0:
-            await asyncio.sleep(early)
-        elif pace.due:
+        if pace.due:
             await pace.rest()
-        yield b"".join(map(row, entries[start : start + PIECE_ROWS]))
-    yield TRAILER
+        piece = b"".join(map(row, entries[start : start + PIECE_ROWS]))
+        yield b"".join((HEADER if start == 0 else b"", piece, TRAILER if start >= last else b""))
 
 
 async def _insert_missing(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
