@@ -12,6 +12,8 @@ import pytest
 
 from service.journal import partitions
 from service.journal.maintenance import maintain, migrate
+from service.journal.postgresql import STATEMENT_SECONDS
+from service.journal.record import Record
 from service.journal.store import StoreAway, open_store
 from tests.database.cluster import PASSWORD, QUOTED, Cluster
 from tests.logged import NOON, StoreContract, feedback, key, record, replay, rows, trouble, write
@@ -247,3 +249,27 @@ def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_
     assert asyncio.run(run()).kind == "gone"
     gc.collect()
     assert not unhandled
+
+
+def test_rows_that_are_stored_at_leisure_are_in_several_statements_and_there_all_at_once_or_not_at_all(log: str) -> None:
+    async def run(entries: list[Record]) -> None:
+        store = open_store(log)
+        await store.open()
+        try:
+            await store.write(entries, 4.5 * STATEMENT_SECONDS)
+        finally:
+            await store.close()
+
+    asyncio.run(run([record(i) for i in range(100)]))
+    assert sorted(rows(log, "key")) == [key(i) for i in range(100)]
+    with pytest.raises(StoreAway):
+        asyncio.run(run([record(i) for i in range(199, 98, -1)]))  # the last of them is there
+    assert len(rows(log, "key")) == 100
+    asyncio.run(run([]))
+
+
+def test_a_replay_knows_the_rows_of_a_copy_to_the_microsecond(log: str) -> None:
+    entries = [record(i)._replace(time=NOON.timestamp() + i * 0.123_456_789) for i in range(500)]
+    write(log, entries)
+    replay(log, entries)
+    assert len(rows(log, "key")) == 500
