@@ -24,6 +24,7 @@ PIECE_ROWS = 50  # encoded at a time
 # Between statements, where there is time. The server keeps what COPY brings until its end, or a thousand rows; what it does then takes it
 # eight microseconds a row, which on a shared machine requests wait for.
 STATEMENT_SECONDS = 0.006
+FEWEST_COPIED = 30  # rows in a statement: with fewer its two round trips cost more than they spare the requests
 REPLAYED = 200  # fewer: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
@@ -61,7 +62,7 @@ class PostgreSQLStore:
 
     async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
         statements = max(1, int(seconds / STATEMENT_SECONDS))
-        await self._transact(_copy, min(COPIED, len(entries) // statements + 1), entries, seconds)
+        await self._transact(_copy, min(COPIED, max(FEWEST_COPIED, len(entries) // statements + 1)), entries, seconds)
 
     async def replay(self, entries: Sequence[Entry]) -> None:
         await self._transact(_insert_missing, REPLAYED, entries)
