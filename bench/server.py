@@ -137,8 +137,9 @@ class Server:
 
 
 def environment() -> dict[str, str]:
-    """This process' own, without what would configure a server behind the harness' back."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "GUNICORN_", "WEB_CONCURRENCY"))}
+    """This process' own, without what would configure a server behind the harness' back, or have it compile its modules at each start."""
+    others = ("SLIPWAY_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
 def _stat(pid: int) -> list[str]:
