@@ -251,7 +251,7 @@ def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_
     assert not unhandled
 
 
-def test_rows_that_are_stored_at_leisure_are_in_several_statements_and_there_all_at_once_or_not_at_all(log: str) -> None:
+def test_rows_stored_at_leisure_come_in_several_statements_of_one_transaction(cluster: Cluster, database: str, log: str) -> None:
     async def run(entries: list[Record]) -> None:
         store = open_store(log)
         await store.open()
@@ -262,6 +262,8 @@ def test_rows_that_are_stored_at_leisure_are_in_several_statements_and_there_all
 
     asyncio.run(run([record(i) for i in range(100)]))
     assert sorted(rows(log, "key")) == [key(i) for i in range(100)]
+    counted = "SELECT count(DISTINCT cmin::text), count(DISTINCT xmin::text) FROM predictions"
+    assert [tuple(row) for row in cluster.execute(counted, database=database)] == [(4, 1)]
     with pytest.raises(StoreAway):
         asyncio.run(run([record(i) for i in range(199, 98, -1)]))  # the last of them is there
     assert len(rows(log, "key")) == 100
