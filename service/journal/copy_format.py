@@ -3,6 +3,7 @@
 https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". A field is its length and its bytes; NULL has the length -1.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 
@@ -15,40 +16,48 @@ _NULL = b"\xff\xff\xff\xff"
 _EPOCH = 946_684_800  # seconds from 1970 to 2000, which timestamptz counts microseconds from
 _YEAR_10000 = 253_402_300_800  # the first second that Python's datetime could not read back
 _JSONB_VERSION = 1
+_FIELDS = len(Record._fields)
 
 _length = Struct(">i").pack
 _begin = Struct(">hi16siq").pack  # number of fields, key, time
+_begin_record = Struct(">hi16siqi").pack  # and the length of the request id
 _position = Struct(">ii").pack
 _json_length = Struct(">iB").pack
 _float = Struct(">id").pack
 
 
-def row(entry: Entry) -> bytes:
+def rows(entries: Iterable[Entry]) -> bytes:
     """Raises ValueError, OverflowError or struct.error for what no column could hold."""
-    return _record(entry) if isinstance(entry, Record) else _feedback(entry)
-
-
-def _record(entry: Record) -> bytes:
-    key, time, request_id, position, model, version, digest, dialect, features, answer, confidence, latency_ms, client = entry
-    return b"".join(
-        (
-            _begin(len(entry), 16, _uuid(key), 8, _microseconds(time)),
-            _text(request_id),
+    parts: list[bytes] = []
+    for entry in entries:
+        if type(entry) is not Record:
+            parts.append(_feedback(entry))  # type: ignore[arg-type]
+            continue
+        # No function of its own for each field: to call them takes longer than what they do.
+        key, time, request_id, position, model, version, digest, dialect, features, answer, confidence, latency_ms, client = entry
+        request, asked, said = request_id.encode(), features.encode(), answer.encode()
+        parts += (
+            _begin_record(_FIELDS, 16, _uuid(key), 8, _microseconds(time), len(request)),
+            request,
             _position(4, position),
             _who(model, version, digest, dialect),
-            _json(features),
-            _json(answer),
+            _json_length(len(asked) + 1, _JSONB_VERSION),
+            asked,
+            _json_length(len(said) + 1, _JSONB_VERSION),
+            said,
             _NULL if confidence is None else _float(8, confidence),
             _float(8, latency_ms),
             _NULL if client is None else _text(client),
         )
-    )
+    return b"".join(parts)
 
 
 def _feedback(entry: Feedback) -> bytes:
     key, time, prediction, outcome, client = entry
     head = _begin(len(entry), 16, _uuid(key), 8, _microseconds(time))
-    return b"".join((head, _length(16), _uuid(prediction), _json(outcome), _NULL if client is None else _text(client)))
+    said = outcome.encode()
+    about = (_length(16), _uuid(prediction), _json_length(len(said) + 1, _JSONB_VERSION), said)
+    return b"".join((head, *about, _NULL if client is None else _text(client)))
 
 
 def _uuid(key: str) -> bytes:
@@ -69,11 +78,6 @@ def _microseconds(time: float) -> int:
 def _text(value: str) -> bytes:
     found = value.encode()
     return _length(len(found)) + found
-
-
-def _json(text: str) -> bytes:
-    found = text.encode()
-    return _json_length(len(found) + 1, _JSONB_VERSION) + found
 
 
 @lru_cache(maxsize=256)  # who answers, in which dialect: the same for many rows

@@ -37,7 +37,7 @@ class Journal:
         self._spool = Spool(settings.log_spool, settings.log_spool_bytes)
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
         link = Link(connect, prepare, metrics, needed=settings.log == "sync")
-        self._writer = Writer(link, backlog, Recorder(redaction), metrics, commit=settings.log == "sync")
+        self._writer = Writer(link, backlog, Recorder(redaction, metrics), metrics, commit=settings.log == "sync")
 
     @property
     def trouble(self) -> str | None:
@@ -106,7 +106,7 @@ class Journal:
     @property
     def _dropping(self) -> bool:
         """Whether what comes now is lost, as far as that is known."""
-        return self.trouble is not None and self._backlog.dropping
+        return self._backlog.dropping and self.trouble is not None
 
     def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
         if self._refuse or refuse:

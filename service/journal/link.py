@@ -63,9 +63,14 @@ class Link:
             await self.close()
         await self._call(None)
 
-    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
-        """Over that time, if may be. After an error it is unknown whether the entries are in the database."""
-        await self._call(lambda store: store.write(entries, seconds))
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """A head start for `write` with these and more, where the database is at hand."""
+        if self._store is not None and self.trouble is None and not self.busy:
+            self._store.begin(entries)
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """After an error it is unknown whether the entries are in the database."""
+        await self._call(lambda store: store.write(entries))
 
     async def replay(self, entries: Sequence[Entry]) -> None:
         """The same for entries that may be in the database: those are passed over."""

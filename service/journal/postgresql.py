@@ -1,31 +1,23 @@
 """The prediction log in PostgreSQL: COPY for what is new, INSERT … ON CONFLICT DO NOTHING for what may be there already."""
 
-import asyncio
 import contextlib
-import gc
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from time import monotonic
+from itertools import takewhile
 from typing import Any
 
 import asyncpg
 
 from .away import StoreAway, away, schema
-from .copy_format import HEADER, TRAILER, row
+from .copy_stream import CopyStream, awaited
 from .engines import Address, engine
-from .pace import Pace
 from .record import Entry, Feedback, Record
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
-COPIED = 2_000  # rows in a statement: as a rule all, so that no transaction need be begun
-PIECE_ROWS = 50  # encoded at a time
-# Between statements, where there is time. The server keeps what COPY brings until its end, or a thousand rows; what it does then takes it
-# eight microseconds a row, which on a shared machine requests wait for.
-STATEMENT_SECONDS = 0.006
-FEWEST_COPIED = 30  # rows in a statement: with fewer its two round trips cost more than they spare the requests
-REPLAYED = 200  # fewer: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
+AHEAD_ROWS = 64  # begun with: with fewer, what it takes to hand them on costs more than it spares
+REPLAYED = 200  # at a time: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
 PRESENCE = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000"
@@ -33,13 +25,15 @@ MOVED = "23514"  # a row was on its way into the default partition when its day 
 _TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
 _TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
 
-Put = Callable[[asyncpg.Connection, str, Sequence[Entry]], Awaitable[None]]
+Put = Callable[[asyncpg.Connection, Sequence[Entry]], Awaitable[None]]
+PutSome = Callable[[asyncpg.Connection, str, Sequence[Entry]], Awaitable[None]]
 
 
 class PostgreSQLStore:
     def __init__(self, where: Address) -> None:
         self._where = where
         self._connection: asyncpg.Connection | None = None
+        self._stream: CopyStream | None = None  # of predictions, begun with
 
     async def open(self) -> None:
         await self.close()
@@ -60,92 +54,108 @@ class PostgreSQLStore:
             self._abandon()
             raise schema(self._where.place, found, REVISION)
 
-    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
-        statements = max(1, int(seconds / STATEMENT_SECONDS))
-        await self._transact(_copy, min(COPIED, max(FEWEST_COPIED, len(entries) // statements + 1)), entries, seconds)
+    def begin(self, entries: Sequence[Entry]) -> None:
+        stream = self._stream
+        begun = 0 if stream is None else len(stream.entries)
+        if self._connection is not None and len(entries) - begun >= AHEAD_ROWS:
+            stream = self._stream = stream or CopyStream(self._connection, predictions.name, at_once=True)
+            stream.feed(_leading_records(entries[begun:]))
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        stream = self._stream
+        if stream is not None and stream.leads(entries):
+            stream.feed(_leading_records(entries[len(stream.entries) :]))
+        await self._transact(_copy, entries)
 
     async def replay(self, entries: Sequence[Entry]) -> None:
-        await self._transact(_insert_missing, REPLAYED, entries)
+        await self._transact(_insert_missing, entries)
 
     async def close(self) -> None:
+        if self._stream is not None:
+            self._abandon()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    async def _transact(self, put: Put, size: int, entries: Sequence[Entry], seconds: float = 0.0) -> None:
+    async def _transact(self, put: Put, entries: Sequence[Entry]) -> None:
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
         try:
             try:
-                await _put(connection, put, size, entries, seconds)
+                entries = await self._end_stream(entries)
+                await put(connection, entries)
             except Exception as error:
                 about_data = _is_about_data(error)
                 if not about_data and getattr(error, "sqlstate", None) != MOVED:
                     raise
+                self._stream = None
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
-                await _put(connection, put, size, [storable(entry) for entry in entries] if about_data else entries, 0.0)
+                await put(connection, [storable(entry) for entry in entries] if about_data else entries)
         except BaseException as error:
             # Also when cancelled: to end the transaction in good order would be to wait for a server that does not answer.
             self._abandon()
             raise self._meaning(error) from error
 
+    async def _end_stream(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of the entries that did not come with it."""
+        stream = self._stream
+        if stream is None:
+            return entries
+        await stream.finish()
+        self._stream = None
+        return entries[len(stream.entries) :] if stream.leads(entries) else entries
+
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            # A COPY that begins between a server's last word and the end of the connection leaves a future that nobody awaits:
-            # asyncio would log its failure, with a traceback.
-            futures = [found for found in gc.get_referents(connection._protocol) if asyncio.isfuture(found)]
+            awaited(connection)  # a COPY may begin between a server's last word and the end of the connection
             connection.terminate()
-            for future in futures:
-                if future.done() and not future.cancelled():
-                    future.exception()
+            if self._stream is not None:
+                self._stream.drop()
+                self._stream = None
 
     def _meaning(self, error: BaseException) -> BaseException:
         return away(error, self._where.place) if isinstance(error, Exception) else error
 
 
-async def _put(connection: asyncpg.Connection, put: Put, size: int, entries: Sequence[Entry], seconds: float) -> None:
-    slices = list(_slices(entries, size))
-    began = monotonic()
+async def _copy(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    await _each(connection, entries, max(1, len(entries)), _copy_some)
+
+
+async def _insert_missing(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
+    await _each(connection, entries, REPLAYED, _insert_some)
+
+
+async def _each(connection: asyncpg.Connection, entries: Sequence[Entry], size: int, put: PutSome) -> None:
+    """So many rows of a table at a time."""
+    slices: list[tuple[str, Sequence[Entry]]] = []
+    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
+        some = [entry for entry in entries if type(entry) is kind]
+        slices += [(table, some[start : start + size]) for start in range(0, len(some), size)]
     if len(slices) > 1:  # one statement is a transaction by itself
         await connection.execute("BEGIN")
-    for i, (table, rows) in enumerate(slices):
-        early = began + seconds * i / len(slices) - monotonic()
-        if early > 0.0:
-            await asyncio.sleep(early)
+    for table, rows in slices:
         await put(connection, table, rows)
     if len(slices) > 1:
         await connection.execute("COMMIT")
 
 
-def _slices(entries: Sequence[Entry], size: int) -> Iterator[tuple[str, Sequence[Entry]]]:
-    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
-        some = [entry for entry in entries if type(entry) is kind]
-        for start in range(0, len(some), size):
-            yield table, some[start : start + size]
+async def _copy_some(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
+    stream = CopyStream(connection, table)
+    stream.feed(entries)
+    await stream.finish()
 
 
-async def _copy(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
-    async with contextlib.aclosing(_pieces(entries)) as pieces:
-        await connection.copy_to_table(table, source=pieces, columns=FIELDS[table], format="binary")
-
-
-async def _pieces(entries: Sequence[Entry]) -> AsyncGenerator[bytes, None]:
-    pace = Pace()
-    last = len(entries) - PIECE_ROWS
-    for start in range(0, len(entries), PIECE_ROWS):
-        if pace.due:
-            await pace.rest()
-        piece = b"".join(map(row, entries[start : start + PIECE_ROWS]))
-        yield b"".join((HEADER if start == 0 else b"", piece, TRAILER if start >= last else b""))
-
-
-async def _insert_missing(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
-    """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
+async def _insert_some(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
     await connection.execute(_INSERTS[table], *map(list, zip(*map(_row, entries), strict=True)))
+
+
+def _leading_records(entries: Sequence[Entry]) -> list[Entry]:
+    return list(takewhile(lambda entry: type(entry) is Record, entries))
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

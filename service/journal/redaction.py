@@ -24,6 +24,7 @@ class Redaction:
         self._hashed = frozenset(hashed)
         self._key = key
         self._most_bytes = most_bytes
+        self.short = most_bytes // 4  # so many characters fit, whatever they are
 
     def encoder(self, model: str, signature: Signature) -> Encode:
         """Makes a row's values, in column order, the JSON text that is kept: an object where the columns have names, else a list."""
@@ -39,8 +40,6 @@ class Redaction:
 
     def fitting(self, features: str, answer: str) -> tuple[str, str]:
         """The same two JSON texts, or a note in the place of the longer one, or of both, where they are too long together."""
-        if len(features) + len(answer) <= self._most_bytes // 4:  # bytes of a character, at most
-            return features, answer
         sizes = _size(features), _size(answer)
         if sum(sizes) <= self._most_bytes:
             return features, answer
@@ -85,11 +84,11 @@ def json_text(value: Any) -> str:
         return to_json(_storable(value), inf_nan_mode="null").decode()
 
 
-def rows_of(batch: Batch) -> Sequence[Sequence[Any]]:
-    """The values of a batch, row by row, in column order."""
+def rows_of(batch: Batch, first: int, last: int) -> Sequence[Sequence[Any]]:
+    """The values of these rows of a batch, row by row, in column order."""
     if batch.rows is not None:
-        return batch.rows
-    data: Any = batch.data
+        return batch.rows[first:last]
+    data: Any = batch.data[first:last]
     return [[text] for text in data] if isinstance(data, list) else data.tolist()
 
 

@@ -52,7 +52,10 @@ class SQLiteStore:
             await self.close()
             raise schema(self._where.place, found, REVISION)
 
-    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:  # noqa: ARG002 - at a stretch: the other workers wait for the file
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """Nothing: the other workers would wait for the file."""
+
+    async def write(self, entries: Sequence[Entry]) -> None:
         await self._transact("", entries)
 
     async def replay(self, entries: Sequence[Entry]) -> None:

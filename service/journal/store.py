@@ -16,10 +16,13 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connects anew and checks the schema. Raises StoreAway."""
 
-    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:
-        """All of them in one transaction, the quickest way. Raises StoreAway, also where a key is there already.
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """A head start for the next `write`, which brings these first, and for `begin` itself with more. What goes wrong, `write` tells."""
 
-        `seconds`: over which the database's work may be spread.
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """All of them in one transaction, the quickest way; feedback may have one of its own.
+
+        Raises StoreAway, also where a key is there already.
         """
 
     async def replay(self, entries: Sequence[Entry]) -> None:

@@ -10,23 +10,25 @@ from time import monotonic
 from typing import NamedTuple
 
 from ..log_metrics import LogMetrics
-from .answered import Answered, Recorder, model_in, rows_in
+from .answered import Answered, Item, Recorder, rows_in
 from .backlog import Backlog
 from .link import Link
 from .pace import Pace
-from .record import Entry, Feedback
+from .record import Entry
 from .store import StoreAway
 
 FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
-SPREAD = 0.4  # of the time in which rows came in is taken to store them: less, and the database's work gets into the requests' way
-BATCH_ROWS = 1_000  # written at once; so many in memory are written before that time
+BATCH_ROWS = 1_000  # so many in memory are written before that time
+MOST_WRITTEN = 2_000  # at once
+SLICE_ROWS = 10  # made into records at a time: 50 microseconds
+# Requests whose records are made at once, while all that they are made of is still in the processor's cache; not those with so many rows
+# that others would wait for it.
+AHEAD, MOST_AHEAD = 16, 64
 MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
 
 log = logging.getLogger("slipway.log")
-
-Item = Answered | Feedback
 
 
 class Waiting(NamedTuple):
@@ -46,13 +48,13 @@ class Writer:
         self._metrics = metrics
         self._commit = commit
         self._queue: deque[Item] = deque()
+        self._ahead: list[Entry] = []  # of those that were in the queue before
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
-        self._spread = SPREAD  # none once there are those who wait: what is stored at leisure would hold them up
-        self._failed = False
+        self._hurried = False  # once there are those who wait: what the database has begun with would hold them up
         self.rows = 0  # in memory
 
     @property
@@ -65,12 +67,14 @@ class Writer:
         self.rows += rows
         if self.rows >= BATCH_ROWS:
             self._wake.set()
+        elif len(self._queue) == AHEAD:
+            self._get_ahead()
 
     def keep(self, item: Answered, rows: int) -> asyncio.Future[bool]:
         """The future's result is there in bounded time, whatever becomes of the database."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(item, kept))
-        self._spread = 0.0
+        self._hurried = True
         self.rows += rows
         self._wake.set()
         return kept
@@ -105,17 +109,15 @@ class Writer:
     async def _run(self) -> None:
         await self._backlog.adopt()
         self._recovering = asyncio.create_task(self._replay())
-        flushed_at = monotonic()
-        flush_at, adopt_at = flushed_at + FLUSH_SECONDS, flushed_at + ADOPT_SECONDS
+        flush_at, adopt_at = monotonic() + FLUSH_SECONDS, monotonic() + ADOPT_SECONDS
         while not self._stopping:
             await self._sleep(flush_at - monotonic())
             try:
                 if self._waiting:
                     await self._answer_waiting()
                 if self.rows >= BATCH_ROWS or monotonic() >= flush_at:
-                    since, flushed_at = monotonic() - flushed_at, monotonic()
-                    flush_at = flushed_at + FLUSH_SECONDS
-                    await self._flush(min(since, FLUSH_SECONDS) * self._spread)
+                    flush_at = monotonic() + FLUSH_SECONDS
+                    await self._flush()
                     self._recover()
                 if monotonic() >= adopt_at:
                     adopt_at = monotonic() + ADOPT_SECONDS
@@ -134,25 +136,41 @@ class Writer:
             timer.cancel()
         self._wake.clear()
 
-    async def _flush(self, seconds: float = 0.0) -> None:
-        """What is in the queue now, and no older; spread over that time."""
-        rows = self.rows
-        self._metrics.queue(rows + self._backlog.held)
-        async for entries in self._entries(self._queued()):
-            await self._deliver(entries, 0.0 if self._stopping else seconds * len(entries) / rows)
+    async def _flush(self) -> None:
+        """What is in memory now, and no older."""
+        self._metrics.queue(self.rows + self._backlog.held)
+        queue, self._queue = self._queue, deque()
+        ahead, self._ahead = self._ahead, []
+        self.rows -= len(ahead)
+        try:
+            async for entries in self._entries(self._taken(queue), ahead):
+                await self._deliver(entries)
+        finally:
+            self._queue.extendleft(reversed(queue))  # none, as a rule
         if self._backlog.holding:
             await self._backlog.append(())
 
-    def _queued(self) -> Iterator[Item]:
-        for _ in range(len(self._queue)):
-            item = self._queue.popleft()
-            self.rows -= _rows(item)
+    def _taken(self, queue: deque[Item]) -> Iterator[Item]:
+        while queue:
+            item = queue.popleft()
+            self.rows -= rows_in(item)
             yield item
 
-    async def _deliver(self, entries: Sequence[Entry], seconds: float) -> None:
+    def _get_ahead(self) -> None:
+        ahead = self._ahead
+        if self._hurried or self.rows - len(ahead) > MOST_AHEAD:
+            return
+        for item in self._queue:
+            ahead += self._recorder.entries(item, 0, MOST_AHEAD)
+        self._queue.clear()
+        self.rows = len(ahead)
+        if self._backlog.empty:
+            self._link.begin(ahead)
+
+    async def _deliver(self, entries: Sequence[Entry]) -> None:
         """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
         if self._backlog.empty and self._link.trouble is None and not self._link.busy:
-            writing = asyncio.create_task(self._link.write(entries, seconds))
+            writing = asyncio.create_task(self._link.write(entries))
             await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
             if writing.done() and writing.exception() is None:
                 self._metrics.counted("stored", len(entries))
@@ -167,9 +185,9 @@ class Writer:
         rows = 0
         while self._waiting and rows < BATCH_ROWS:
             group.append(self._waiting.popleft())
-            rows += _rows(group[-1].item)
+            rows += rows_in(group[-1].item)
         self.rows -= rows
-        entries = [entry async for some in self._entries(waiting.item for waiting in group) for entry in some]
+        entries = [entry async for some in self._entries((waiting.item for waiting in group), []) for entry in some]
         kept = False
         try:
             kept = (not self._commit and await self._backlog.append(entries, durable=True)) or await self._committed(entries)
@@ -216,30 +234,16 @@ class Writer:
         except StoreAway:  # the link has said so
             return
 
-    async def _entries(self, items: Iterable[Item]) -> AsyncIterator[list[Entry]]:
-        """BATCH_ROWS at a time; others run in between."""
-        entries: list[Entry] = []
+    async def _entries(self, items: Iterable[Item], entries: list[Entry]) -> AsyncIterator[list[Entry]]:
+        """After those entries, MOST_WRITTEN at a time at most; others run in between."""
         pace = Pace()
         for item in items:
-            if isinstance(item, Feedback):
-                entries.append(item)
-                continue
-            try:
-                for records in self._recorder.records(item):
-                    entries += records
-                    if pace.due:
-                        await pace.rest()
-                    if len(entries) >= BATCH_ROWS:
-                        yield entries
-                        entries = []
-            except Exception:  # of one request, which must not take the others along
-                self._metrics.counted("dropped", _rows(item))
-                if not self._failed:
-                    log.exception("an answer of model %s cannot be made a record of the prediction log", model_in(item))
-                self._failed = True
+            for first in range(0, rows_in(item), SLICE_ROWS):
+                if len(entries) + SLICE_ROWS > MOST_WRITTEN:
+                    yield entries
+                    entries = []
+                entries += self._recorder.entries(item, first, first + SLICE_ROWS)
+                if pace.due:
+                    await pace.rest()
         if entries:
             yield entries
-
-
-def _rows(item: Item) -> int:
-    return 1 if isinstance(item, Feedback) else rows_in(item)

@@ -21,7 +21,8 @@ MODEL |= {"files", "manifest", "folder", "unpickling", "artifact", "compiled", "
 OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
 STORE = {
-    f"journal.{name}" for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql", "copy_format")
+    f"journal.{name}"
+    for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql", "copy_format", "copy_stream")
 }
 STORE |= {"journal.partitions", "journal.migrations", "journal.migrations.versions.r0001_predictions"}
 COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}

@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import uvloop
 
 from service.journal import partitions
 from service.journal.maintenance import maintain, migrate
-from service.journal.postgresql import STATEMENT_SECONDS
-from service.journal.record import Record
 from service.journal.store import StoreAway, open_store
 from tests.database.cluster import PASSWORD, QUOTED, Cluster
 from tests.logged import NOON, StoreContract, feedback, key, record, replay, rows, trouble, write
@@ -251,27 +250,125 @@ def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_
     assert not unhandled
 
 
-def test_rows_stored_at_leisure_come_in_several_statements_of_one_transaction(cluster: Cluster, database: str, log: str) -> None:
-    async def run(entries: list[Record]) -> None:
-        store = open_store(log)
-        await store.open()
-        try:
-            await store.write(entries, 4.5 * STATEMENT_SECONDS)
-        finally:
-            await store.close()
-
-    asyncio.run(run([record(i) for i in range(100)]))
-    assert sorted(rows(log, "key")) == [key(i) for i in range(100)]
-    counted = "SELECT count(DISTINCT cmin::text), count(DISTINCT xmin::text) FROM predictions"
-    assert [tuple(row) for row in cluster.execute(counted, database=database)] == [(4, 1)]
-    with pytest.raises(StoreAway):
-        asyncio.run(run([record(i) for i in range(199, 98, -1)]))  # the last of them is there
-    assert len(rows(log, "key")) == 100
-    asyncio.run(run([]))
-
-
 def test_a_replay_knows_the_rows_of_a_copy_to_the_microsecond(log: str) -> None:
     entries = [record(i)._replace(time=NOON.timestamp() + i * 0.123_456_789) for i in range(500)]
     write(log, entries)
     replay(log, entries)
     assert len(rows(log, "key")) == 500
+
+
+def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster, database: str, log: str) -> None:
+    entries = [*(record(i) for i in range(100)), feedback(1000, 0, "1"), *(record(i) for i in range(100, 150))]
+    size = "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('predictions')"
+    empty = cluster.execute(size, database=database)[0][0]
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        for count in (10, 90, 151):
+            store.begin(entries[:count])
+        async with asyncio.timeout(20):
+            while (await asyncio.to_thread(cluster.execute, size, database=database))[0][0] == empty:
+                await asyncio.sleep(0.01)
+        assert not await asyncio.to_thread(rows, log, "key")
+        await store.write(entries)
+        await store.write([record(200)])
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in (*range(150), 200)]
+    assert cluster.execute("SELECT count(*) FROM feedback", database=database)[0][0] == 1
+
+
+@pytest.mark.parametrize("place", [0, 99, 120], ids=["first", "last", "later"])
+def test_a_value_that_no_column_holds_is_mended_among_rows_that_were_begun_with(log: str, place: int) -> None:
+    entries = [record(i) for i in range(150)]
+    entries[place] = record(place, client="half a \ud83d character")
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        store.begin(entries[:100])
+        await asyncio.sleep(0.05)  # most of it has been sent; either way is right
+        await store.write(entries)
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in range(150)]
+
+
+def test_rows_that_were_begun_with_and_not_written_are_passed_over_by_a_replay(log: str) -> None:
+    begun, others = [record(i) for i in range(100)], [record(i) for i in range(100, 200)]
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        store.begin(begun)
+        await store.replay(others)
+        store.begin(others)  # they are there
+        with pytest.raises(StoreAway):
+            await store.write(others)
+        await store.open()
+        await store.replay(begun)
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in range(200)]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 50])
+@pytest.mark.parametrize("last", ["write", "close"])
+def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(cluster: Cluster, log: str, turns: int, last: str) -> None:
+    """On uvloop, as served: its transports have words of their own for that they are closed."""
+    unhandled = []
+    entries = [record(i) for i in range(300)]
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        store = open_store(log)
+        await store.open()
+        store.begin(entries[:100])
+        await asyncio.sleep(0.05)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(cluster.execute, f"SELECT pg_terminate_backend(({NEWEST}), 5000)").result()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        store.begin(entries[:200])
+        if last == "write":
+            with pytest.raises(StoreAway) as raised:
+                await store.write(entries)
+            assert (raised.value.kind, str(raised.value).endswith("the connection broke")) == ("gone", True)
+        await store.close()
+        await store.open()
+        await store.replay(entries)
+        await store.close()
+
+    uvloop.run(run())
+    gc.collect()
+    assert not unhandled
+    assert len(rows(log, "key")) == 300
+
+
+def test_what_was_begun_on_a_server_that_hangs_can_be_given_up(alone: Cluster) -> None:
+    entries = [record(number) for number in range(300)]
+
+    async def run() -> None:
+        store = open_store(alone.url())
+        await store.open()
+        store.begin(entries[:100])
+        await asyncio.sleep(0.05)
+        backend = (await asyncio.to_thread(alone.execute, NEWEST))[0][0]
+        os.kill(backend, signal.SIGSTOP)
+        store.begin(entries[:200])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await store.write(entries)
+        async with asyncio.timeout(2):
+            await store.close()
+            await store.open()
+        os.kill(backend, signal.SIGCONT)
+        await store.replay(entries)
+        await store.close()
+
+    asyncio.run(run())
+    assert len(rows(alone.url(), "key")) == 300

@@ -83,6 +83,6 @@ def test_what_no_database_takes_becomes_a_question_mark_and_nan_becomes_null() -
 
 
 def test_rows_are_found_in_every_kind_of_batch() -> None:
-    assert list(rows_of(Batch([[1.0], [2.0]], [[1.0], [2.0]]))) == [[1.0], [2.0]]
-    assert list(rows_of(Batch(np.array([[1.0, 2.0]])))) == [[1.0, 2.0]]
-    assert list(rows_of(Batch(["one", "two"]))) == [["one"], ["two"]]
+    assert list(rows_of(Batch([[1.0], [2.0]], [[1.0], [2.0]]), 0, 9)) == [[1.0], [2.0]]
+    assert list(rows_of(Batch(np.array([[1.0, 2.0]])), 0, 9)) == [[1.0, 2.0]]
+    assert list(rows_of(Batch(["one", "two"]), 0, 9)) == [["one"], ["two"]]

@@ -35,7 +35,9 @@ class MemoryStore:
         self.order: list[str] = []
         self.does = ["work"]
         self.batches: list[int] = []
+        self.begun: list[Entry] = []
         self.released = asyncio.Event()
+        self.waits = False
 
     async def open(self) -> None:
         if self.does[0] == "refuse":
@@ -44,7 +46,10 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
-    async def write(self, entries: Sequence[Entry], seconds: float = 0.0) -> None:  # noqa: ARG002
+    def begin(self, entries: Sequence[Entry]) -> None:
+        self.begun = list(entries)
+
+    async def write(self, entries: Sequence[Entry]) -> None:
         assert not any(entry.key in self.stored for entry in entries), "a key that is there fails the transaction"
         await self._take(entries)
 
@@ -60,6 +65,7 @@ class MemoryStore:
         if does == "hang":
             await asyncio.Event().wait()
         if does == "wait":
+            self.waits = True
             await self.released.wait()
         self.stored.update(entry.key for entry in entries)
         self.order += [entry.key for entry in entries]
@@ -78,7 +84,7 @@ class Rig:
         metrics = LogMetrics(self.registry)
         self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse)
         self.link = Link(lambda: self.store, lambda: None, metrics, needed=False)
-        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000)), metrics, commit=True)
+        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000), metrics), metrics, commit=True)
         self.keys: list[str] = []
         self.writer.start()
 
@@ -134,12 +140,45 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
     one = await rig()
-    one.put(2500)
+    one.put()
+    await one.until_stored()
+    one.put(2499)
     await one.until_stored()
     one.assert_each_once()
     assert one.store.order == one.keys
     assert len(one.store.batches) <= 4
     assert (one.count("stored"), one.count("spooled"), one.files()) == (2500, 0, [])
+
+
+async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await rig()
+    one.put()
+    await one.until_stored()
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
+    await asyncio.sleep(0.1)
+    del one.keys[:]
+    one.store.stored.clear()
+    for ahead in (0, 16, 16, 32):
+        one.put(10)
+        assert [entry.key for entry in one.store.begun] == one.keys[:ahead]
+    assert one.writer.rows == 40
+    await one.writer.close()
+    one.assert_each_once()
+    assert one.writer.rows == 0
+
+
+async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
+    one = await rig()
+    one.store.does = ["refuse"]
+    one.put(100)
+    await one.until(lambda: one.count("spooled") == 100)
+    one.store.does = ["wait"]
+    await one.until(lambda: one.store.waits)
+    one.put(100)
+    assert not one.store.begun
+    one.store.released.set()
+    await one.until_stored()
+    one.assert_each_once()
 
 
 async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:

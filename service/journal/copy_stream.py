@@ -1,0 +1,80 @@
+"""A COPY that stays open while its rows come in, so that its end has little left to do."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import asyncpg
+
+from .copy_format import HEADER, TRAILER, rows
+from .pace import Pace
+from .record import Entry
+from .tables import FIELDS
+
+PIECE_ROWS = 50  # encoded at a time
+# The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
+# may change what a condition says, it stores each as it comes.
+AT_ONCE = "random() >= 0"
+
+
+class CopyStream:
+    """`feed` hands rows on without waiting; `finish` waits for the server's word. What goes wrong before that, it raises."""
+
+    def __init__(self, connection: asyncpg.Connection, table: str, *, at_once: bool = False) -> None:
+        self.entries: list[Entry] = []  # handed on
+        self._waiting: asyncio.Queue[Sequence[Entry]] = asyncio.Queue()
+        self._connection = connection
+        self._server: list[asyncio.Future[Any]] = []  # what it will have said
+        self._copy = asyncio.create_task(self._run(table, AT_ONCE if at_once else None))
+        self._copy.add_done_callback(_failure)  # told by `finish`, if anybody still asks
+
+    def leads(self, entries: Sequence[Entry]) -> bool:
+        """Whether what was handed on is what these begin with."""
+        return self.entries == list(entries[: len(self.entries)])
+
+    def feed(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self.entries += entries
+            self._waiting.put_nowait(entries)
+
+    async def finish(self) -> None:
+        """Raises what asyncpg does, and ValueError, OverflowError or struct.error for what no column could hold."""
+        self._waiting.put_nowait(())
+        await self._copy
+
+    def drop(self) -> None:
+        """Of a connection that is given up."""
+        self._copy.cancel()
+
+    async def _run(self, table: str, condition: str | None) -> None:
+        async with aclosing(self._pieces()) as pieces:
+            try:
+                await self._connection.copy_to_table(table, source=pieces, columns=FIELDS[table], format="binary", where=condition)
+            except Exception as error:  # asyncpg says only that it can no longer write, where the connection ended in between
+                self._server = self._server or awaited(self._connection)
+                raise next(filter(None, map(_failure, self._server)), error) from None
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        self._server = awaited(self._connection)
+        yield HEADER
+        pace = Pace()
+        while entries := await self._waiting.get():
+            for start in range(0, len(entries), PIECE_ROWS):
+                if pace.due:
+                    await pace.rest()
+                yield rows(entries[start : start + PIECE_ROWS])
+        yield TRAILER
+
+
+def awaited(connection: asyncpg.Connection) -> list[asyncio.Future[Any]]:
+    """What asyncpg waits for; not always with an `await`: asyncio would log a failure that nobody asks for, with the traceback."""
+    futures = [found for found in gc.get_referents(connection._protocol) if asyncio.isfuture(found)]
+    for future in futures:
+        future.add_done_callback(_failure)
+    return futures
+
+
+def _failure(future: asyncio.Future[Any]) -> BaseException | None:
+    return future.exception() if future.done() and not future.cancelled() else None
