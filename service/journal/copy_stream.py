@@ -24,6 +24,7 @@ class CopyStream:
 
     def __init__(self, connection: asyncpg.Connection, table: str, *, at_once: bool = False) -> None:
         self.entries: list[Entry] = []  # handed on
+        self.ended = False
         self._waiting: asyncio.Queue[Sequence[Entry]] = asyncio.Queue()
         self._connection = connection
         self._server: list[asyncio.Future[Any]] = []  # what it will have said
@@ -41,7 +42,9 @@ class CopyStream:
 
     async def finish(self) -> None:
         """Raises what asyncpg does, and ValueError, OverflowError or struct.error for what no column could hold."""
-        self._waiting.put_nowait(())
+        if not self.ended:
+            self.ended = True
+            self._waiting.put_nowait(())
         await self._copy
 
     def drop(self) -> None:

@@ -57,18 +57,19 @@ class PostgreSQLStore:
     def begin(self, entries: Sequence[Entry]) -> None:
         stream = self._stream
         begun = 0 if stream is None else len(stream.entries)
-        if self._connection is not None and len(entries) - begun >= AHEAD_ROWS:
+        if self._connection is not None and len(entries) - begun >= AHEAD_ROWS and not (stream and stream.ended):
             stream = self._stream = stream or CopyStream(self._connection, predictions.name, at_once=True)
             stream.feed(_leading_records(entries[begun:]))
 
     async def write(self, entries: Sequence[Entry]) -> None:
         stream = self._stream
-        if stream is not None and stream.leads(entries):
+        if stream is not None and not stream.ended and stream.leads(entries):
             stream.feed(_leading_records(entries[len(stream.entries) :]))
         await self._transact(_copy, entries)
 
     async def replay(self, entries: Sequence[Entry]) -> None:
         await self._transact(_insert_missing, entries)
+        self._stream = None  # what was begun with is replayed, too
 
     async def close(self) -> None:
         if self._stream is not None:
@@ -105,8 +106,10 @@ class PostgreSQLStore:
         if stream is None:
             return entries
         await stream.finish()
+        if not stream.leads(entries):
+            return entries  # a write that brings what is stored with it may come yet
         self._stream = None
-        return entries[len(stream.entries) :] if stream.leads(entries) else entries
+        return entries[len(stream.entries) :]
 
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None

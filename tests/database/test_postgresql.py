@@ -316,6 +316,24 @@ def test_rows_that_were_begun_with_and_not_written_are_passed_over_by_a_replay(l
     assert rows(log, "key") == [key(i) for i in range(200)]
 
 
+def test_a_write_of_others_in_between_does_not_store_twice_what_was_begun_with(log: str) -> None:
+    begun = [record(i) for i in range(150)]
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        store.begin(begun[:100])
+        await store.write([record(200)])
+        store.begin(begun)  # too late
+        await store.write(begun)
+        store.begin([record(i) for i in range(300, 400)])
+        await store.write([record(i) for i in range(300, 401)])
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in (*range(150), 200, *range(300, 401))]
+
+
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 50])
 @pytest.mark.parametrize("last", ["write", "close"])
 def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(cluster: Cluster, log: str, turns: int, last: str) -> None:
