@@ -11,7 +11,9 @@ from ..answers import Answers
 
 Array = np.ndarray[Any, Any]
 RowAnswer = tuple[Any, float | None, list[float] | None]  # prediction, confidence, probabilities in class order
-Kind = Literal["value", "exponential", "sigmoid", "sign", "softmax", "one_vs_rest", "largest", "shares", "votes", "labelled"]
+Kind = Literal[
+    "value", "exponential", "sigmoid", "sign", "softmax", "one_vs_rest", "one_vs_rest_or_none", "largest", "shares", "votes", "labelled"
+]
 
 OUTLIER_OR_NOT = (-1, 1)  # what scikit-learn's outlier detectors answer
 LARGEST_EXPONENT = 700.0  # of e, within a float
@@ -26,7 +28,8 @@ class Decision:
     """How scores become a prediction. `divisor`: of every score first; `at_zero`: the class of a score of 0 where one score decides.
 
     value, exponential: regression · sigmoid, sign: two classes by one score, with and without probabilities · softmax, one_vs_rest,
-    largest: a score per class, the last without probabilities · shares: probabilities as they are · votes: `divisor` of them, how many
+    one_vs_rest_or_none, largest: a score per class, the last without probabilities; where no class has any, one_vs_rest makes them
+    equal, one_vs_rest_or_none leaves them at 0 · shares: probabilities as they are · votes: `divisor` of them, how many
     for each class but the first · labelled: a class, then shares.
     """
 
@@ -59,6 +62,7 @@ class Decision:
             "sign": self._sign,
             "softmax": self._softmax,
             "one_vs_rest": self._one_vs_rest,
+            "one_vs_rest_or_none": self._one_vs_rest,
             "largest": self._largest,
             "shares": self._shares,
             "votes": self._shares,
@@ -106,9 +110,12 @@ class Decision:
     def _one_vs_rest(self, scores: list[float]) -> RowAnswer:
         shares = [_logistic(score) for score in scores]
         total = sum(shares)
-        shares = [share / total for share in shares] if total else [1.0 / len(shares)] * len(shares)
+        shares = [share / total for share in shares] if total else [self._of_none(len(shares))] * len(shares)
         best = scores.index(max(scores))
         return self.classes[best], shares[best], shares
+
+    def _of_none(self, classes: int) -> float:
+        return 1.0 / classes if self.kind == "one_vs_rest" else 0.0
 
     def _largest(self, scores: list[float]) -> RowAnswer:
         if any(score != score for score in scores):
@@ -155,11 +162,11 @@ class Decision:
                     best = scores.argmax(axis=1)
                     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
                     shares = powers / powers.sum(axis=1, keepdims=True)
-                case "one_vs_rest":
+                case "one_vs_rest" | "one_vs_rest_or_none":
                     best = scores.argmax(axis=1)
                     each = 1.0 / (1.0 + np.exp(-scores))
                     total = each.sum(axis=1, keepdims=True)
-                    shares = np.divide(each, total, out=np.full_like(each, 1.0 / each.shape[1]), where=total > 0)
+                    shares = np.divide(each, total, out=np.full_like(each, self._of_none(each.shape[1])), where=total > 0)
                 case "largest" | "shares" | "votes":
                     best = scores.argmax(axis=1)
                     shares = None if self.kind == "largest" else scores

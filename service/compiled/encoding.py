@@ -115,7 +115,7 @@ class Encoding:
     def one(self, row: Row) -> Sequence[float]:
         """The numbers of one row of JSON values, NaN where one is missing and nothing is put in its place."""
         if self.is_identity:
-            numbers: Any = row
+            numbers: Any = row if len(row) == self.width else row[: self.width]  # columns that the model drops may follow
         else:
             numbers = []
             for pick, feature in self._parts:
@@ -131,6 +131,8 @@ class Encoding:
 
     def many(self, rows: Sequence[Row] | Array) -> Array:
         """The (n, width) array of n rows of JSON values, or of an (n, columns) array with NaN where a value is missing."""
+        if self.is_identity and len(rows) and len(rows[0]) > self.width:
+            rows = rows[:, : self.width] if isinstance(rows, np.ndarray) else [row[: self.width] for row in rows]
         if self.is_identity and not self._nullable and isinstance(rows, list):
             return np.frombuffer(b"".join([self._pack(*row) for row in rows])).reshape(-1, self.width)  # a third of what numpy takes for it
         if self.is_identity:

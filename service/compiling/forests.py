@@ -69,16 +69,19 @@ def _hist_gradient_boosting(estimator: Any) -> Ensemble:
             nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(bool)
             categorical = np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf)
+            members = {int(node): _members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical}
+            threshold = nodes["num_threshold"].astype(np.float64)
+            threshold[[node for node, found in members.items() if not found]] = -np.inf  # only what is missing goes left, if that does
             trees.append(
                 Tree(
                     feature=nodes["feature_idx"].astype(int),
-                    threshold=nodes["num_threshold"].astype(np.float64),
+                    threshold=threshold,
                     left=np.where(leaf, -1, nodes["left"].astype(int)),
                     right=np.where(leaf, -1, nodes["right"].astype(int)),
                     missing_left=nodes["missing_go_to_left"].astype(bool),
                     value=nodes["value"].astype(np.float64)[:, None],
                     targets=[k],
-                    members={int(node): _members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical},
+                    members={node: found for node, found in members.items() if found},
                 )
             )
     return Ensemble(trees, outputs, Decision(kind), single=False)

@@ -64,7 +64,7 @@ def compile_linear(estimator: Any, features: Sequence[Feature], columns: int, cl
     weights = np.vstack([np.atleast_2d(np.asarray(part.coef_, dtype=np.float64)) for part in parts])
     bias = np.concatenate([np.ravel(np.asarray(part.intercept_, dtype=np.float64)) for part in parts])
     bias = np.broadcast_to(bias, len(weights)).copy()  # without an intercept it is one 0
-    if kind in ("softmax", "one_vs_rest", "largest") and len(weights) != len(classes or ()):
+    if kind in ("softmax", "one_vs_rest", "one_vs_rest_or_none", "largest") and len(weights) != len(classes or ()):
         raise CannotCompile(f"{type(estimator).__name__} has {len(weights)} scores for {len(classes or ())} classes")
     content = _folded(weights, bias, features) | {"columns": columns, "decision": Decision(kind).content()}
     return Candidate("linear", json.dumps(content, allow_nan=False).encode())
@@ -77,7 +77,7 @@ def _kind(estimator: Any, classes: Sequence[Any]) -> Kind:
     if type(estimator) in _LOGISTIC:
         return "sigmoid" if two else "softmax"
     if type(estimator) is OneVsRestClassifier:
-        return "sigmoid" if two else "one_vs_rest"
+        return "sigmoid" if two else "one_vs_rest_or_none"
     if type(estimator) is linear_model.SGDClassifier:
         if estimator.loss == "modified_huber":
             raise CannotCompile("SGDClassifier with modified_huber has probabilities of its own making, which are not compiled")

@@ -20,6 +20,7 @@ DECISIONS = [
     (Decision("sign", TWO, at_zero=1), 1),
     (Decision("softmax", THREE), 3),
     (Decision("one_vs_rest", THREE), 3),
+    (Decision("one_vs_rest_or_none", THREE), 3),
     (Decision("largest", THREE), 3),
     (Decision("shares", THREE, divisor=10.0), 3),
     (Decision("votes", THREE, divisor=10.0), 2),
@@ -53,6 +54,15 @@ def test_a_probability_of_two_classes_never_overflows(score: float) -> None:
     assert sum(probabilities) == pytest.approx(1.0)
     assert prediction is (score > 0)
     assert confidence == probabilities[prediction]
+
+
+@pytest.mark.parametrize(("kind", "share"), [("one_vs_rest", 1 / 3), ("one_vs_rest_or_none", 0.0)])
+def test_where_no_class_has_any_probability_the_estimator_makes_them_equal_or_leaves_them(kind: Any, share: float) -> None:
+    """SGDClassifier and OneVsRestClassifier, in this order."""
+    decision = Decision(kind, THREE)
+    assert decision.for_one()([-900.0, -800.0, -1000.0]) == ("b", share, [share] * 3)
+    together = decision.for_many(np.array([[-900.0, -800.0, -1000.0]]))
+    assert (together.predictions, together.confidences, together.probabilities) == (["b"], [share], [[share] * 3])
 
 
 def test_where_one_score_of_zero_decides_the_library_says_for_whom() -> None:

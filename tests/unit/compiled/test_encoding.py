@@ -25,13 +25,22 @@ ENCODINGS = {
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_rows_are_encoded_alone_and_together_also_after_a_file(name: str) -> None:
+    """Also where the model drops the columns that follow."""
     features, expected = ENCODINGS[name]
-    rows = [row[:2] for row in ROWS] if name == "columns as they are" else ROWS
     encoding = Encoding(features)
     for one in (encoding, Encoding.read(json.loads(json.dumps(encoding.content(), allow_nan=False)))):
-        np.testing.assert_array_equal(one.many(rows), expected)
-        np.testing.assert_array_equal([list(one.one(row)) for row in rows], expected)
+        np.testing.assert_array_equal(one.many(ROWS), expected)
+        np.testing.assert_array_equal([list(one.one(row)) for row in ROWS], expected)
         assert one.width == len(expected[0])
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_columns_that_the_model_drops_may_follow_those_that_it_takes_as_they_are(nullable: bool) -> None:
+    encoding = Encoding([Number(0), Number(1)], nullable)
+    rows = [[0.5, 1.0, "x"], [2.0, 3.0, "y"]]
+    for given in (rows, np.array([[0.5, 1.0, 9.0], [2.0, 3.0, 9.0]]), [row[:2] for row in rows]):
+        np.testing.assert_array_equal(encoding.many(given), [[0.5, 1.0], [2.0, 3.0]])
+    assert [list(encoding.one(row)) for row in rows] == [[0.5, 1.0], [2.0, 3.0]]
 
 
 def test_an_array_is_encoded_as_its_rows_are_with_nan_for_missing() -> None:

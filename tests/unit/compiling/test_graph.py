@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from service.compiled.decision import Decision
 from service.compiled.encoding import Feature, Number, Table
 from service.compiled.onnx_core import OnnxCore
 from service.compiling.candidate import CannotCompile
 from service.compiling.ensemble import Ensemble, Tree, constant
+from service.compiling.forests import READERS
 from service.compiling.graph import _most_compared, compile_ensemble
 from service.schema import Column
 
@@ -55,6 +57,18 @@ def test_a_missing_value_takes_the_branch_of_the_tree_or_of_what_was_put_in_its_
     assert graph(tree, Number(0), single=False).one([None]) == [1.0 if missing_left else 2.0]
     assert graph(tree, Number(0, missing=0.4), single=True).one([None]) == [1.0]
     assert graph(tree, Number(0, (("-", 10.0),), missing=0.6), single=True).many(np.array([[math.nan]])).tolist() == [[2.0]]
+
+
+def test_a_split_of_categories_that_only_what_is_missing_passes_to_the_left() -> None:
+    """Its set of members is empty, which ONNX Runtime does not load."""
+    values = np.array([[0.0], [1.0], [2.0], [math.nan]] * 30)
+    estimator = HistGradientBoostingRegressor(max_iter=3, categorical_features=[0]).fit(values, np.isnan(values[:, 0]))
+    ensemble = READERS[HistGradientBoostingRegressor](estimator)
+    splits = [node for stage in estimator._predictors for predictor in stage for node in predictor.nodes if not node["is_leaf"]]
+    bitsets = [predictor.raw_left_cat_bitsets for stage in estimator._predictors for predictor in stage]
+    assert any(node["is_categorical"] and not bitsets[0][node["bitset_idx"]].any() for node in splits[:1])
+    core = OnnxCore(compile_ensemble(ensemble, [Number(0)], [Column(name="x", nullable=True)]).content, nullable=True)
+    np.testing.assert_allclose(core.many(values[:4]).ravel(), estimator.predict(values[:4]), rtol=1e-12)
 
 
 def test_a_category_goes_left_where_it_is_a_member() -> None:
