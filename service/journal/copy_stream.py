@@ -13,7 +13,7 @@ from .pace import Pace
 from .record import Entry
 from .tables import FIELDS
 
-PIECE_ROWS = 50  # encoded at a time
+PIECE_ROWS = 80  # encoded at a time; what a head start brings is one piece
 # The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
 # may change what a condition says, it stores each as it comes.
 AT_ONCE = "random() >= 0"
@@ -62,8 +62,8 @@ class CopyStream:
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         self._server = awaited(self._connection)
         yield HEADER
-        pace = Pace()
         while entries := await self._waiting.get():
+            pace = Pace()
             for start in range(0, len(entries), PIECE_ROWS):
                 if pace.due:
                     await pace.rest()

@@ -21,9 +21,8 @@ FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to 
 BATCH_ROWS = 1_000  # so many in memory are written before that time
 MOST_WRITTEN = 2_000  # at once
 SLICE_ROWS = 10  # made into records at a time: 50 microseconds
-# Requests whose records are made at once, while all that they are made of is still in the processor's cache; not those with so many rows
-# that others would wait for it.
-AHEAD, MOST_AHEAD = 16, 64
+AHEAD = 16  # requests whose records are made while what they are made of is in the processor's cache
+MOST_AHEAD = 64  # of their rows
 MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
@@ -160,10 +159,12 @@ class Writer:
         ahead = self._ahead
         if self._hurried or self.rows - len(ahead) > MOST_AHEAD:
             return
-        for item in self._queue:
-            ahead += self._recorder.entries(item, 0, MOST_AHEAD)
-        self._queue.clear()
-        self.rows = len(ahead)
+        pace = Pace()
+        while self._queue and not pace.due:  # wide rows take long, however few they are
+            item = self._queue.popleft()
+            made = self._recorder.entries(item, 0, MOST_AHEAD)
+            ahead += made
+            self.rows += len(made) - rows_in(item)
         if self._backlog.empty:
             self._link.begin(ahead)
 

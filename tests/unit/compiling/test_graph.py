@@ -64,9 +64,9 @@ def test_a_split_of_categories_that_only_what_is_missing_passes_to_the_left() ->
     values = np.array([[0.0], [1.0], [2.0], [math.nan]] * 30)
     estimator = HistGradientBoostingRegressor(max_iter=3, categorical_features=[0]).fit(values, np.isnan(values[:, 0]))
     ensemble = READERS[HistGradientBoostingRegressor](estimator)
-    splits = [node for stage in estimator._predictors for predictor in stage for node in predictor.nodes if not node["is_leaf"]]
-    bitsets = [predictor.raw_left_cat_bitsets for stage in estimator._predictors for predictor in stage]
-    assert any(node["is_categorical"] and not bitsets[0][node["bitset_idx"]].any() for node in splits[:1])
+    first = estimator._predictors[0][0]
+    assert first.nodes[0]["is_categorical"]
+    assert not first.raw_left_cat_bitsets[first.nodes[0]["bitset_idx"]].any()
     core = OnnxCore(compile_ensemble(ensemble, [Number(0)], [Column(name="x", nullable=True)]).content, nullable=True)
     np.testing.assert_allclose(core.many(values[:4]).ravel(), estimator.predict(values[:4]), rtol=1e-12)
 

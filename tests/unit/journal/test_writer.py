@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,25 @@ async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(r
     await one.writer.close()
     one.assert_each_once()
     assert one.writer.rows == 0
+
+
+async def test_requests_whose_records_take_long_are_made_records_no_more_than_a_turn_at_a_time(
+    rig: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await rig()
+    one.put()
+    await one.until_stored()
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
+    monkeypatch.setattr("service.journal.pace.perf_counter", count().__next__)  # each look at the clock finds the turn over, but the first
+    monkeypatch.setattr("service.journal.pace.TURN_SECONDS", 2)
+    await asyncio.sleep(0.1)
+    for put, ahead in ((15, 0), (1, 1), (1, 2), (1, 3)):
+        one.put(put)
+        assert [entry.key for entry in one.store.begun] == one.keys[1 : 1 + ahead]
+        assert one.writer.rows == len(one.keys) - 1
+    await one.writer.close()
+    one.assert_each_once()
+    assert one.store.order == one.keys
 
 
 async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
