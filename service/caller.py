@@ -21,7 +21,8 @@ class Caller:
     """`deadline` and `arrival` are times of time.monotonic(); `receive` is the request's ASGI receive, its body already read.
 
     `waits` False: it takes an answer at once or none; whoever would let it wait raises MustWait before anything is done.
-    `dialect`: the template of the path that it asked; `client`: its id, where keys are asked for.
+    `dialect`: the template of the path that it asked; `client`: its id, where keys are asked for. `key`: the request's id, if no other
+    request has it, for what is first logged of it.
     """
 
     deadline: float
@@ -30,6 +31,7 @@ class Caller:
     arrival: float = 0.0
     dialect: str = ""
     client: str | None = None
+    key: str | None = None
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes of it."""

@@ -72,7 +72,10 @@ class Predictor:
         assert batch is not None
         if model.distribution is not None:
             self._drift.observe(model, batch, answers)
-        headers = await self.journal.keep(model, batch, answers, caller, background=log) if self._logs or log else ()
+        if self._log_waits and not log:
+            headers = await self.journal.keep(model, batch, answers, caller)
+        else:
+            headers = self.journal.put(model, batch, answers, caller, always=log) if self._logs or log else ()
         return Prediction(model, answers, seconds, hits, headers)
 
     async def _cached(self, model: LoadedModel, batch: Batch, caller: Caller) -> tuple[Answers, list[bool]]:

@@ -18,9 +18,10 @@ class Call:
     """`headers` by lower-case name; `path`: the route's template; `name` and `version` of the model where it names them.
 
     Either `receive`, which is ASGI's, or `body`: all of it is there, and the answer must not wait. `client`: who asks, if keys are set.
+    `key`: the request's id, if no other request has it.
     """
 
-    __slots__ = ("body", "client", "headers", "name", "path", "query", "receive", "started", "version")
+    __slots__ = ("body", "client", "headers", "key", "name", "path", "query", "receive", "started", "version")
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Call:
         body: bytes | None = None,
         name: str | None = None,
         version: str | None = None,
+        key: str | None = None,
     ) -> None:
         self.client: str | None = None
         self.path = path
@@ -42,6 +44,7 @@ class Call:
         self.body = body
         self.name = name
         self.version = version
+        self.key = key
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)

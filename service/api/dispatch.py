@@ -45,18 +45,17 @@ class Dispatch:
         """The same for what a request line says; None where it has a query."""
         return self._raw_paths.get(url)
 
-    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Reply:
-        """`headers`: those of the scope. Raises nothing: what goes wrong is answered, too."""
+    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None) -> Reply:
+        """`headers`: those of the scope; `key`: as Call has it. Raises nothing: what goes wrong is answered, too."""
+        query = scope["query_string"]
         try:
-            return await hot.handler(
-                Call(headers, hot.path, query=scope["query_string"], receive=receive, name=hot.name, version=hot.version)
-            )
+            return await hot.handler(Call(headers, hot.path, query=query, receive=receive, name=hot.name, version=hot.version, key=key))
         except Exception as exc:
             return self._problem(exc)
 
-    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
+    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: str | None = None) -> Reply | None:
         """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
-        answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version))
+        answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version, key=key))
         try:
             answering.send(None)
         except StopIteration as done:

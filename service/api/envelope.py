@@ -2,13 +2,13 @@
 
 import logging
 import re
-from random import getrandbits
-from time import perf_counter, time_ns
+from time import perf_counter
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Problem
+from ..journal.row_keys import new_key
 from ..lifecycle import Board, Lifecycle
 from ..logs import request_id
 from ..metrics import Metrics
@@ -49,16 +49,16 @@ class Envelope:
         if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
             scope["root_path"] = self._prefix
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        identity = identity_of(headers)
-        token = request_id.set(identity.decode())
-        answer = Answer(send, identity, self._board)
+        identity, key = identity_of(headers)
+        token = request_id.set(identity)
+        answer = Answer(send, identity.encode(), self._board)
         try:
             if self._hot is None or scope["method"] != "POST" or (hot := self._hot.find(scope["path"])) is None:
                 await self.app(scope, receive, answer.send)
                 answer.route = getattr(scope.get("route"), "path", answer.route)
             else:
                 answer.route = hot.path
-                reply = await self._hot.answer(hot, scope, headers, receive)
+                reply = await self._hot.answer(hot, scope, headers, receive, key)
                 answer.begin(reply.status, reply.headers)
                 await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
                 await send({"type": "http.response.body", "body": reply.body})
@@ -83,12 +83,12 @@ class Envelope:
         """The answer to a request that is there in whole; None where it must be waited for: then it has to come as ASGI, and is new."""
         assert self._hot is not None, "it knew the path"
         started = perf_counter()
-        identity = identity_of(headers)
-        token = request_id.set(identity.decode())
+        identity, key = identity_of(headers)
+        token = request_id.set(identity)
         try:
-            reply = self._hot.answer_at_once(hot, headers, body)
+            reply = self._hot.answer_at_once(hot, headers, body, key)
             if reply is not None:
-                reply.headers.append((b"x-request-id", identity))
+                reply.headers.append((b"x-request-id", identity.encode()))
                 seconds = perf_counter() - started
                 self._metrics.request("POST", hot.path, reply.status, seconds)
                 if self._log_access:
@@ -101,15 +101,16 @@ class Envelope:
         """The answer to what is no request that anything could be asked with; the connection ends with it."""
         response = problem_response(problem)
         self._metrics.request("other", "unmatched", problem.status, 0.0)
-        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", identity_of({})), CLOSE], bytes(response.body))
+        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key().encode()), CLOSE], bytes(response.body))
 
 
-def identity_of(headers: dict[bytes, bytes]) -> bytes:
+def identity_of(headers: dict[bytes, bytes]) -> tuple[str, str | None]:
+    """The request's id: a client's if it can do no harm in a header or a log line, else our own, which is also a key that no other has."""
     identity = headers.get(b"x-request-id")
-    if identity is None or not HARMLESS_ID.fullmatch(identity):  # a client's is kept when it can do no harm in a header or a log line
-        # The time first: in the order of time an index of ids grows at its end, which takes a fifth of the work.
-        identity = b"%012x%020x" % (time_ns() // 1_000_000, getrandbits(80))  # Python seeds it anew in each forked worker
-    return identity
+    if identity is not None and HARMLESS_ID.fullmatch(identity):
+        return identity.decode(), None
+    key = new_key()  # the time first: in the order of time an index of ids grows at its end, which takes a fifth of the work
+    return key, key
 
 
 class Answer:

@@ -43,7 +43,7 @@ class Exchange:
         if b"content-encoding" in call.headers and call.headers[b"content-encoding"].lower() != b"identity":
             raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding")
         body = await read_body(call, self._max_body_bytes, timeout)
-        return body, Caller(call.started + timeout, call.receive, call.body is None, call.started, call.path, call.client)
+        return body, Caller(call.started + timeout, call.receive, call.body is None, call.started, call.path, call.client, call.key)
 
     async def read_json(self, call: Call) -> tuple[Any, Caller]:
         """As `read`, the body decoded."""

@@ -3,11 +3,11 @@
 https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". A field is its length and its bytes; NULL has the length -1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
-from .record import Entry, Feedback, Record
+from .record import Feedback, Record
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -24,55 +24,56 @@ _begin_record = Struct(">hi16siqi").pack  # and the length of the request id
 _position = Struct(">ii").pack
 _json_length = Struct(">iB").pack
 _float = Struct(">id").pack
+_two_floats = Struct(">idid").pack
+_FIRST = _position(4, 0)
 
 
-def rows(entries: Iterable[Entry]) -> bytes:
+def record_rows(records: Sequence[Record]) -> bytes:
     """Raises ValueError, OverflowError or struct.error for what no column could hold."""
     parts: list[bytes] = []
-    for entry in entries:
-        if type(entry) is not Record:
-            parts.append(_feedback(entry))  # type: ignore[arg-type]
-            continue
-        # No function of its own for each field: to call them takes longer than what they do.
-        key, time, request_id, position, model, version, digest, dialect, features, answer, confidence, latency_ms, client = entry
+    uuids, times = _uuids([record[0] for record in records]), _microseconds([record[1] for record in records])
+    # No function of its own for each field: to call them takes longer than what they do.
+    for record, uuid, time in zip(records, uuids, times, strict=True):
+        _, _, request_id, position, model, version, digest, dialect, features, answer, confidence, latency_ms, client = record
         request, asked, said = request_id.encode(), features.encode(), answer.encode()
         parts += (
-            _begin_record(_FIELDS, 16, _uuid(key), 8, _microseconds(time), len(request)),
+            _begin_record(_FIELDS, 16, uuid, 8, time, len(request)),
             request,
-            _position(4, position),
+            _position(4, position) if position else _FIRST,
             _who(model, version, digest, dialect),
             _json_length(len(asked) + 1, _JSONB_VERSION),
             asked,
             _json_length(len(said) + 1, _JSONB_VERSION),
             said,
-            _NULL if confidence is None else _float(8, confidence),
-            _float(8, latency_ms),
+            _NULL + _float(8, latency_ms) if confidence is None else _two_floats(8, confidence, 8, latency_ms),
             _NULL if client is None else _text(client),
         )
     return b"".join(parts)
 
 
-def _feedback(entry: Feedback) -> bytes:
-    key, time, prediction, outcome, client = entry
-    head = _begin(len(entry), 16, _uuid(key), 8, _microseconds(time))
-    said = outcome.encode()
-    about = (_length(16), _uuid(prediction), _json_length(len(said) + 1, _JSONB_VERSION), said)
-    return b"".join((head, *about, _NULL if client is None else _text(client)))
+def feedback_rows(entries: Sequence[Feedback]) -> bytes:
+    """The same of outcomes."""
+    parts: list[bytes] = []
+    keys, predictions = _uuids([each.key for each in entries]), _uuids([each.prediction for each in entries])
+    for each, key, prediction, time in zip(entries, keys, predictions, _microseconds([each.time for each in entries]), strict=True):
+        said = each.outcome.encode()
+        parts += (_begin(len(each), 16, key, 8, time), _length(16), prediction, _json_length(len(said) + 1, _JSONB_VERSION), said)
+        parts.append(_NULL if each.client is None else _text(each.client))
+    return b"".join(parts)
 
 
-def _uuid(key: str) -> bytes:
-    found = bytes.fromhex(key.replace("-", ""))
-    if len(found) != 16:  # struct would fill it up
-        raise ValueError(f"{key!r} is no UUID")
-    return found
+def _uuids(keys: Sequence[str]) -> list[bytes]:
+    found = bytes.fromhex("".join(keys).replace("-", ""))
+    if any(len(key) != 36 for key in keys) or len(found) != 16 * len(keys):
+        raise ValueError("there is a key that is no UUID")
+    return [found[start : start + 16] for start in range(0, len(found), 16)]
 
 
-def _microseconds(time: float) -> int:
+def _microseconds(times: Sequence[float]) -> list[int]:
     """As datetime rounds them, to the last one: a replay knows a row by its key and its time."""
-    if not 0.0 <= time < _YEAR_10000:
-        raise ValueError(f"{time!r} is no time")
-    second = int(time)
-    return (second - _EPOCH) * 1_000_000 + round((time - second) * 1e6)
+    if min(times) < 0 or max(times) >= _YEAR_10000:  # NaN is no whole number of seconds
+        raise ValueError("there is a time that is none")
+    return [((second := int(time)) - _EPOCH) * 1_000_000 + round((time - second) * 1e6) for time in times]
 
 
 def _text(value: str) -> bytes:

@@ -2,16 +2,16 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import asyncpg
 
-from .copy_format import HEADER, TRAILER, rows
+from .copy_format import HEADER, TRAILER, feedback_rows, record_rows
 from .pace import Pace
 from .record import Entry
-from .tables import FIELDS
+from .tables import FIELDS, predictions
 
 PIECE_ROWS = 80  # encoded at a time; what a head start brings is one piece
 # The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
@@ -28,6 +28,7 @@ class CopyStream:
         self._waiting: asyncio.Queue[Sequence[Entry]] = asyncio.Queue()
         self._connection = connection
         self._server: list[asyncio.Future[Any]] = []  # what it will have said
+        self._rows: Callable[[Sequence[Any]], bytes] = record_rows if table == predictions.name else feedback_rows
         self._copy = asyncio.create_task(self._run(table, AT_ONCE if at_once else None))
         self._copy.add_done_callback(_failure)  # told by `finish`, if anybody still asks
 
@@ -67,7 +68,7 @@ class CopyStream:
             for start in range(0, len(entries), PIECE_ROWS):
                 if pace.due:
                     await pace.rest()
-                yield rows(entries[start : start + PIECE_ROWS])
+                yield self._rows(entries[start : start + PIECE_ROWS])
         yield TRAILER
 
 

@@ -23,6 +23,7 @@ from .store import Store
 from .writer import MOST_ROWS, Writer
 
 Headers = tuple[tuple[bytes, bytes], ...]
+ID_HEADER = b"x-prediction-id"
 
 
 class Journal:
@@ -61,52 +62,55 @@ class Journal:
         """After the last answer."""
         await self._writer.close()
 
-    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller, *, background: bool = False) -> Headers:
-        """Headers for the answer, as ASGI has them. As set, and sampled by the model's rate; `background`: async, and in any case.
+    def put(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller, *, always: bool = False) -> Headers:
+        """Headers for the answer, as ASGI has them; it is kept in the background. As set, and sampled by the model's rate, or `always`.
 
-        Raises LogFull past the bounds, where those refuse; LogAway where the answer must be committed first and cannot be.
+        Raises LogFull past the bounds, where those refuse.
         """
-        if not background and model.log_rate < 1.0 and random() >= model.log_rate:
-            return ()
-        durability = "async" if background else self.durability
-        writer = self._writer
         rows = len(answers.predictions)
-        if writer.rows >= MOST_ROWS or self._backlog.refusing:
-            self._refuse_or_drop(rows)
+        if (not always and model.log_rate < 1.0 and random() >= model.log_rate) or not self._takes(rows):
             return ()
-        now = time.time()
-        key = new_key(now)
-        seconds = time.monotonic() - caller.arrival
-        answered: Answered = (key, now, request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
-        header = (b"x-prediction-id", key.encode())
-        if durability == "async":
-            writer.put(answered, rows)
-            if self.durability == "off":
-                writer.start()
-            return () if self._dropping else (header,)
-        kept = await caller.wait(writer.keep(answered, rows))
-        if durability == "sync":
+        answered = self._answered(model, batch, answers, caller)
+        self._writer.put(answered, rows)
+        if self.durability == "off":
+            self._writer.start()
+        return () if self._backlog.dropping and self.trouble is not None else ((ID_HEADER, answered[0].encode()),)
+
+    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Headers:
+        """The same, once it is on disk or committed. Raises also LogAway where it cannot be committed."""
+        rows = len(answers.predictions)
+        if (model.log_rate < 1.0 and random() >= model.log_rate) or not self._takes(rows):
+            return ()
+        answered = self._answered(model, batch, answers, caller)
+        kept = await caller.wait(self._writer.keep(answered, rows))
+        header = (ID_HEADER, answered[0].encode())
+        if self.durability == "sync":
             if not kept:
                 raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
             return (header, (b"x-logged", b"true"))
         if not kept and self._refuse:
             raise LogFull("The answer cannot be logged before it is given: neither its spool nor its database takes records")
-        return () if self._dropping and not kept else (header,)
+        return () if not kept and self._backlog.dropping and self.trouble is not None else (header,)
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
         """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
         if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
             self._refuse_or_drop(len(outcomes), refuse=True)
-        now = time.time()
-        first = new_key(now)
-        for i, (key, position, outcome) in enumerate(outcomes):
-            self._writer.put(Feedback(row_key(first, i), now, row_key(key, position), outcome, client), 1)
+        now, first = time.time(), new_key()
+        rows = enumerate(outcomes)
+        self._writer.put_entries([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
         self._writer.start()
 
-    @property
-    def _dropping(self) -> bool:
-        """Whether what comes now is lost, as far as that is known."""
-        return self._backlog.dropping and self.trouble is not None
+    def _answered(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Answered:
+        key, caller.key = caller.key or new_key(), None
+        seconds = time.monotonic() - caller.arrival
+        return (key, time.time(), request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
+
+    def _takes(self, rows: int) -> bool:
+        if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
+            self._refuse_or_drop(rows)
+            return False
+        return True
 
     def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
         if self._refuse or refuse:

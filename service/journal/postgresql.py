@@ -16,7 +16,6 @@ from .record import Entry, Feedback, Record
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
-AHEAD_ROWS = 64  # begun with: with fewer, what it takes to hand them on costs more than it spares
 REPLAYED = 200  # at a time: the arrays of their columns are encoded at a stretch, which holds the event loop for a millisecond
 # The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
 # not hours: rows of a transaction that the network cut in two would keep their replay waiting. Not at connecting: a pooler would refuse it.
@@ -57,7 +56,7 @@ class PostgreSQLStore:
     def begin(self, entries: Sequence[Entry]) -> None:
         stream = self._stream
         begun = 0 if stream is None else len(stream.entries)
-        if self._connection is not None and len(entries) - begun >= AHEAD_ROWS and not (stream and stream.ended):
+        if self._connection is not None and not (stream and stream.ended):
             stream = self._stream = stream or CopyStream(self._connection, predictions.name, at_once=True)
             stream.feed(_leading_records(entries[begun:]))
 

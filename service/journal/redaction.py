@@ -32,7 +32,7 @@ class Redaction:
         left_out = self._places(self._omit, model, names)
         hashed = self._places(self._hashed, model, names) - left_out
         if not signature.named:
-            return lambda row: json_text(self._values(row, left_out, hashed))
+            return (lambda row: json_text(self._values(row, left_out, hashed))) if left_out or hashed else json_text
         if not left_out and not hashed:
             return lambda row: json_text(dict(zip(names, row)))  # noqa: B905 - as validated; to check again costs
         kept = [(name, i) for i, name in enumerate(names) if i not in left_out]
@@ -58,8 +58,6 @@ class Redaction:
 
     def _values(self, row: Sequence[Any], left_out: frozenset[int], hashed: frozenset[int]) -> Sequence[Any]:
         """Without names the places tell what a value is, so that one that is left out becomes null."""
-        if not left_out and not hashed:
-            return row
         return [None if i in left_out else self._hash(value) if i in hashed else value for i, value in enumerate(row)]
 
     def _hash(self, value: Any) -> str | None:
@@ -84,12 +82,12 @@ def json_text(value: Any) -> str:
         return to_json(_storable(value), inf_nan_mode="null").decode()
 
 
-def rows_of(batch: Batch, first: int, last: int) -> Sequence[Sequence[Any]]:
-    """The values of these rows of a batch, row by row, in column order."""
+def row_of(batch: Batch, i: int) -> Sequence[Any]:
+    """The values of row i, in column order."""
     if batch.rows is not None:
-        return batch.rows[first:last]
-    data: Any = batch.data[first:last]
-    return [[text] for text in data] if isinstance(data, list) else data.tolist()
+        return batch.rows[i]
+    data: Any = batch.data
+    return [data[i]] if isinstance(data, list) else data[i].tolist()
 
 
 def _storable(value: Any) -> Any:

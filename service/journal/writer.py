@@ -5,12 +5,12 @@ import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
 from ..log_metrics import LogMetrics
-from .answered import Answered, Item, Recorder, rows_in
+from .answered import Answered, Recorder, rows_in
 from .backlog import Backlog
 from .link import Link
 from .pace import Pace
@@ -20,9 +20,8 @@ from .store import StoreAway
 FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
 BATCH_ROWS = 1_000  # so many in memory are written before that time
 MOST_WRITTEN = 2_000  # at once
-SLICE_ROWS = 10  # made into records at a time: 50 microseconds
-AHEAD = 16  # requests whose records are made while what they are made of is in the processor's cache
-MOST_AHEAD = 64  # of their rows
+SLICE_ROWS = 50  # made into records at a time: some 100 microseconds
+AHEAD_ROWS = 64  # the database begins with so many at a time: with fewer, what it takes to hand them on costs more than it spares
 MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
@@ -33,7 +32,7 @@ log = logging.getLogger("slipway.log")
 class Waiting(NamedTuple):
     """A request that is answered once its rows are kept; the result: whether they are."""
 
-    item: Answered
+    request: Answered
     kept: asyncio.Future[bool]
 
 
@@ -46,8 +45,9 @@ class Writer:
         self._recorder = recorder
         self._metrics = metrics
         self._commit = commit
-        self._queue: deque[Item] = deque()
-        self._ahead: list[Entry] = []  # of those that were in the queue before
+        self._entries: list[Entry] = []
+        self._queue: deque[Answered] = deque()  # younger
+        self._begin_at = AHEAD_ROWS  # entries
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -61,18 +61,38 @@ class Writer:
         """What is wrong with the database, as a sentence."""
         return self._link.trouble
 
-    def put(self, item: Item, rows: int) -> None:
-        self._queue.append(item)
-        self.rows += rows
+    def put(self, request: Answered, rows: int) -> None:
+        """Few rows are made records at once: to keep what they are made of would take the place of what the next request needs."""
+        if rows > SLICE_ROWS or self._queue:
+            self._queue.append(request)
+            self.rows += rows
+            if self.rows >= BATCH_ROWS:
+                self._wake.set()
+        elif rows > 1:
+            self.put_entries(self._recorder.records(request, 0, rows))
+        elif (record := self._recorder.record(request, 0)) is not None:  # as put_entries, which takes longer
+            self._entries.append(record)
+            self.rows += 1
+            if len(self._entries) >= self._begin_at:
+                self._begin()
+
+    def put_entries(self, entries: Sequence[Entry]) -> None:
+        self._entries += entries
+        self.rows += len(entries)
+        if len(self._entries) >= self._begin_at:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begin_at = min(len(self._entries) + AHEAD_ROWS, BATCH_ROWS)
         if self.rows >= BATCH_ROWS:
             self._wake.set()
-        elif len(self._queue) == AHEAD:
-            self._get_ahead()
+        elif self._backlog.empty and not self._hurried:
+            self._link.begin(self._entries)
 
-    def keep(self, item: Answered, rows: int) -> asyncio.Future[bool]:
+    def keep(self, request: Answered, rows: int) -> asyncio.Future[bool]:
         """The future's result is there in bounded time, whatever becomes of the database."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(item, kept))
+        self._waiting.append(Waiting(request, kept))
         self._hurried = True
         self.rows += rows
         self._wake.set()
@@ -139,34 +159,15 @@ class Writer:
         """What is in memory now, and no older."""
         self._metrics.queue(self.rows + self._backlog.held)
         queue, self._queue = self._queue, deque()
-        ahead, self._ahead = self._ahead, []
-        self.rows -= len(ahead)
+        entries, self._entries, self._begin_at = self._entries, [], AHEAD_ROWS
+        self.rows -= len(entries)
         try:
-            async for entries in self._entries(self._taken(queue), ahead):
-                await self._deliver(entries)
+            async for some in self._made(queue, entries):
+                await self._deliver(some)
         finally:
             self._queue.extendleft(reversed(queue))  # none, as a rule
         if self._backlog.holding:
             await self._backlog.append(())
-
-    def _taken(self, queue: deque[Item]) -> Iterator[Item]:
-        while queue:
-            item = queue.popleft()
-            self.rows -= rows_in(item)
-            yield item
-
-    def _get_ahead(self) -> None:
-        ahead = self._ahead
-        if self._hurried or self.rows - len(ahead) > MOST_AHEAD:
-            return
-        pace = Pace()
-        while self._queue and not pace.due:  # wide rows take long, however few they are
-            item = self._queue.popleft()
-            made = self._recorder.entries(item, 0, MOST_AHEAD)
-            ahead += made
-            self.rows += len(made) - rows_in(item)
-        if self._backlog.empty:
-            self._link.begin(ahead)
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
         """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
@@ -182,13 +183,11 @@ class Writer:
 
     async def _answer_waiting(self) -> None:
         """All that have come while the last were kept, at once."""
-        group: list[Waiting] = []
-        rows = 0
+        group, rows = list[Waiting](), 0
         while self._waiting and rows < BATCH_ROWS:
             group.append(self._waiting.popleft())
-            rows += rows_in(group[-1].item)
-        self.rows -= rows
-        entries = [entry async for some in self._entries((waiting.item for waiting in group), []) for entry in some]
+            rows += rows_in(group[-1].request)
+        entries = [entry async for some in self._made(deque(waiting.request for waiting in group), []) for entry in some]
         kept = False
         try:
             kept = (not self._commit and await self._backlog.append(entries, durable=True)) or await self._committed(entries)
@@ -235,16 +234,17 @@ class Writer:
         except StoreAway:  # the link has said so
             return
 
-    async def _entries(self, items: Iterable[Item], entries: list[Entry]) -> AsyncIterator[list[Entry]]:
+    async def _made(self, queue: deque[Answered], entries: list[Entry]) -> AsyncIterator[list[Entry]]:
         """After those entries, MOST_WRITTEN at a time at most; others run in between."""
         pace = Pace()
-        for item in items:
-            for first in range(0, rows_in(item), SLICE_ROWS):
-                if len(entries) + SLICE_ROWS > MOST_WRITTEN:
-                    yield entries
-                    entries = []
-                entries += self._recorder.entries(item, first, first + SLICE_ROWS)
-                if pace.due:
-                    await pace.rest()
-        if entries:
-            yield entries
+        while queue or entries:
+            while queue and len(entries) < MOST_WRITTEN:
+                request = queue.popleft()
+                rows = rows_in(request)
+                self.rows -= rows
+                for first in range(0, rows, SLICE_ROWS):
+                    entries += self._recorder.records(request, first, first + SLICE_ROWS)
+                    if pace.due:
+                        await pace.rest()
+            yield entries[:MOST_WRITTEN]
+            entries = entries[MOST_WRITTEN:]

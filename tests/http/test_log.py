@@ -46,6 +46,24 @@ async def test_each_row_of_an_answer_is_kept_under_its_own_key(serve, models, tm
     assert found[0]["latency_ms"] > 0
 
 
+@pytest.mark.parametrize("log", ["async", "sync"])
+@pytest.mark.parametrize("dialect", ["/predict", "/predict-threaded"])
+async def test_a_request_without_an_id_is_named_by_the_key_of_its_first_row_and_an_id_that_comes_back_is_no_key(  # type: ignore[no-untyped-def]
+    serve, models, tmp_path, log: str, dialect: str
+) -> None:
+    path = tmp_path / "log.db"
+    async with serve(models, log=log, log_database=f"sqlite:///{path}") as client:
+        first = await client.post(dialect, json={"instances": [ROW, ROW]})
+        again = await client.post(dialect, json={"features": ROW}, headers={"X-Request-ID": first.headers["x-request-id"]})
+        harmful = await client.post(dialect, json={"features": ROW}, headers={"X-Request-ID": "a b"})
+    assert first.headers["x-request-id"] == first.headers["x-prediction-id"] == again.headers["x-request-id"]
+    assert again.headers["x-prediction-id"] != first.headers["x-prediction-id"]
+    assert harmful.headers["x-request-id"] == harmful.headers["x-prediction-id"]
+    ours, replaced = first.headers["x-request-id"], harmful.headers["x-request-id"]
+    assert sorted((row["request_id"], row["position"]) for row in rows(path)) == sorted([(ours, 0), (ours, 1), (ours, 0), (replaced, 0)])
+    assert len({row["key"] for row in rows(path)}) == 4
+
+
 @pytest.fixture
 def no_folder(tmp_path: Path) -> Path:
     """Where no spool can be."""

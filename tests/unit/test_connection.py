@@ -106,7 +106,7 @@ def test_a_request_in_one_piece_is_answered_at_once(models: Path) -> None:
                 await client.send(REQUEST)
                 status, headers, body = await client.answer()
                 assert (status, json.loads(body)["prediction"], headers["x-model"]) == (200, 0, "iris")
-                assert len(headers["x-request-id"]) == 32
+                assert len(headers["x-request-id"]) == 36
                 assert "connection" not in headers
             assert client.ways == ["at once"] * 3
 
@@ -361,7 +361,7 @@ def test_what_is_no_request_gets_a_problem_and_the_connection_ends(models: Path,
             status, headers, body = await client.answer()
             assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
             assert json.loads(body)["type"] == "urn:slipway:malformed_request"
-            assert len(headers["x-request-id"]) == 32
+            assert len(headers["x-request-id"]) == 36
             assert await client.reader.read() == b""
 
     run(test())

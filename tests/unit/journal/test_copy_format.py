@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.journal.copy_format import rows
+from service.journal.copy_format import feedback_rows, record_rows
 from service.journal.record import Feedback, Record
 
 KEY = "019a1b2c-3d4e-7f00-b123-456789a00000"
@@ -30,7 +30,7 @@ def fields(content: bytes) -> list[bytes | None]:
 
 def test_every_field_of_a_record_is_there_in_the_order_of_the_columns() -> None:
     confidence, latency = struct.pack(">d", 0.75), struct.pack(">d", 1.5)
-    key, time, request_id, position, *texts = fields(rows([RECORD]))
+    key, time, request_id, position, *texts = fields(record_rows([RECORD]))
     assert key == bytes.fromhex(KEY.replace("-", ""))
     assert EPOCH + timedelta(microseconds=struct.unpack(">q", time or b"")[0]) == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
     assert (request_id, position) == (b"r-1", b"\0\0\0\3")
@@ -38,12 +38,12 @@ def test_every_field_of_a_record_is_there_in_the_order_of_the_columns() -> None:
 
 
 def test_what_is_missing_is_null() -> None:
-    found = fields(rows([RECORD._replace(confidence=None, client=None)]))
+    found = fields(record_rows([RECORD._replace(confidence=None, client=None)]))
     assert (found[10], found[12]) == (None, None)
 
 
 def test_feedback_names_the_row_that_it_is_about() -> None:
-    key, _, prediction, outcome, client = fields(rows([Feedback(KEY, 1e9, KEY[:-1] + "1", "2", None)]))
+    key, _, prediction, outcome, client = fields(feedback_rows([Feedback(KEY, 1e9, KEY[:-1] + "1", "2", None)]))
     assert key == bytes.fromhex(KEY.replace("-", ""))
     assert prediction == key[:-1] + b"\1"
     assert (outcome, client) == (b"\x012", None)
@@ -52,7 +52,7 @@ def test_feedback_names_the_row_that_it_is_about() -> None:
 # A replay is made by the driver, and passes over the rows that are there: by key and time.
 @given(time=some.floats(0, 253_402_300_799, allow_nan=False) | some.floats(1.6e9, 2.2e9))
 def test_a_time_is_the_same_to_the_microsecond_as_by_the_way_of_a_datetime(time: float) -> None:
-    found = fields(rows([RECORD._replace(time=time)]))[1]
+    found = fields(record_rows([RECORD._replace(time=time)]))[1]
     assert EPOCH + timedelta(microseconds=struct.unpack(">q", found or b"")[0]) == datetime.fromtimestamp(time, UTC)
 
 
@@ -62,4 +62,4 @@ def test_a_time_is_the_same_to_the_microsecond_as_by_the_way_of_a_datetime(time:
 )
 def test_what_no_column_holds_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, OverflowError, struct.error)):
-        rows([RECORD._replace(**wrong)])
+        record_rows([RECORD._replace(**wrong)])

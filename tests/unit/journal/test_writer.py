@@ -4,28 +4,43 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.answers import Answers
+from service.batch import Batch
 from service.journal import backlog as backlog_module
 from service.journal import link as link_module
 from service.journal import writer as writer_module
-from service.journal.answered import Recorder
+from service.journal.answered import Answered, Recorder
 from service.journal.backlog import Backlog
 from service.journal.link import Link
-from service.journal.record import Entry, Feedback
+from service.journal.record import Entry, Record
 from service.journal.redaction import Redaction
-from service.journal.row_keys import new_key
+from service.journal.row_keys import new_key, row_key
 from service.journal.spool import Spool
 from service.journal.store import StoreAway
-from service.journal.writer import Writer
+from service.journal.writer import SLICE_ROWS, Writer
+from service.loaded import LoadedModel
 from service.log_metrics import LogMetrics
+from service.schema import Signature
 
 pytestmark = pytest.mark.anyio
+
+
+class Model:
+    """As much of a loaded model as a record needs."""
+
+    name = "one"
+    key = ("one", "1", "sha256:1")
+    artifact = SimpleNamespace(signature=Signature())
+
+
+MODEL = cast(LoadedModel, Model())
 
 
 class MemoryStore:
@@ -89,10 +104,11 @@ class Rig:
         self.keys: list[str] = []
         self.writer.start()
 
-    def put(self, rows: int = 1) -> None:
-        for _ in range(rows):
-            self.keys.append(new_key(time.time()))
-            self.writer.put(Feedback(self.keys[-1], time.time(), self.keys[-1], "1", None), 1)
+    def put(self, requests: int = 1, rows: int = 1) -> None:
+        for _ in range(requests):
+            key, data, answers = new_key(), [[1.0]] * rows, Answers([1] * rows, [None] * rows)
+            self.keys += [row_key(key, i) for i in range(rows)]
+            self.writer.put((key, time.time(), key, "/predict", None, MODEL, Batch(data, data), answers, 0.0), rows)
 
     def count(self, outcome: str) -> float:
         return self.registry.get_sample_value("slipway_log_records_total", {"outcome": outcome}) or 0.0
@@ -159,32 +175,38 @@ async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(r
     await asyncio.sleep(0.1)
     del one.keys[:]
     one.store.stored.clear()
-    for ahead in (0, 16, 16, 32):
-        one.put(10)
-        assert [entry.key for entry in one.store.begun] == one.keys[:ahead]
-    assert one.writer.rows == 40
+    for begun in (0, 0, 0, 64, 64, 64, 128):
+        one.put(20)
+        assert [entry.key for entry in one.store.begun] == one.keys[:begun]
+    assert one.writer.rows == 140
     await one.writer.close()
     one.assert_each_once()
     assert one.writer.rows == 0
 
 
-async def test_requests_whose_records_take_long_are_made_records_no_more_than_a_turn_at_a_time(
-    rig: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = await rig()
-    one.put()
-    await one.until_stored()
+async def test_many_rows_are_made_records_later_and_what_comes_after_them_waits(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    record = Recorder.record
+
+    def noted(recorder: Recorder, request: Answered, i: int) -> Record | None:
+        made.append(row_key(request[0], i))
+        return record(recorder, request, i)
+
+    monkeypatch.setattr(Recorder, "record", noted)
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    monkeypatch.setattr("service.journal.pace.perf_counter", count().__next__)  # each look at the clock finds the turn over, but the first
-    monkeypatch.setattr("service.journal.pace.TURN_SECONDS", 2)
+    one = await rig()
     await asyncio.sleep(0.1)
-    for put, ahead in ((15, 0), (1, 1), (1, 2), (1, 3)):
-        one.put(put)
-        assert [entry.key for entry in one.store.begun] == one.keys[1 : 1 + ahead]
-        assert one.writer.rows == len(one.keys) - 1
+    one.put(1, rows=SLICE_ROWS)
+    one.put()
+    assert made == one.keys
+    one.put(1, rows=SLICE_ROWS + 1)
+    one.put()
+    assert made == one.keys[: SLICE_ROWS + 1]
+    assert one.writer.rows == len(one.keys)
     await one.writer.close()
     one.assert_each_once()
-    assert one.store.order == one.keys
+    assert made == one.store.order == one.keys
+    assert one.writer.rows == 0
 
 
 async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
