@@ -1,9 +1,9 @@
 """A COPY that stays open while its rows come in, so that its end has little left to do."""
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import Any
 
 import asyncpg
@@ -13,7 +13,8 @@ from .pace import Pace
 from .record import Entry
 from .tables import FIELDS, predictions
 
-PIECE_ROWS = 80  # encoded at a time; what a head start brings is one piece
+PIECE_ROWS = 64  # sent at a time: with fewer, what it takes to send them costs more than it spares
+FEW_ROWS = 16  # encoded as soon as they come: at rest they leave the processor's cache, and cost three times as much
 # The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
 # may change what a condition says, it stores each as it comes.
 AT_ONCE = "random() >= 0"
@@ -25,7 +26,9 @@ class CopyStream:
     def __init__(self, connection: asyncpg.Connection, table: str, *, at_once: bool = False) -> None:
         self.entries: list[Entry] = []  # handed on
         self.ended = False
-        self._waiting: asyncio.Queue[Sequence[Entry]] = asyncio.Queue()
+        self._encoded: list[bytes] = []  # less than a piece
+        self._encoded_rows = 0
+        self._waiting: asyncio.Queue[bytes | Sequence[Entry]] = asyncio.Queue()
         self._connection = connection
         self._server: list[asyncio.Future[Any]] = []  # what it will have said
         self._rows: Callable[[Sequence[Any]], bytes] = record_rows if table == predictions.name else feedback_rows
@@ -37,14 +40,29 @@ class CopyStream:
         return self.entries == list(entries[: len(self.entries)])
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        if entries:
-            self.entries += entries
-            self._waiting.put_nowait(entries)
+        if not entries:
+            return
+        self.entries += entries
+        if len(entries) <= FEW_ROWS:
+            with contextlib.suppress(Exception):  # the task fails with it
+                self._encoded.append(self._rows(entries))
+                self._encoded_rows += len(entries)
+                if self._encoded_rows >= PIECE_ROWS:
+                    self._send()
+                return
+        self._send()
+        self._waiting.put_nowait(entries)
+
+    def _send(self) -> None:
+        if self._encoded:
+            self._waiting.put_nowait(b"".join(self._encoded))
+            self._encoded, self._encoded_rows = [], 0
 
     async def finish(self) -> None:
         """Raises what asyncpg does, and ValueError, OverflowError or struct.error for what no column could hold."""
         if not self.ended:
             self.ended = True
+            self._send()
             self._waiting.put_nowait(())
         await self._copy
 
@@ -53,7 +71,7 @@ class CopyStream:
         self._copy.cancel()
 
     async def _run(self, table: str, condition: str | None) -> None:
-        async with aclosing(self._pieces()) as pieces:
+        async with contextlib.aclosing(self._pieces()) as pieces:
             try:
                 await self._connection.copy_to_table(table, source=pieces, columns=FIELDS[table], format="binary", where=condition)
             except Exception as error:  # asyncpg says only that it can no longer write, where the connection ended in between
@@ -63,12 +81,15 @@ class CopyStream:
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         self._server = awaited(self._connection)
         yield HEADER
-        while entries := await self._waiting.get():
+        while given := await self._waiting.get():
+            if isinstance(given, bytes):
+                yield given
+                continue
             pace = Pace()
-            for start in range(0, len(entries), PIECE_ROWS):
+            for start in range(0, len(given), PIECE_ROWS):
                 if pace.due:
                     await pace.rest()
-                yield self._rows(entries[start : start + PIECE_ROWS])
+                yield self._rows(given[start : start + PIECE_ROWS])
         yield TRAILER
 
 

@@ -55,10 +55,10 @@ class PostgreSQLStore:
 
     def begin(self, entries: Sequence[Entry]) -> None:
         stream = self._stream
-        begun = 0 if stream is None else len(stream.entries)
-        if self._connection is not None and not (stream and stream.ended):
-            stream = self._stream = stream or CopyStream(self._connection, predictions.name, at_once=True)
-            stream.feed(_leading_records(entries[begun:]))
+        if stream is None and self._connection is not None:
+            stream = self._stream = CopyStream(self._connection, predictions.name, at_once=True)
+        if stream is not None and not stream.ended:
+            stream.feed(_leading_records(entries[len(stream.entries) :]))
 
     async def write(self, entries: Sequence[Entry]) -> None:
         stream = self._stream

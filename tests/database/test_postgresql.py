@@ -265,7 +265,7 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
     async def run() -> None:
         store = open_store(log)
         await store.open()
-        for count in (10, 90, 151):
+        for count in (10, 20, 90, 151, 151):
             store.begin(entries[:count])
         async with asyncio.timeout(20):
             while (await asyncio.to_thread(cluster.execute, size, database=database))[0][0] == empty:
@@ -281,14 +281,16 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
 
 
 @pytest.mark.parametrize("place", [0, 99, 120], ids=["first", "last", "later"])
-def test_a_value_that_no_column_holds_is_mended_among_rows_that_were_begun_with(log: str, place: int) -> None:
+@pytest.mark.parametrize("step", [100, 10], ids=["many at a time", "few at a time"])
+def test_a_value_that_no_column_holds_is_mended_among_rows_that_were_begun_with(log: str, place: int, step: int) -> None:
     entries = [record(i) for i in range(150)]
     entries[place] = record(place, client="half a \ud83d character")
 
     async def run() -> None:
         store = open_store(log)
         await store.open()
-        store.begin(entries[:100])
+        for count in range(step, 101, step):
+            store.begin(entries[:count])
         await asyncio.sleep(0.05)  # most of it has been sent; either way is right
         await store.write(entries)
         await store.close()
