@@ -35,6 +35,10 @@ class CopyStream:
         self._copy = asyncio.create_task(self._run(table, AT_ONCE if at_once else None))
         self._copy.add_done_callback(_failure)  # told by `finish`, if anybody still asks
 
+    def begins(self, entries: Sequence[Entry]) -> bool:
+        """Whether these are the same list as before, grown: a list that comes after it must not be taken for its continuation."""
+        return not self.ended and (not self.entries or (bool(entries) and self.entries[0] is entries[0]))
+
     def leads(self, entries: Sequence[Entry]) -> bool:
         """Whether what was handed on is what these begin with."""
         return self.entries == list(entries[: len(self.entries)])

@@ -1,5 +1,6 @@
 """The prediction log as the predictor and the API see it: keep this answer, and this outcome."""
 
+import logging
 import time
 from collections.abc import Callable
 from random import random
@@ -24,6 +25,9 @@ from .writer import MOST_ROWS, Writer
 
 Headers = tuple[tuple[bytes, bytes], ...]
 ID_HEADER = b"x-prediction-id"
+QUIET_SECONDS = 60.0  # between two lines that say the same
+
+log = logging.getLogger("slipway.log")
 
 
 class Journal:
@@ -35,6 +39,7 @@ class Journal:
         self.durability: Durability = settings.log
         self._refuse = settings.log_overflow == "refuse"
         self._metrics = metrics
+        self._say_at = 0.0
         self._spool = Spool(settings.log_spool, settings.log_spool_bytes)
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
         link = Link(connect, prepare, metrics, needed=settings.log == "sync")
@@ -113,6 +118,10 @@ class Journal:
         return True
 
     def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
+        why = "its database is away, and the spool is full" if self._backlog.refusing else f"{MOST_ROWS} rows wait to be written already"
         if self._refuse or refuse:
-            raise LogFull("The prediction log takes no more records: its database is away, and the spool is full")
+            raise LogFull(f"The prediction log takes no more records: {why}")
         self._metrics.counted("dropped", rows)
+        if time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + QUIET_SECONDS
+            log.error("Records of the prediction log are dropped: %s", why)

@@ -57,7 +57,7 @@ class PostgreSQLStore:
         stream = self._stream
         if stream is None and self._connection is not None:
             stream = self._stream = CopyStream(self._connection, predictions.name, at_once=True)
-        if stream is not None and not stream.ended:
+        if stream is not None and stream.begins(entries):
             stream.feed(_leading_records(entries[len(stream.entries) :]))
 
     async def write(self, entries: Sequence[Entry]) -> None:

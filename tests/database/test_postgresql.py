@@ -280,6 +280,24 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
     assert cluster.execute("SELECT count(*) FROM feedback", database=database)[0][0] == 1
 
 
+def test_rows_that_come_while_older_ones_wait_to_be_written_are_not_taken_for_their_continuation(log: str) -> None:
+    older, younger = [record(i) for i in range(30)], [record(i) for i in range(100, 200)]
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        for begun in (older[:10], younger[:40], younger[:90]):
+            store.begin(begun)
+        await store.write(older)
+        for begun in (younger[:95], younger):
+            store.begin(begun)
+        await store.write(younger)
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in (*range(30), *range(100, 200))]
+
+
 @pytest.mark.parametrize("place", [0, 99, 120], ids=["first", "last", "later"])
 @pytest.mark.parametrize("step", [100, 10], ids=["many at a time", "few at a time"])
 def test_a_value_that_no_column_holds_is_mended_among_rows_that_were_begun_with(log: str, place: int, step: int) -> None:

@@ -64,6 +64,19 @@ async def test_a_request_without_an_id_is_named_by_the_key_of_its_first_row_and_
     assert len({row["key"] for row in rows(path)}) == 4
 
 
+@pytest.mark.parametrize(("overflow", "status"), [("drop", 200), ("refuse", 503)])
+async def test_more_rows_than_a_worker_holds_are_dropped_or_refused_and_it_says_so_once(  # type: ignore[no-untyped-def]
+    serve, models, tmp_path, monkeypatch, caplog, overflow: str, status: int
+) -> None:
+    monkeypatch.setattr("service.journal.journal.MOST_ROWS", 0)
+    async with serve(models, log="async", log_database=f"sqlite:///{tmp_path / 'log.db'}", log_overflow=overflow) as client:
+        for _ in range(3):
+            answer = await client.post("/predict", json={"features": ROW})
+            assert (answer.status_code, "x-prediction-id" in answer.headers) == (status, False)
+    said = [record.getMessage() for record in caplog.records if "prediction log are dropped" in record.getMessage()]
+    assert said == (["Records of the prediction log are dropped: 0 rows wait to be written already"] if overflow == "drop" else [])
+
+
 @pytest.fixture
 def no_folder(tmp_path: Path) -> Path:
     """Where no spool can be."""

@@ -157,7 +157,7 @@ def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None
         draining.wait(7)
     server.predict("iris", [5.1, 3.5, 1.4, 0.2])
     server.metrics()
-    assert draining.communicate(timeout=5)[0].endswith(" s: no client connection is left.\n")
+    assert draining.communicate(timeout=20)[0].endswith(" s: no client connection is left.\n")
 
 
 def test_draining_gives_up_on_a_client_that_stays(start: Start) -> None:
