@@ -14,7 +14,7 @@ from .record import Entry
 from .tables import FIELDS, predictions
 
 PIECE_ROWS = 64  # sent at a time: with fewer, what it takes to send them costs more than it spares
-FEW_ROWS = 16  # encoded as soon as they come: at rest they leave the processor's cache, and cost three times as much
+FEW_ROWS = 16  # encoded as soon as they come: a whole piece at a stretch would hold up requests
 # The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
 # may change what a condition says, it stores each as it comes.
 AT_ONCE = "random() >= 0"

@@ -21,8 +21,8 @@ FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to 
 BATCH_ROWS = 1_000  # so many in memory are written before that time
 MOST_WRITTEN = 2_000  # at once
 SLICE_ROWS = 50  # made into records at a time: some 100 microseconds
-AHEAD_ROWS = 8  # handed to the database at a time, which begins with them: they are in the processor's cache yet
-MOST_ROWS = 50_000  # in memory; more come only where database and disk both hang
+AHEAD_ROWS = 8  # handed to the database at a time, which begins with them: more at a stretch would hold up requests
+MOST_ROWS = 50_000  # in memory; more come where database and disk both hang, or faster than records can be made
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
 
