@@ -26,6 +26,7 @@ from .api.techniques import technique_operations
 from .drift.counting import DriftCounter
 from .engine import Engine
 from .errors import ArtifactError, Problem
+from .journal.answered import AS_RECORDS, PACKED, Recorder
 from .journal.embedded import prepare
 from .journal.journal import Journal
 from .journal.redaction import Redaction
@@ -118,4 +119,7 @@ def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -
             open_store(url)  # connects to nothing yet
         except ValueError as exc:
             raise ArtifactError(str(exc)) from None
-    return Journal(settings, redaction, metrics.log, lambda: open_store(url), lambda: prepare(url))
+    # What goes to the spool first, or to SQLite, is wanted as it is.
+    form = PACKED if url.startswith("postgres") and settings.log != "spooled" else AS_RECORDS
+    recorder = Recorder(redaction, metrics.log, form)
+    return Journal(settings, recorder, metrics.log, lambda: open_store(url), lambda: prepare(url))

@@ -31,7 +31,7 @@ class Caller:
     arrival: float = 0.0
     dialect: str = ""
     client: str | None = None
-    key: str | None = None
+    key: tuple[str, bytes] | None = None
 
     async def wait(self, future: asyncio.Future[T]) -> T:
         """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes of it."""

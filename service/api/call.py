@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from msgspec.json import encode
 from starlette.types import Receive
 
+from ..journal.row_keys import Key
 from ..predictor import Prediction
 
 JSON = (b"content-type", b"application/json")
@@ -33,7 +34,7 @@ class Call:
         body: bytes | None = None,
         name: str | None = None,
         version: str | None = None,
-        key: str | None = None,
+        key: Key | None = None,
     ) -> None:
         self.client: str | None = None
         self.path = path

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..caller import MustWait
+from ..journal.row_keys import Key
 from ..repository import Repository
 from .call import Call, Handler, Operation, Reply
 from .problems import ErrorResponder
@@ -45,7 +46,7 @@ class Dispatch:
         """The same for what a request line says; None where it has a query."""
         return self._raw_paths.get(url)
 
-    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None) -> Reply:
+    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: Key | None = None) -> Reply:
         """`headers`: those of the scope; `key`: as Call has it. Raises nothing: what goes wrong is answered, too."""
         query = scope["query_string"]
         try:
@@ -53,7 +54,7 @@ class Dispatch:
         except Exception as exc:
             return self._problem(exc)
 
-    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: str | None = None) -> Reply | None:
+    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: Key | None = None) -> Reply | None:
         """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
         answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version, key=key))
         try:

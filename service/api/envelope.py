@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Problem
-from ..journal.row_keys import new_key
+from ..journal.row_keys import Key, new_key
 from ..lifecycle import Board, Lifecycle
 from ..logs import request_id
 from ..metrics import Metrics
@@ -101,16 +101,16 @@ class Envelope:
         """The answer to what is no request that anything could be asked with; the connection ends with it."""
         response = problem_response(problem)
         self._metrics.request("other", "unmatched", problem.status, 0.0)
-        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key().encode()), CLOSE], bytes(response.body))
+        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key()[0].encode()), CLOSE], bytes(response.body))
 
 
-def identity_of(headers: dict[bytes, bytes]) -> tuple[str, str | None]:
+def identity_of(headers: dict[bytes, bytes]) -> tuple[str, Key | None]:
     """The request's id: a client's if it can do no harm in a header or a log line, else our own, which is also a key that no other has."""
     identity = headers.get(b"x-request-id")
     if identity is not None and HARMLESS_ID.fullmatch(identity):
         return identity.decode(), None
     key = new_key()  # the time first: in the order of time an index of ids grows at its end, which takes a fifth of the work
-    return key, key
+    return key[0], key
 
 
 class Answer:

@@ -53,7 +53,7 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
         if len(written) > settings.log_record_bytes:
             remedy = f"Expected at most {settings.log_record_bytes} bytes, as SLIPWAY_LOG_RECORD_BYTES has it"
             raise _invalid([FieldError(_path(row, "outcome"), remedy)])
-        return outcome.prediction_id, outcome.position, written
+        return outcome.prediction_id.lower(), outcome.position, written
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""

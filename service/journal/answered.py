@@ -1,49 +1,85 @@
-"""An answered request as the predictor leaves it, and the records that the writer makes of it."""
+"""An answered request as the predictor leaves it, and the rows that the writer makes of it."""
 
 import logging
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 from ..answers import Answers
 from ..batch import Batch
 from ..loaded import LoadedModel
 from ..log_metrics import LogMetrics
-from .record import Record
-from .redaction import Encode, Redaction, json_text, row_of
-from .row_keys import row_key
+from . import copy_format
+from .record import Record, Row
+from .redaction import Encode, Redaction, json_bytes, row_of
+from .row_keys import Key, row_key
 
-# Key of the first row, time in seconds since the epoch, request id, dialect, client, model, batch, answers, seconds from arrival to answer.
-# All that a request pays for; not a class, which would cost more than the rest.
-Answered: TypeAlias = tuple[str, float, str, str, str | None, LoadedModel, Batch, Answers, float]
+# Key of the first row, time in nanoseconds since the epoch, request id, dialect, client, model, batch, answers, seconds from arrival to
+# answer. Not a class, which would cost more than the rest.
+Answered: TypeAlias = tuple[Key, int, str, str, str | None, LoadedModel, Batch, Answers, float]
+
+DIGITS = tuple(b"%d" % i for i in range(100))  # JSON of most answers of classifiers
 
 log = logging.getLogger("slipway.log")
 
 
-class Recorder:
-    """Makes records; what of a model's columns may be kept is found out once."""
+class Form(NamedTuple):
+    """How a row is made of its fields. `source`: of those that it shares with many others, once; `key`: which form of the key it takes."""
 
-    def __init__(self, redaction: Redaction, metrics: LogMetrics) -> None:
+    source: Callable[[str, str, str, str], Any]
+    key: int
+    row: Callable[[Any, int, str, int, Any, bytes, bytes, float | None, float, str | None], Row]
+
+
+def _record(
+    key: str,
+    nanoseconds: int,
+    request_id: str,
+    position: int,
+    source: tuple[str, str, str, str],
+    features: bytes,
+    answer: bytes,
+    confidence: float | None,
+    latency_ms: float,
+    client: str | None,
+) -> Record:
+    fields = (key, nanoseconds / 1e9, request_id, position, *source, features.decode(), answer.decode(), confidence, latency_ms, client)
+    return tuple.__new__(Record, fields)  # a third of what Record(*fields) takes
+
+
+AS_RECORDS = Form(lambda *source: source, 0, _record)
+# One object of 300 bytes: the twelve of a record, kept for half a second, would each take a place in the caches from the next request.
+PACKED = Form(copy_format.source, 1, copy_format.pack)
+
+
+class Recorder:
+    """Makes rows; what of a model's columns may be kept is found out once."""
+
+    def __init__(self, redaction: Redaction, metrics: LogMetrics, form: Form) -> None:
         self._redaction = redaction
         self._metrics = metrics
-        self._encoders: dict[LoadedModel, Encode] = {}
+        self._form = form
+        self._key, self._make = form.key, form.row
+        self._most_bytes = redaction.most_bytes
+        self._known: dict[tuple[LoadedModel, str], tuple[Encode, Any]] = {}  # by model and dialect
         self._failed = False
 
-    def record(self, request: Answered, i: int) -> Record | None:
-        """Of row i. What cannot be made is dropped, counted and said once: it must not take the others along."""
-        key, time, request_id, dialect, client, model, batch, answers, seconds = request
+    def row(self, request: Answered, i: int) -> Row | None:
+        """Row i. What cannot be made is dropped, counted and said once: it must not take the others along."""
+        key, nanoseconds, request_id, dialect, client, model, batch, answers, seconds = request
         try:
+            encode, source = self._known.get((model, dialect)) or self._learn(model, dialect)
             prediction, confidence = answers.predictions[i], answers.confidences[i]
-            features = (self._encoders.get(model) or self._encoder(model))(batch.rows[i] if batch.rows else row_of(batch, i))
-            answer = repr(prediction) if type(prediction) is int else json_text(prediction)
-            if len(features) + len(answer) > self._redaction.short:
+            features = encode(batch.rows[i] if batch.rows else row_of(batch, i))
+            answer = DIGITS[prediction] if type(prediction) is int and 0 <= prediction < len(DIGITS) else json_bytes(prediction)
+            if len(features) + len(answer) > self._most_bytes:
                 features, answer = self._redaction.fitting(features, answer)
             if type(confidence) is not float:
                 confidence = None
+            own: Any = key[self._key]
             if i:
-                key = row_key(key, i)
+                own = row_key(own, i)
             latency_ms = int(seconds * 1e7) / 1e4  # what round() would do takes three times as long
-            name, version, digest = model.key
-            fields = (key, time, request_id, i, name, version, digest, dialect, features, answer, confidence, latency_ms, client)
-            return tuple.__new__(Record, fields)
+            return self._make(own, nanoseconds, request_id, i, source, features, answer, confidence, latency_ms, client)
         except Exception:
             self._metrics.counted("dropped", 1)
             if not self._failed:
@@ -51,14 +87,15 @@ class Recorder:
             self._failed = True
             return None
 
-    def records(self, request: Answered, first: int, last: int) -> list[Record]:
-        """Of these rows, as far as there are so many."""
-        made = [self.record(request, i) for i in range(first, min(last, rows_in(request)))]
-        return [record for record in made if record is not None]
+    def rows(self, request: Answered, first: int, last: int) -> list[Row]:
+        """These rows, as far as there are so many."""
+        made = [self.row(request, i) for i in range(first, min(last, rows_in(request)))]
+        return [row for row in made if row is not None]
 
-    def _encoder(self, model: LoadedModel) -> Encode:
-        encode = self._encoders[model] = self._redaction.encoder(model.name, model.artifact.signature)
-        return encode
+    def _learn(self, model: LoadedModel, dialect: str) -> tuple[Encode, Any]:
+        encode = self._redaction.encoder(model.name, model.artifact.signature)
+        known = self._known[model, dialect] = (encode, self._form.source(*model.key, dialect))
+        return known
 
 
 def rows_in(request: Answered) -> int:

@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import asyncpg
 
-from .copy_format import HEADER, TRAILER, feedback_rows, record_rows
+from .copy_format import HEADER, RECORD_COLUMNS, TRAILER, packed
 from .pace import Pace
-from .record import Entry
+from .record import Row
 from .tables import FIELDS, predictions
 
-PIECE_ROWS = 64  # sent at a time: with fewer, what it takes to send them costs more than it spares
-FEW_ROWS = 16  # encoded as soon as they come: a whole piece at a stretch would hold up requests
+PIECE_ROWS = 64  # sent at a time, at most
 # The server keeps rows until there are a thousand of them, and then stores all at a stretch, ten milliseconds of work. But where each row
 # may change what a condition says, it stores each as it comes.
 AT_ONCE = "random() >= 0"
@@ -24,49 +23,31 @@ class CopyStream:
     """`feed` hands rows on without waiting; `finish` waits for the server's word. What goes wrong before that, it raises."""
 
     def __init__(self, connection: asyncpg.Connection, table: str, *, at_once: bool = False) -> None:
-        self.entries: list[Entry] = []  # handed on
+        self.rows: list[Row] = []  # handed on
         self.ended = False
-        self._encoded: list[bytes] = []  # less than a piece
-        self._encoded_rows = 0
-        self._waiting: asyncio.Queue[bytes | Sequence[Entry]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Sequence[Row]] = asyncio.Queue()
         self._connection = connection
         self._server: list[asyncio.Future[Any]] = []  # what it will have said
-        self._rows: Callable[[Sequence[Any]], bytes] = record_rows if table == predictions.name else feedback_rows
         self._copy = asyncio.create_task(self._run(table, AT_ONCE if at_once else None))
         self._copy.add_done_callback(_failure)  # told by `finish`, if anybody still asks
 
-    def begins(self, entries: Sequence[Entry]) -> bool:
+    def begins(self, rows: Sequence[Row]) -> bool:
         """Whether these are the same list as before, grown: a list that comes after it must not be taken for its continuation."""
-        return not self.ended and (not self.entries or (bool(entries) and self.entries[0] is entries[0]))
+        return not self.ended and (not self.rows or (bool(rows) and self.rows[0] is rows[0]))
 
-    def leads(self, entries: Sequence[Entry]) -> bool:
+    def leads(self, rows: Sequence[Row]) -> bool:
         """Whether what was handed on is what these begin with."""
-        return self.entries == list(entries[: len(self.entries)])
+        return self.rows == list(rows[: len(self.rows)])
 
-    def feed(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        self.entries += entries
-        if len(entries) <= FEW_ROWS:
-            with contextlib.suppress(Exception):  # the task fails with it
-                self._encoded.append(self._rows(entries))
-                self._encoded_rows += len(entries)
-                if self._encoded_rows >= PIECE_ROWS:
-                    self._send()
-                return
-        self._send()
-        self._waiting.put_nowait(entries)
-
-    def _send(self) -> None:
-        if self._encoded:
-            self._waiting.put_nowait(b"".join(self._encoded))
-            self._encoded, self._encoded_rows = [], 0
+    def feed(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self.rows += rows
+            self._waiting.put_nowait(rows)
 
     async def finish(self) -> None:
         """Raises what asyncpg does, and ValueError, OverflowError or struct.error for what no column could hold."""
         if not self.ended:
             self.ended = True
-            self._send()
             self._waiting.put_nowait(())
         await self._copy
 
@@ -77,7 +58,8 @@ class CopyStream:
     async def _run(self, table: str, condition: str | None) -> None:
         async with contextlib.aclosing(self._pieces()) as pieces:
             try:
-                await self._connection.copy_to_table(table, source=pieces, columns=FIELDS[table], format="binary", where=condition)
+                columns = RECORD_COLUMNS if table == predictions.name else FIELDS[table]
+                await self._connection.copy_to_table(table, source=pieces, columns=columns, format="binary", where=condition)
             except Exception as error:  # asyncpg says only that it can no longer write, where the connection ended in between
                 self._server = self._server or awaited(self._connection)
                 raise next(filter(None, map(_failure, self._server)), error) from None
@@ -85,15 +67,12 @@ class CopyStream:
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
         self._server = awaited(self._connection)
         yield HEADER
-        while given := await self._waiting.get():
-            if isinstance(given, bytes):
-                yield given
-                continue
+        while rows := await self._waiting.get():
             pace = Pace()
-            for start in range(0, len(given), PIECE_ROWS):
+            for start in range(0, len(rows), PIECE_ROWS):
                 if pace.due:
                     await pace.rest()
-                yield self._rows(given[start : start + PIECE_ROWS])
+                yield b"".join([row if type(row) is bytes else packed(row) for row in rows[start : start + PIECE_ROWS]])
         yield TRAILER
 
 

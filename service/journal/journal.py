@@ -17,7 +17,6 @@ from .answered import Answered, Recorder
 from .backlog import Backlog
 from .link import Link
 from .record import Feedback
-from .redaction import Redaction
 from .row_keys import new_key, row_key
 from .spool import Spool
 from .store import Store
@@ -34,7 +33,7 @@ class Journal:
     """One per worker. Costs nothing before its first use: no thread, no connection, no file. `start` after the fork."""
 
     def __init__(
-        self, settings: Settings, redaction: Redaction, metrics: LogMetrics, connect: Callable[[], Store], prepare: Callable[[], None]
+        self, settings: Settings, recorder: Recorder, metrics: LogMetrics, connect: Callable[[], Store], prepare: Callable[[], None]
     ) -> None:
         self.durability: Durability = settings.log
         self._refuse = settings.log_overflow == "refuse"
@@ -43,7 +42,7 @@ class Journal:
         self._spool = Spool(settings.log_spool, settings.log_spool_bytes)
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
         link = Link(connect, prepare, metrics, needed=settings.log == "sync")
-        self._writer = Writer(link, backlog, Recorder(redaction, metrics), metrics, commit=settings.log == "sync")
+        self._writer = Writer(link, backlog, recorder, metrics, commit=settings.log == "sync")
 
     @property
     def trouble(self) -> str | None:
@@ -79,7 +78,7 @@ class Journal:
         self._writer.put(answered, rows)
         if self.durability == "off":
             self._writer.start()
-        return () if self._backlog.dropping and self.trouble is not None else ((ID_HEADER, answered[0].encode()),)
+        return () if self._backlog.dropping and self.trouble is not None else ((ID_HEADER, answered[0][0].encode()),)
 
     async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Headers:
         """The same, once it is on disk or committed. Raises also LogAway where it cannot be committed."""
@@ -88,7 +87,7 @@ class Journal:
             return ()
         answered = self._answered(model, batch, answers, caller)
         kept = await caller.wait(self._writer.keep(answered, rows))
-        header = (ID_HEADER, answered[0].encode())
+        header = (ID_HEADER, answered[0][0].encode())
         if self.durability == "sync":
             if not kept:
                 raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
@@ -101,15 +100,15 @@ class Journal:
         """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
         if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
             self._refuse_or_drop(len(outcomes), refuse=True)
-        now, first = time.time(), new_key()
+        now, (first, _) = time.time(), new_key()
         rows = enumerate(outcomes)
-        self._writer.put_entries([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
+        self._writer.put_rows([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
         self._writer.start()
 
     def _answered(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Answered:
         key, caller.key = caller.key or new_key(), None
         seconds = time.monotonic() - caller.arrival
-        return (key, time.time(), request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
+        return (key, time.time_ns(), request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
 
     def _takes(self, rows: int) -> bool:
         if self._writer.rows >= MOST_ROWS or self._backlog.refusing:

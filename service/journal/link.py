@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
 from ..log_metrics import LogMetrics
-from .record import Entry
+from .record import Row
 from .store import Store, StoreAway
 
 PREPARE_SECONDS = 30.0
@@ -63,18 +63,18 @@ class Link:
             await self.close()
         await self._call(None)
 
-    def begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, rows: Sequence[Row]) -> None:
         """A head start for `write` with these and more, where the database is at hand."""
         if self._store is not None and self.trouble is None and not self.busy:
-            self._store.begin(entries)
+            self._store.begin(rows)
 
-    async def write(self, entries: Sequence[Entry]) -> None:
-        """After an error it is unknown whether the entries are in the database."""
-        await self._call(lambda store: store.write(entries))
+    async def write(self, rows: Sequence[Row]) -> None:
+        """After an error it is unknown whether the rows are in the database."""
+        await self._call(lambda store: store.write(rows))
 
-    async def replay(self, entries: Sequence[Entry]) -> None:
-        """The same for entries that may be in the database: those are passed over."""
-        await self._call(lambda store: store.replay(entries))
+    async def replay(self, rows: Sequence[Row]) -> None:
+        """The same for rows that may be in the database: those are passed over."""
+        await self._call(lambda store: store.replay(rows))
 
     async def close(self) -> None:
         store, self._store = self._store, None

@@ -19,8 +19,9 @@ class Pace:
     def due(self) -> bool:
         return perf_counter() >= self._until
 
-    async def rest(self) -> None:
+    async def rest(self, weight: float = 1.0) -> None:
+        """`weight`: how many times as long as the others' turn the next one may last."""
         began = perf_counter()
         await asyncio.sleep(0)
         ended = perf_counter()
-        self._until = ended + max(TURN_SECONDS, ended - began)
+        self._until = ended + max(TURN_SECONDS, weight * (ended - began))

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 
 from .away import StoreAway, away, schema
+from .copy_format import unpacked
 from .copy_stream import CopyStream, awaited
 from .engines import Address, engine
-from .record import Entry, Feedback, Record
+from .record import Feedback, Row
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
@@ -24,8 +25,8 @@ MOVED = "23514"  # a row was on its way into the default partition when its day 
 _TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
 _TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
 
-Put = Callable[[asyncpg.Connection, Sequence[Entry]], Awaitable[None]]
-PutSome = Callable[[asyncpg.Connection, str, Sequence[Entry]], Awaitable[None]]
+Put = Callable[[asyncpg.Connection, Sequence[Row]], Awaitable[None]]
+PutSome = Callable[[asyncpg.Connection, str, Sequence[Row]], Awaitable[None]]
 
 
 class PostgreSQLStore:
@@ -53,21 +54,21 @@ class PostgreSQLStore:
             self._abandon()
             raise schema(self._where.place, found, REVISION)
 
-    def begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, rows: Sequence[Row]) -> None:
         stream = self._stream
         if stream is None and self._connection is not None:
             stream = self._stream = CopyStream(self._connection, predictions.name, at_once=True)
-        if stream is not None and stream.begins(entries):
-            stream.feed(_leading_records(entries[len(stream.entries) :]))
+        if stream is not None and stream.begins(rows):
+            stream.feed(_leading_records(rows[len(stream.rows) :]))
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
         stream = self._stream
-        if stream is not None and not stream.ended and stream.leads(entries):
-            stream.feed(_leading_records(entries[len(stream.entries) :]))
-        await self._transact(_copy, entries)
+        if stream is not None and not stream.ended and stream.leads(rows):
+            stream.feed(_leading_records(rows[len(stream.rows) :]))
+        await self._transact(_copy, rows)
 
-    async def replay(self, entries: Sequence[Entry]) -> None:
-        await self._transact(_insert_missing, entries)
+    async def replay(self, rows: Sequence[Row]) -> None:
+        await self._transact(_insert_missing, rows)
         self._stream = None  # what was begun with is replayed, too
 
     async def close(self) -> None:
@@ -78,14 +79,14 @@ class PostgreSQLStore:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    async def _transact(self, put: Put, entries: Sequence[Entry]) -> None:
+    async def _transact(self, put: Put, rows: Sequence[Row]) -> None:
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
         try:
             try:
-                entries = await self._end_stream(entries)
-                await put(connection, entries)
+                rows = await self._end_stream(rows)
+                await put(connection, rows)
             except Exception as error:
                 about_data = _is_about_data(error)
                 if not about_data and getattr(error, "sqlstate", None) != MOVED:
@@ -93,22 +94,22 @@ class PostgreSQLStore:
                 self._stream = None
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
-                await put(connection, [storable(entry) for entry in entries] if about_data else entries)
+                await put(connection, [storable(unpacked(row)) for row in rows] if about_data else rows)
         except BaseException as error:
             # Also when cancelled: to end the transaction in good order would be to wait for a server that does not answer.
             self._abandon()
             raise self._meaning(error) from error
 
-    async def _end_stream(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Those of the entries that did not come with it."""
+    async def _end_stream(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of the rows that did not come with it."""
         stream = self._stream
         if stream is None:
-            return entries
+            return rows
         await stream.finish()
-        if not stream.leads(entries):
-            return entries  # a write that brings what is stored with it may come yet
+        if not stream.leads(rows):
+            return rows  # a write that brings what is stored with it may come yet
         self._stream = None
-        return entries[len(stream.entries) :]
+        return rows[len(stream.rows) :]
 
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None
@@ -123,44 +124,46 @@ class PostgreSQLStore:
         return away(error, self._where.place) if isinstance(error, Exception) else error
 
 
-async def _copy(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
-    await _each(connection, entries, max(1, len(entries)), _copy_some)
+async def _copy(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
+    await _each(connection, rows, max(1, len(rows)), _copy_some)
 
 
-async def _insert_missing(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+async def _insert_missing(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
     """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
-    await _each(connection, entries, REPLAYED, _insert_some)
+    await _each(connection, rows, REPLAYED, _insert_some)
 
 
-async def _each(connection: asyncpg.Connection, entries: Sequence[Entry], size: int, put: PutSome) -> None:
+async def _each(connection: asyncpg.Connection, rows: Sequence[Row], size: int, put: PutSome) -> None:
     """So many rows of a table at a time."""
-    slices: list[tuple[str, Sequence[Entry]]] = []
-    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
-        some = [entry for entry in entries if type(entry) is kind]
+    slices: list[tuple[str, Sequence[Row]]] = []
+    outcomes = [row for row in rows if isinstance(row, Feedback)]
+    records = [row for row in rows if not isinstance(row, Feedback)] if outcomes else rows
+    for table, some in ((predictions.name, records), (feedback.name, outcomes)):
         slices += [(table, some[start : start + size]) for start in range(0, len(some), size)]
     if len(slices) > 1:  # one statement is a transaction by itself
         await connection.execute("BEGIN")
-    for table, rows in slices:
-        await put(connection, table, rows)
+    for table, some in slices:
+        await put(connection, table, some)
     if len(slices) > 1:
         await connection.execute("COMMIT")
 
 
-async def _copy_some(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
+async def _copy_some(connection: asyncpg.Connection, table: str, rows: Sequence[Row]) -> None:
     stream = CopyStream(connection, table)
-    stream.feed(entries)
+    stream.feed(rows)
     await stream.finish()
 
 
-async def _insert_some(connection: asyncpg.Connection, table: str, entries: Sequence[Entry]) -> None:
-    await connection.execute(_INSERTS[table], *map(list, zip(*map(_row, entries), strict=True)))
+async def _insert_some(connection: asyncpg.Connection, table: str, rows: Sequence[Row]) -> None:
+    await connection.execute(_INSERTS[table], *map(list, zip(*map(_values, rows), strict=True)))
 
 
-def _leading_records(entries: Sequence[Entry]) -> list[Entry]:
-    return list(takewhile(lambda entry: type(entry) is Record, entries))
+def _leading_records(rows: Sequence[Row]) -> Sequence[Row]:
+    return rows if Feedback not in map(type, rows) else list(takewhile(lambda row: not isinstance(row, Feedback), rows))
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _values(row: Row) -> tuple[Any, ...]:
+    entry = unpacked(row)
     return (entry[0], datetime.fromtimestamp(entry[1], UTC), *entry[2:])
 
 

@@ -28,3 +28,4 @@ class Feedback(NamedTuple):  # the true outcome of a row; table `feedback`; seve
 
 
 Entry = Record | Feedback
+Row = Record | Feedback | bytes  # as the writer keeps it; bytes: a record as `copy_format` packs it

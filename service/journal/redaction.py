@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from ..batch import Batch
 from ..schema import Signature
 
-Encode = Callable[[Sequence[Any]], str]
+Encode = Callable[[Sequence[Any]], bytes]
 
 _encode = Encoder().encode
 
@@ -23,8 +23,7 @@ class Redaction:
         self._omit = frozenset(omit)
         self._hashed = frozenset(hashed)
         self._key = key
-        self._most_bytes = most_bytes
-        self.short = most_bytes // 4  # so many characters fit, whatever they are
+        self.most_bytes = most_bytes
 
     def encoder(self, model: str, signature: Signature) -> Encode:
         """Makes a row's values, in column order, the JSON text that is kept: an object where the columns have names, else a list."""
@@ -32,22 +31,22 @@ class Redaction:
         left_out = self._places(self._omit, model, names)
         hashed = self._places(self._hashed, model, names) - left_out
         if not signature.named:
-            return (lambda row: json_text(self._values(row, left_out, hashed))) if left_out or hashed else json_text
+            return (lambda row: json_bytes(self._values(row, left_out, hashed))) if left_out or hashed else json_bytes
         if not left_out and not hashed:
-            return lambda row: json_text(dict(zip(names, row)))  # noqa: B905 - as validated; to check again costs
+            return lambda row: json_bytes(dict(zip(names, row)))  # noqa: B905 - as validated; to check again costs
         kept = [(name, i) for i, name in enumerate(names) if i not in left_out]
-        return lambda row: json_text({name: self._hash(row[i]) if i in hashed else row[i] for name, i in kept})
+        return lambda row: json_bytes({name: self._hash(row[i]) if i in hashed else row[i] for name, i in kept})
 
-    def fitting(self, features: str, answer: str) -> tuple[str, str]:
+    def fitting(self, features: bytes, answer: bytes) -> tuple[bytes, bytes]:
         """The same two JSON texts, or a note in the place of the longer one, or of both, where they are too long together."""
-        sizes = _size(features), _size(answer)
-        if sum(sizes) <= self._most_bytes:
+        sizes = len(features), len(answer)
+        if sum(sizes) <= self.most_bytes:
             return features, answer
         if sizes[0] >= sizes[1]:
             features = self._note("features", sizes[0])
-        if sizes[0] < sizes[1] or len(features) + sizes[1] > self._most_bytes:
+        if sizes[0] < sizes[1] or len(features) + sizes[1] > self.most_bytes:
             answer = self._note("answer", sizes[1])
-        if _size(features) + len(answer) > self._most_bytes:
+        if len(features) + len(answer) > self.most_bytes:
             features = self._note("features", sizes[0])
         return features, answer
 
@@ -64,22 +63,22 @@ class Redaction:
         """HMAC-SHA256 of the value's JSON text, in hexadecimal: equal values stay equal. A missing value stays missing."""
         if value is None or value != value:
             return None
-        return hmac.digest(self._key, json_text(value).encode(), hashlib.sha256).hex()
+        return hmac.digest(self._key, json_bytes(value), hashlib.sha256).hex()
 
-    def _note(self, what: str, size: int) -> str:
-        return json_text({"slipway": f"{what} of {size} bytes left out: log_record_bytes is {self._most_bytes}"})
+    def _note(self, what: str, size: int) -> bytes:
+        return json_bytes({"slipway": f"{what} of {size} bytes left out: log_record_bytes is {self.most_bytes}"})
 
     @staticmethod
     def _places(names: frozenset[str], model: str, columns: Sequence[str]) -> frozenset[int]:
         return frozenset(i for i, column in enumerate(columns) if column in names or f"{model}.{column}" in names)
 
 
-def json_text(value: Any) -> str:
+def json_bytes(value: Any) -> bytes:
     """NaN becomes null; half of a surrogate pair, which no database takes, a question mark."""
     try:
-        return _encode(value).decode()
+        return _encode(value)
     except (ValueError, OverflowError):  # OverflowError: a whole number of more than 64 bits
-        return to_json(_storable(value), inf_nan_mode="null").decode()
+        return to_json(_storable(value), inf_nan_mode="null")
 
 
 def row_of(batch: Batch, i: int) -> Sequence[Any]:
@@ -96,7 +95,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(name): _storable(part) for name, part in value.items()}
     return [_storable(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())

@@ -1,20 +1,33 @@
 """Keys of the prediction log: UUIDs of version 7, which sort by time; the rows of a request are numbered in the last 20 bits."""
 
 from random import getrandbits
+from struct import Struct
 from time import time_ns
+from typing import TypeAlias, TypeVar
 
-TEXT = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"  # a pattern
+TEXT = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"  # a pattern
 MOST_ROWS = 1 << 20  # of one request whose keys are all next to each other
 
+Key: TypeAlias = tuple[str, bytes]  # the same as text and as 16 bytes: one is for people, the other for PostgreSQL
+K = TypeVar("K", str, bytes)
+
 _ALL = 0xFFFF_FFFF_FFFF
+_FORTY = 0xFF_FFFF_FFFF
+_halves = Struct(">QQ").pack
 
 
-def new_key() -> str:
+def new_key() -> Key:
     """The key of a request's first row: the time, and 52 random bits a millisecond, seeded anew in each fork."""
-    digits = (time_ns() // 1_000_000 << 56 | getrandbits(52) << 4).to_bytes(13).hex()
-    return f"{digits[:8]}-{digits[8:12]}-7{digits[12:15]}-b{digits[15:18]}-{digits[18:]}0000"
+    random = getrandbits(52)
+    number = _halves(time_ns() // 1_000_000 << 16 | 0x7000 | random >> 40, 0xB << 60 | (random & _FORTY) << 20)
+    digits = number.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}", number
 
 
-def row_key(first: str, position: int) -> str:
-    """The key of another row of the request whose first row has the key `first`."""
-    return f"{first[:24]}{int(first[24:], 16) + position & _ALL:012x}" if position else first
+def row_key(first: K, position: int) -> K:
+    """The key of another row of the request whose first row has the key `first`, in the same form."""
+    if not position:
+        return first
+    if isinstance(first, str):
+        return f"{first[:24]}{int(first[24:], 16) + position & _ALL:012x}"
+    return first[:10] + (int.from_bytes(first[10:]) + position & _ALL).to_bytes(6)

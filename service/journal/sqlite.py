@@ -13,8 +13,9 @@ from typing import Any
 import aiosqlite
 
 from .away import StoreAway, away, schema
+from .copy_format import unpacked
 from .engines import Address, engine
-from .record import Entry, Feedback, Record
+from .record import Entry, Feedback, Record, Row
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
@@ -52,14 +53,14 @@ class SQLiteStore:
             await self.close()
             raise schema(self._where.place, found, REVISION)
 
-    def begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, rows: Sequence[Row]) -> None:
         """Nothing: the other workers would wait for the file."""
 
-    async def write(self, entries: Sequence[Entry]) -> None:
-        await self._transact("", entries)
+    async def write(self, rows: Sequence[Row]) -> None:
+        await self._transact("", rows)
 
-    async def replay(self, entries: Sequence[Entry]) -> None:
-        await self._transact("ON CONFLICT (key) DO NOTHING", entries)
+    async def replay(self, rows: Sequence[Row]) -> None:
+        await self._transact("ON CONFLICT (key) DO NOTHING", rows)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -69,7 +70,8 @@ class SQLiteStore:
             await asyncio.wait([self._ending], timeout=1)  # longer only where the disk hangs
             self._ending = None
 
-    async def _transact(self, ending: str, entries: Sequence[Entry]) -> None:
+    async def _transact(self, ending: str, rows: Sequence[Row]) -> None:
+        entries = [unpacked(row) for row in rows]
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")

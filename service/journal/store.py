@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .away import StoreAway as StoreAway
-from .record import Entry
+from .record import Row
 
 
 class Store(Protocol):
@@ -16,16 +16,16 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connects anew and checks the schema. Raises StoreAway."""
 
-    def begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, rows: Sequence[Row]) -> None:
         """A head start for the next `write`, which brings these first, and for `begin` itself with more. What goes wrong, `write` tells."""
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
         """All of them in one transaction, the quickest way; feedback may have one of its own.
 
         Raises StoreAway, also where a key is there already.
         """
 
-    async def replay(self, entries: Sequence[Entry]) -> None:
+    async def replay(self, rows: Sequence[Row]) -> None:
         """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""
 
     async def close(self) -> None:

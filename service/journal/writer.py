@@ -14,15 +14,16 @@ from .answered import Answered, Recorder, rows_in
 from .backlog import Backlog
 from .link import Link
 from .pace import Pace
-from .record import Entry
+from .record import Row
 from .store import StoreAway
 
 FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
 BATCH_ROWS = 1_000  # so many in memory are written before that time
 MOST_WRITTEN = 2_000  # at once
-SLICE_ROWS = 50  # made into records at a time: some 100 microseconds
-AHEAD_ROWS = 8  # handed to the database at a time, which begins with them: more at a stretch would hold up requests
-MOST_ROWS = 50_000  # in memory; more come where database and disk both hang, or faster than records can be made
+SLICE_ROWS = 50  # made at a time: some 100 microseconds
+AHEAD_ROWS = 32  # handed to the database at a time, which begins with them: with 64 at a stretch it would hold up requests
+MOST_ROWS = 50_000  # in memory; more come where database and disk both hang, or faster than rows can be made
+CROWDED = MOST_ROWS // 2  # the database is too slow for them: on to the spool
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
 
@@ -45,9 +46,9 @@ class Writer:
         self._recorder = recorder
         self._metrics = metrics
         self._commit = commit
-        self._entries: list[Entry] = []
+        self._made: list[Row] = []
         self._queue: deque[Answered] = deque()  # younger
-        self._begin_at = AHEAD_ROWS  # entries
+        self._begin_at = AHEAD_ROWS  # rows that are made
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -62,32 +63,32 @@ class Writer:
         return self._link.trouble
 
     def put(self, request: Answered, rows: int) -> None:
-        """Few rows are made records at once: to keep what they are made of would take the place of what the next request needs."""
+        """Few rows are made at once: to keep what they are made of would take the place of what the next request needs."""
         if rows > SLICE_ROWS or self._queue:
             self._queue.append(request)
             self.rows += rows
             if self.rows >= BATCH_ROWS:
                 self._wake.set()
         elif rows > 1:
-            self.put_entries(self._recorder.records(request, 0, rows))
-        elif (record := self._recorder.record(request, 0)) is not None:  # as put_entries, which takes longer
-            self._entries.append(record)
+            self.put_rows(self._recorder.rows(request, 0, rows))
+        elif (row := self._recorder.row(request, 0)) is not None:  # as put_rows, which takes longer
+            self._made.append(row)
             self.rows += 1
-            if len(self._entries) >= self._begin_at:
+            if len(self._made) >= self._begin_at:
                 self._begin()
 
-    def put_entries(self, entries: Sequence[Entry]) -> None:
-        self._entries += entries
-        self.rows += len(entries)
-        if len(self._entries) >= self._begin_at:
+    def put_rows(self, rows: Sequence[Row]) -> None:
+        self._made += rows
+        self.rows += len(rows)
+        if len(self._made) >= self._begin_at:
             self._begin()
 
     def _begin(self) -> None:
-        self._begin_at = min(len(self._entries) + AHEAD_ROWS, BATCH_ROWS)
+        self._begin_at = min(len(self._made) + AHEAD_ROWS, BATCH_ROWS)
         if self.rows >= BATCH_ROWS:
             self._wake.set()
         elif self._backlog.empty and not self._hurried:
-            self._link.begin(self._entries)
+            self._link.begin(self._made)
 
     def keep(self, request: Answered, rows: int) -> asyncio.Future[bool]:
         """The future's result is there in bounded time, whatever becomes of the database."""
@@ -116,8 +117,7 @@ class Writer:
         self._stopping = True
         self._wake.set()
         await asyncio.wait({task}, timeout=STOP_SECONDS)
-        running = [each for each in (task, self._recovering) if each is not None]
-        for each in running:
+        for each in (running := [each for each in (task, self._recovering) if each is not None]):
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._link.close()
@@ -159,40 +159,40 @@ class Writer:
         """What is in memory now, and no older."""
         self._metrics.queue(self.rows + self._backlog.held)
         queue, self._queue = self._queue, deque()
-        entries, self._entries, self._begin_at = self._entries, [], AHEAD_ROWS
-        self.rows -= len(entries)
+        made, self._made, self._begin_at = self._made, [], AHEAD_ROWS
+        self.rows -= len(made)
         try:
-            async for some in self._made(queue, entries):
+            async for some in self._all_made(made, queue):
                 await self._deliver(some)
         finally:
             self._queue.extendleft(reversed(queue))  # none, as a rule
         if self._backlog.holding:
             await self._backlog.append(())
 
-    async def _deliver(self, entries: Sequence[Entry]) -> None:
-        """Straight to the database while nothing older waits and it answers at once, to the spool otherwise."""
-        if self._backlog.empty and self._link.trouble is None and not self._link.busy:
-            writing = asyncio.create_task(self._link.write(entries))
+    async def _deliver(self, rows: Sequence[Row]) -> None:
+        """Straight to the database while nothing older waits, it answers at once, and memory does not fill; to the spool otherwise."""
+        if self._backlog.empty and self._link.trouble is None and not self._link.busy and self.rows < CROWDED:
+            writing = asyncio.create_task(self._link.write(rows))
             await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
             if writing.done() and writing.exception() is None:
-                self._metrics.counted("stored", len(entries))
+                self._metrics.counted("stored", len(rows))
                 return
             # It may be in the database, or be yet: what is replayed passes that over.
             writing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await self._backlog.append(entries)
+        await self._backlog.append(rows)
 
     async def _answer_waiting(self) -> None:
         """All that have come while the last were kept, at once."""
-        group, rows = list[Waiting](), 0
-        while self._waiting and rows < BATCH_ROWS:
+        group, count = list[Waiting](), 0
+        while self._waiting and count < BATCH_ROWS:
             group.append(self._waiting.popleft())
-            rows += rows_in(group[-1].request)
-        entries = [entry async for some in self._made(deque(waiting.request for waiting in group), []) for entry in some]
+            count += rows_in(group[-1].request)
+        rows = [row async for some in self._all_made([], deque(waiting.request for waiting in group)) for row in some]
         kept = False
         try:
-            kept = (not self._commit and await self._backlog.append(entries, durable=True)) or await self._committed(entries)
+            kept = (not self._commit and await self._backlog.append(rows, durable=True)) or await self._committed(rows)
             if not kept and not self._commit:
-                await self._backlog.hold(entries)
+                await self._backlog.hold(rows)
         finally:
             for waiting in group:
                 if not waiting.kept.done():  # its client may have gone
@@ -200,15 +200,15 @@ class Writer:
             if self._waiting:
                 self._wake.set()
 
-    async def _committed(self, entries: Sequence[Entry]) -> bool:
+    async def _committed(self, rows: Sequence[Row]) -> bool:
         try:
-            await self._link.write(entries)
+            await self._link.write(rows)
         except StoreAway:
             try:
-                await self._link.replay(entries)  # the connection may have been closed while nobody asked
+                await self._link.replay(rows)  # the connection may have been closed while nobody asked
             except StoreAway:
                 return False
-        self._metrics.counted("stored", len(entries))
+        self._metrics.counted("stored", len(rows))
         return True
 
     def _recover(self) -> None:
@@ -234,17 +234,17 @@ class Writer:
         except StoreAway:  # the link has said so
             return
 
-    async def _made(self, queue: deque[Answered], entries: list[Entry]) -> AsyncIterator[list[Entry]]:
-        """After those entries, MOST_WRITTEN at a time at most; others run in between."""
+    async def _all_made(self, made: list[Row], queue: deque[Answered]) -> AsyncIterator[list[Row]]:
+        """After those that are, MOST_WRITTEN at a time at most; others run in between."""
         pace = Pace()
-        while queue or entries:
-            while queue and len(entries) < MOST_WRITTEN:
+        while queue or made:
+            while queue and len(made) < MOST_WRITTEN:
                 request = queue.popleft()
                 rows = rows_in(request)
                 self.rows -= rows
                 for first in range(0, rows, SLICE_ROWS):
-                    entries += self._recorder.records(request, first, first + SLICE_ROWS)
+                    made += self._recorder.rows(request, first, first + SLICE_ROWS)
                     if pace.due:
-                        await pace.rest()
-            yield entries[:MOST_WRITTEN]
-            entries = entries[MOST_WRITTEN:]
+                        await pace.rest(1 + 10 * self.rows / MOST_ROWS)
+            yield made[:MOST_WRITTEN]
+            made = made[MOST_WRITTEN:]

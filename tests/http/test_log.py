@@ -138,7 +138,7 @@ async def test_feedback_is_joined_by_key_and_position(serve, models, tmp_path) -
     path = tmp_path / "log.db"
     async with serve(models, log="sync", log_database=f"sqlite:///{path}") as client:
         key = (await client.post("/predict", json={"instances": [ROW, ROW]})).headers["x-prediction-id"]
-        one = await client.post("/feedback", json={"prediction_id": key, "outcome": 2})
+        one = await client.post("/feedback", json={"prediction_id": key.upper(), "outcome": 2})
         many = await client.post("/feedback", json={"instances": [{"prediction_id": key, "position": 1, "outcome": "b"}] * 2})
         assert [(one.status_code, one.json()), (many.status_code, many.json())] == [(202, {"accepted": 1}), (202, {"accepted": 2})]
     keys = [row["key"] for row in rows(path)]

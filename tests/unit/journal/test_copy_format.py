@@ -1,4 +1,4 @@
-"""Rows for COPY are what the driver would have made of them."""
+"""Rows for COPY are what the driver would have made of them, and can be read back."""
 
 import struct
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.journal.copy_format import feedback_rows, record_rows
+from service.journal.copy_format import RECORD_COLUMNS, pack, packed, source, unpacked
 from service.journal.record import Feedback, Record
 
 KEY = "019a1b2c-3d4e-7f00-b123-456789a00000"
@@ -28,22 +28,38 @@ def fields(content: bytes) -> list[bytes | None]:
     return found
 
 
-def test_every_field_of_a_record_is_there_in_the_order_of_the_columns() -> None:
-    confidence, latency = struct.pack(">d", 0.75), struct.pack(">d", 1.5)
-    key, time, request_id, position, *texts = fields(record_rows([RECORD]))
-    assert key == bytes.fromhex(KEY.replace("-", ""))
-    assert EPOCH + timedelta(microseconds=struct.unpack(">q", time or b"")[0]) == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
-    assert (request_id, position) == (b"r-1", b"\0\0\0\3")
-    assert texts == [b"ship", b"1", b"sha256:ab", b"/predict", b'\1{"\xc3\xa4":1}', b'\1"yes"', confidence, latency, b"me"]
+def columns(record: Record) -> dict[str, bytes | None]:
+    assert sorted(RECORD_COLUMNS) == sorted(Record._fields)
+    return dict(zip(RECORD_COLUMNS, fields(packed(record)), strict=True))
+
+
+def test_every_column_of_a_record_is_there() -> None:
+    found = columns(RECORD)
+    time = struct.unpack(">q", found.pop("time") or b"")[0]
+    assert EPOCH + timedelta(microseconds=time) == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    assert found == {
+        "key": bytes.fromhex(KEY.replace("-", "")),
+        "request_id": b"r-1",
+        "position": b"\0\0\0\3",
+        "model": b"ship",
+        "version": b"1",
+        "digest": b"sha256:ab",
+        "dialect": b"/predict",
+        "features": b'\1{"\xc3\xa4":1}',
+        "answer": b'\1"yes"',
+        "confidence": struct.pack(">d", 0.75),
+        "latency_ms": struct.pack(">d", 1.5),
+        "client": b"me",
+    }
 
 
 def test_what_is_missing_is_null() -> None:
-    found = fields(record_rows([RECORD._replace(confidence=None, client=None)]))
-    assert (found[10], found[12]) == (None, None)
+    found = columns(RECORD._replace(confidence=None, client=None))
+    assert [name for name, value in found.items() if value is None] == ["confidence", "client"]
 
 
 def test_feedback_names_the_row_that_it_is_about() -> None:
-    key, _, prediction, outcome, client = fields(feedback_rows([Feedback(KEY, 1e9, KEY[:-1] + "1", "2", None)]))
+    key, _, prediction, outcome, client = fields(packed(Feedback(KEY, 1e9, KEY[:-1] + "1", "2", None)))
     assert key == bytes.fromhex(KEY.replace("-", ""))
     assert prediction == key[:-1] + b"\1"
     assert (outcome, client) == (b"\x012", None)
@@ -52,8 +68,32 @@ def test_feedback_names_the_row_that_it_is_about() -> None:
 # A replay is made by the driver, and passes over the rows that are there: by key and time.
 @given(time=some.floats(0, 253_402_300_799, allow_nan=False) | some.floats(1.6e9, 2.2e9))
 def test_a_time_is_the_same_to_the_microsecond_as_by_the_way_of_a_datetime(time: float) -> None:
-    found = fields(record_rows([RECORD._replace(time=time)]))[1]
+    found = columns(RECORD._replace(time=time))["time"]
     assert EPOCH + timedelta(microseconds=struct.unpack(">q", found or b"")[0]) == datetime.fromtimestamp(time, UTC)
+
+
+@given(time=some.floats(0, 253_402_300_799, allow_nan=False) | some.floats(1.6e9, 2.2e9))
+def test_a_row_that_is_unpacked_for_the_spool_has_the_time_that_it_has_in_the_database(time: float) -> None:
+    row = packed(RECORD._replace(time=time))
+    assert packed(unpacked(row)) == row
+
+
+@pytest.mark.parametrize("record", [RECORD, RECORD._replace(confidence=None, client=None), RECORD._replace(confidence=0.0, latency_ms=0.0)])
+def test_a_row_that_is_unpacked_is_the_record_that_it_was(record: Record) -> None:
+    row = pack(
+        bytes.fromhex(record.key.replace("-", "")),
+        int(record.time) * 10**9,
+        record.request_id,
+        record.position,
+        source(record.model, record.version, record.digest, record.dialect),
+        record.features.encode(),
+        record.answer.encode(),
+        record.confidence,
+        record.latency_ms,
+        record.client,
+    )
+    assert row == packed(record)
+    assert unpacked(row) == record
 
 
 @pytest.mark.parametrize(
@@ -62,4 +102,4 @@ def test_a_time_is_the_same_to_the_microsecond_as_by_the_way_of_a_datetime(time:
 )
 def test_what_no_column_holds_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, OverflowError, struct.error)):
-        record_rows([RECORD._replace(**wrong)])
+        packed(RECORD._replace(**wrong))

@@ -40,7 +40,8 @@ def test_a_turn_is_short_while_nobody_else_has_work(clock: Clock) -> None:
     asyncio.run(work())
 
 
-def test_others_run_in_between_and_the_next_turn_is_as_long_as_theirs(clock: Clock) -> None:
+@pytest.mark.parametrize("weight", [1.0, 5.0])
+def test_others_run_in_between_and_the_next_turn_is_as_long_as_theirs_or_longer(clock: Clock, weight: float) -> None:
     async def others(seen: list[Any]) -> None:
         clock.now += 10 * TURN_SECONDS
         seen.append("others")
@@ -50,9 +51,9 @@ def test_others_run_in_between_and_the_next_turn_is_as_long_as_theirs(clock: Clo
         seen: list[Any] = []
         task = asyncio.create_task(others(seen))
         clock.now += TURN_SECONDS * 1.01
-        await turns.rest()
+        await turns.rest(weight)
         assert seen == ["others"]
-        clock.now += 9.9 * TURN_SECONDS
+        clock.now += (10 * weight - 0.1) * TURN_SECONDS
         assert not turns.due
         clock.now += 0.2 * TURN_SECONDS
         assert turns.due

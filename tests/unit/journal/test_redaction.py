@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.batch import Batch
-from service.journal.redaction import Redaction, json_text, row_of
+from service.journal.redaction import Redaction, json_bytes, row_of
 from service.schema import Column, Signature
 
 KEY = b"a key of sixteen"
@@ -64,7 +64,7 @@ def test_names_that_no_column_has_are_found() -> None:
     [(200, 56, ""), (200, 57, "f"), (5, 500, "a"), (500, 5, "f"), (500, 450, "fa"), (450, 500, "fa")],
 )
 def test_a_record_beyond_its_size_is_kept_with_a_note_instead(features: int, answer: int, replaced: str) -> None:
-    texts = Redaction((), (), b"", 256).fitting(json.dumps("f" * (features - 2)), json.dumps("a" * (answer - 2)))
+    texts = Redaction((), (), b"", 256).fitting(json.dumps("f" * (features - 2)).encode(), json.dumps("a" * (answer - 2)).encode())
     for text, letter, size in zip(texts, "fa", (features, answer), strict=True):
         found = json.loads(text)
         if letter in replaced:
@@ -74,12 +74,12 @@ def test_a_record_beyond_its_size_is_kept_with_a_note_instead(features: int, ans
 
 
 def test_the_size_is_counted_in_bytes() -> None:
-    features = json.dumps("ü" * 60, ensure_ascii=False)
-    assert "slipway" in Redaction((), (), b"", 100).fitting(features, "1")[0]
+    features = json.dumps("ü" * 60, ensure_ascii=False).encode()
+    assert b"slipway" in Redaction((), (), b"", 100).fitting(features, b"1")[0]
 
 
 def test_what_no_database_takes_becomes_a_question_mark_and_nan_becomes_null() -> None:
-    assert json.loads(json_text({"a": "x\ud800y", "b": [float("nan")]})) == {"a": "x?y", "b": [None]}
+    assert json.loads(json_bytes({"a": "x\ud800y", "b": [float("nan")]})) == {"a": "x?y", "b": [None]}
 
 
 def test_rows_are_found_in_every_kind_of_batch() -> None:

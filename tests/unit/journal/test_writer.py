@@ -16,10 +16,11 @@ from service.batch import Batch
 from service.journal import backlog as backlog_module
 from service.journal import link as link_module
 from service.journal import writer as writer_module
-from service.journal.answered import Answered, Recorder
+from service.journal.answered import AS_RECORDS, PACKED, Answered, Form, Recorder
 from service.journal.backlog import Backlog
+from service.journal.copy_format import unpacked
 from service.journal.link import Link
-from service.journal.record import Entry, Record
+from service.journal.record import Entry, Row
 from service.journal.redaction import Redaction
 from service.journal.row_keys import new_key, row_key
 from service.journal.spool import Spool
@@ -62,15 +63,16 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
-    def begin(self, entries: Sequence[Entry]) -> None:
-        self.begun = list(entries)
+    def begin(self, rows: Sequence[Row]) -> None:
+        self.begun = [unpacked(row) for row in rows]
 
-    async def write(self, entries: Sequence[Entry]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
+        entries = [unpacked(row) for row in rows]
         assert not any(entry.key in self.stored for entry in entries), "a key that is there fails the transaction"
         await self._take(entries)
 
-    async def replay(self, entries: Sequence[Entry]) -> None:
-        await self._take([entry for entry in entries if entry.key not in self.stored])
+    async def replay(self, rows: Sequence[Row]) -> None:
+        await self._take([entry for entry in map(unpacked, rows) if entry.key not in self.stored])
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         does = self.does.pop(0) if len(self.does) > 1 else self.does[0]
@@ -93,22 +95,22 @@ class MemoryStore:
 class Rig:
     """A writer with its store, spool and metrics."""
 
-    def __init__(self, folder: Path, *, most_bytes: int = 1 << 30, refuse: bool = False) -> None:
+    def __init__(self, folder: Path, form: Form, *, most_bytes: int = 1 << 30, refuse: bool = False) -> None:
         self.store = MemoryStore()
         self.folder = folder
         self.registry = CollectorRegistry()
         metrics = LogMetrics(self.registry)
         self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse)
         self.link = Link(lambda: self.store, lambda: None, metrics, needed=False)
-        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000), metrics), metrics, commit=True)
+        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000), metrics, form), metrics, commit=True)
         self.keys: list[str] = []
         self.writer.start()
 
     def put(self, requests: int = 1, rows: int = 1) -> None:
         for _ in range(requests):
             key, data, answers = new_key(), [[1.0]] * rows, Answers([1] * rows, [None] * rows)
-            self.keys += [row_key(key, i) for i in range(rows)]
-            self.writer.put((key, time.time(), key, "/predict", None, MODEL, Batch(data, data), answers, 0.0), rows)
+            self.keys += [row_key(key[0], i) for i in range(rows)]
+            self.writer.put((key, time.time_ns(), key[0], "/predict", None, MODEL, Batch(data, data), answers, 0.0), rows)
 
     def count(self, outcome: str) -> float:
         return self.registry.get_sample_value("slipway_log_records_total", {"outcome": outcome}) or 0.0
@@ -137,8 +139,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
+@pytest.fixture(params=[AS_RECORDS, PACKED], ids=["records", "packed"])
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     """Makes rigs whose times are a tenth of the real ones."""
     for module, name in ((writer_module, "FLUSH_SECONDS"), (writer_module, "ADOPT_SECONDS"), (link_module, "WRITE_SECONDS")):
         monkeypatch.setattr(module, name, getattr(module, name) / 10)
@@ -147,7 +149,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     made: list[Rig] = []
 
     async def make(**options: Any) -> Rig:
-        made.append(Rig(tmp_path / "spool", **options))
+        made.append(Rig(tmp_path / "spool", request.param, **options))
         return made[-1]
 
     yield make
@@ -175,7 +177,7 @@ async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(r
     await asyncio.sleep(0.1)
     del one.keys[:]
     one.store.stored.clear()
-    for begun in (16, 40, 56, 80, 96, 120, 136):  # eight at a time
+    for begun in (0, 32, 32, 64, 96, 96, 128):  # 32 at a time
         one.put(20)
         assert [entry.key for entry in one.store.begun] == one.keys[:begun]
     assert one.writer.rows == 140
@@ -184,15 +186,15 @@ async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(r
     assert one.writer.rows == 0
 
 
-async def test_many_rows_are_made_records_later_and_what_comes_after_them_waits(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_rows_are_made_later_and_what_comes_after_them_waits(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    record = Recorder.record
+    row = Recorder.row
 
-    def noted(recorder: Recorder, request: Answered, i: int) -> Record | None:
-        made.append(row_key(request[0], i))
-        return record(recorder, request, i)
+    def noted(recorder: Recorder, request: Answered, i: int) -> Row | None:
+        made.append(row_key(request[0][0], i))
+        return row(recorder, request, i)
 
-    monkeypatch.setattr(Recorder, "record", noted)
+    monkeypatch.setattr(Recorder, "row", noted)
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
     one = await rig()
     await asyncio.sleep(0.1)
@@ -260,6 +262,24 @@ async def test_a_slow_database_does_not_keep_rows_in_memory_alone(rig: Make) -> 
     one.store.does = ["work"]
     one.store.released.set()
     await one.until_stored()
+    one.assert_each_once()
+    assert one.store.order == one.keys
+
+
+async def test_rows_that_fill_the_memory_faster_than_the_database_takes_them_go_to_the_spool(
+    rig: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "CROWDED", 3 * SLICE_ROWS)
+    monkeypatch.setattr(writer_module, "MOST_WRITTEN", SLICE_ROWS)
+    one = await rig()
+    one.put(1)
+    await one.until_stored()
+    one.put(3, rows=SLICE_ROWS + 1)
+    await one.until_stored()
+    assert one.count("spooled") == 0
+    one.put(5, rows=SLICE_ROWS + 1)
+    await one.until_stored()
+    assert one.count("spooled") > 0
     one.assert_each_once()
     assert one.store.order == one.keys
 
