@@ -69,7 +69,9 @@ class PostgreSQLStore:
 
     async def replay(self, rows: Sequence[Row]) -> None:
         await self._transact(_insert_missing, rows)
-        self._stream = None  # what was begun with is replayed, too
+        begun = self._stream.rows if self._stream is not None else []
+        if not begun or unpacked(begun[0]).key in {unpacked(row).key for row in rows}:
+            self._stream = None  # else what was begun with is stored, too, and the write that brings it is to know
 
     async def close(self) -> None:
         if self._stream is not None:

@@ -336,6 +336,25 @@ def test_rows_that_were_begun_with_and_not_written_are_passed_over_by_a_replay(l
     assert rows(log, "key") == [key(i) for i in range(200)]
 
 
+def test_a_replay_of_others_in_between_does_not_store_twice_what_was_begun_with(log: str) -> None:
+    begun = [record(i) for i in range(150)]
+
+    async def run() -> None:
+        store = open_store(log)
+        await store.open()
+        store.begin(begun[:100])
+        await store.replay([record(i) for i in range(200, 300)])
+        await store.write(begun)
+        store.begin([record(i) for i in range(300, 400)])
+        await store.replay([record(i) for i in range(300, 350)])
+        store.begin([record(400)])  # with a stream of its own again
+        await store.write([record(i) for i in range(400, 450)])
+        await store.close()
+
+    asyncio.run(run())
+    assert rows(log, "key") == [key(i) for i in (*range(150), *range(200, 450))]
+
+
 def test_a_write_of_others_in_between_does_not_store_twice_what_was_begun_with(log: str) -> None:
     begun = [record(i) for i in range(150)]
 
