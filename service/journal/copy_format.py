@@ -49,7 +49,7 @@ def pack(
     latency_ms: float,
     client: str | None,
 ) -> bytes:
-    """A record's fields as a row; The time is since 1970. Raises UnicodeEncodeError and struct.error."""
+    """A record's fields as a row. The time is since 1970. Raises UnicodeEncodeError and struct.error."""
     request = request_id.encode()
     time, size = nanoseconds // 1000 - _EPOCH, len(request)
     return b"".join(
