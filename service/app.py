@@ -92,7 +92,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
     add_operations(app, operations)
     for router in (probes(repository, lifecycle, metrics), docs_routes(app), catalogue_routes(predictor, guard)):
         app.include_router(router)
-    describe_api(app, repository, keys=guard is not None)
+    describe_api(app, repository, max_rows=settings.max_rows, keys=guard is not None)
     hot = Dispatch(app, operations, repository, respond_to_error)
     if not settings.cors_origins:
         return Envelope(app, hot, app, settings, lifecycle, metrics)

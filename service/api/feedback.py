@@ -70,10 +70,10 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
     return [Operation("/feedback", feedback, Accepted, "The true outcome of a logged row", "log", status=202)]
 
 
-def feedback_schema() -> dict[str, Any]:
+def feedback_schema(max_rows: int) -> dict[str, Any]:
     """JSON Schema of the body: one outcome, or many under `instances`."""
     outcome = Outcome.model_json_schema()
-    many = {"type": "array", "minItems": 1, "items": outcome}
+    many = {"type": "array", "minItems": 1, "maxItems": max_rows, "items": outcome}
     listed = {"title": "Many rows", "type": "object", "required": ["instances"], "additionalProperties": False}
     return {"anyOf": [outcome, listed | {"properties": {"instances": many}}]}
 

@@ -31,31 +31,6 @@ ERRORS = {
     "504": "The deadline passed before the answer was there",
 }
 
-PREDICT_REQUEST: Schema = {
-    "oneOf": [
-        {
-            "title": "One row",
-            "type": "object",
-            "required": ["features"],
-            "additionalProperties": False,
-            "properties": {"features": {"$ref": f"{SCHEMAS}Features"}},
-        },
-        {
-            "title": "Many rows",
-            "type": "object",
-            "required": ["instances"],
-            "additionalProperties": False,
-            "properties": {
-                "instances": {
-                    "type": "array",
-                    "minItems": 1,
-                    "description": "Rows as lists in column order, or all of them as objects by column name.",
-                    "items": {"anyOf": [{"$ref": f"{SCHEMAS}Features"}, {"type": "object"}]},
-                }
-            },
-        },
-    ]
-}
 FEATURES: Schema = {
     "type": "array",
     "description": "The values of one row in column order; null where a value is missing and may be.",
@@ -63,7 +38,7 @@ FEATURES: Schema = {
 }
 
 
-def describe_api(app: FastAPI, repository: Repository, *, keys: bool) -> None:
+def describe_api(app: FastAPI, repository: Repository, *, max_rows: int, keys: bool) -> None:
     """Replaces FastAPI's schema function: lazily loaded models and those of a reload appear in it as they are."""
     derive = app.openapi
 
@@ -73,7 +48,7 @@ def describe_api(app: FastAPI, repository: Repository, *, keys: bool) -> None:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        add_shared_parts(document, repository)
+        add_shared_parts(document, repository, max_rows)
         for path in POSITIONAL:
             if path in document["paths"]:
                 describe_operation(document["paths"][path]["post"], {"$ref": f"{SCHEMAS}PredictRequest"}, positional_examples(repository))
@@ -81,7 +56,7 @@ def describe_api(app: FastAPI, repository: Repository, *, keys: bool) -> None:
             example = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
             iris = document["paths"]["/predict-iris"]["post"]
             describe_operation(iris, FLOWER.row_schema(), {"one row": {"value": example}}, parameters=("Timeout",))
-        describe_operation(document["paths"]["/feedback"]["post"], feedback_schema(), FEEDBACK_EXAMPLES, parameters=("Timeout",))
+        describe_operation(document["paths"]["/feedback"]["post"], feedback_schema(max_rows), FEEDBACK_EXAMPLES, parameters=("Timeout",))
         for path in ("/models", "/models/{name}"):
             operation = document["paths"][path]["get"]
             operation["responses"].pop("422", None)
@@ -96,9 +71,27 @@ def describe_api(app: FastAPI, repository: Repository, *, keys: bool) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend the schema
 
 
-def add_shared_parts(document: Schema, repository: Repository) -> None:
+def predict_request(max_rows: int) -> Schema:
+    """The body of any model's rows in column order: the paths of a model say more."""
+    item = {"anyOf": [{"$ref": f"{SCHEMAS}Features"}, {"type": "object"}]}
+    many = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": max_rows,
+        "description": "Rows as lists in column order, or all of them as objects by column name.",
+        "items": item,
+    }
+    return {
+        "oneOf": [
+            {"title": title, "type": "object", "required": [name], "additionalProperties": False, "properties": {name: schema}}
+            for title, name, schema in (("One row", "features", {"$ref": f"{SCHEMAS}Features"}), ("Many rows", "instances", many))
+        ]
+    }
+
+
+def add_shared_parts(document: Schema, repository: Repository, max_rows: int) -> None:
     components = document["components"]
-    components["schemas"] |= {"PredictRequest": PREDICT_REQUEST, "Features": FEATURES}
+    components["schemas"] |= {"PredictRequest": predict_request(max_rows), "Features": FEATURES}
     for model in (ProblemDetails, NamedRow, NamedRows):
         schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
         components["schemas"] |= schema.pop("$defs", {}) | {model.__name__: schema}

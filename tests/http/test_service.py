@@ -106,6 +106,28 @@ async def test_openapi_shows_each_model_with_its_bounds_descriptions_and_a_real_
                 assert response.is_success, (path, name, response.text)
 
 
+async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> None:  # type: ignore[no-untyped-def]
+    async with serve(models, max_rows=3, log="async") as client:
+        document = (await client.get("/openapi.json")).json()
+        bodies = [
+            operations["post"]["requestBody"]["content"]["application/json"]["schema"]
+            for operations in document["paths"].values()
+            if "post" in operations
+        ]
+        many = [
+            form["properties"]["instances"]
+            for body in [document["components"]["schemas"]["PredictRequest"], *bodies]
+            for form in [*body.get("oneOf", []), *body.get("anyOf", [])]
+            if form.get("title") == "Many rows"
+        ]
+        assert len(many) > 3
+        assert {rows["maxItems"] for rows in many} == {3}
+        row = {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1}
+        for path, allowed in (("/predict", [[1, 2, 3, 1]] * 3), ("/feedback", [row] * 3)):
+            assert (await client.post(path, json={"instances": allowed})).is_success
+            assert (await client.post(path, json={"instances": [*allowed, allowed[0]]})).status_code == 413
+
+
 async def test_behind_an_ingress_the_prefix_is_in_every_address(serve, models) -> None:  # type: ignore[no-untyped-def]
     async with serve(models, root_path="/iris") as client:
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/iris"}]
