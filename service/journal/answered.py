@@ -1,10 +1,9 @@
 """An answered request as the predictor leaves it, and the rows that the writer makes of it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ..answers import Answers
 from ..batch import Batch
 from ..loaded import LoadedModel
 from ..log_metrics import LogMetrics
@@ -13,9 +12,11 @@ from .record import Record, Row
 from .redaction import Encode, Redaction, json_bytes, row_of
 from .row_keys import Key, row_key
 
-# Key of the first row, time in nanoseconds since the epoch, request id, dialect, client, model, batch, answers, seconds from arrival to
-# answer. Not a class, which would cost more than the rest.
-Answered: TypeAlias = tuple[Key, int, str, str, str | None, LoadedModel, Batch, Answers, float]
+# Key of the first row, time in nanoseconds since the epoch, request id, dialect, client, model, rows, predictions, confidences, seconds
+# from arrival to answer. Not a class, nor the batch and the answers as they came, which would cost more than the rest.
+Answered: TypeAlias = tuple[
+    Key, int, str, str, str | None, LoadedModel, Sequence[Sequence[Any]] | Batch, Sequence[Any], Sequence[Any], float
+]
 
 DIGITS = tuple(b"%d" % i for i in range(100))  # JSON of most answers of classifiers
 
@@ -65,11 +66,11 @@ class Recorder:
 
     def row(self, request: Answered, i: int) -> Row | None:
         """Row i. What cannot be made is dropped, counted and said once: it must not take the others along."""
-        key, nanoseconds, request_id, dialect, client, model, batch, answers, seconds = request
+        key, nanoseconds, request_id, dialect, client, model, rows, predictions, confidences, seconds = request
         try:
             encode, source = self._known.get((model, dialect)) or self._learn(model, dialect)
-            prediction, confidence = answers.predictions[i], answers.confidences[i]
-            features = encode(batch.rows[i] if batch.rows else row_of(batch, i))
+            prediction, confidence = predictions[i], confidences[i]
+            features = encode(row_of(rows, i) if isinstance(rows, Batch) else rows[i])
             answer = DIGITS[prediction] if type(prediction) is int and 0 <= prediction < len(DIGITS) else json_bytes(prediction)
             if len(features) + len(answer) > self._most_bytes:
                 features, answer = self._redaction.fitting(features, answer)
@@ -92,6 +93,9 @@ class Recorder:
         made = [self.row(request, i) for i in range(first, min(last, rows_in(request)))]
         return [row for row in made if row is not None]
 
+    def all_rows(self, requests: Iterable[Answered]) -> list[Row]:
+        return [row for request in requests for i in range(len(request[7])) if (row := self.row(request, i)) is not None]
+
     def _learn(self, model: LoadedModel, dialect: str) -> tuple[Encode, Any]:
         encode = self._redaction.encoder(model.name, model.artifact.signature)
         known = self._known[model, dialect] = (encode, self._form.source(*model.key, dialect))
@@ -99,4 +103,4 @@ class Recorder:
 
 
 def rows_in(request: Answered) -> int:
-    return len(request[7].predictions)
+    return len(request[7])

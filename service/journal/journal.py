@@ -16,11 +16,12 @@ from ..settings import Durability, Settings
 from .answered import Answered, Recorder
 from .backlog import Backlog
 from .link import Link
+from .memory import MOST_ROWS
 from .record import Feedback
 from .row_keys import new_key, row_key
 from .spool import Spool
 from .store import Store
-from .writer import MOST_ROWS, Writer
+from .writer import Writer
 
 Headers = tuple[tuple[bytes, bytes], ...]
 ID_HEADER = b"x-prediction-id"
@@ -43,6 +44,7 @@ class Journal:
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
         link = Link(connect, prepare, metrics, needed=settings.log == "sync")
         self._writer = Writer(link, backlog, recorder, metrics, commit=settings.log == "sync")
+        self._memory = self._writer.memory
 
     @property
     def trouble(self) -> str | None:
@@ -75,7 +77,7 @@ class Journal:
         if (not always and model.log_rate < 1.0 and random() >= model.log_rate) or not self._takes(rows):
             return ()
         answered = self._answered(model, batch, answers, caller)
-        self._writer.put(answered, rows)
+        self._memory.put(answered, rows)
         if self.durability == "off":
             self._writer.start()
         return () if self._backlog.dropping and self.trouble is not None else ((ID_HEADER, answered[0][0].encode()),)
@@ -98,20 +100,21 @@ class Journal:
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
         """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
-        if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
+        if self._memory.rows >= MOST_ROWS or self._backlog.refusing:
             self._refuse_or_drop(len(outcomes), refuse=True)
         now, (first, _) = time.time(), new_key()
         rows = enumerate(outcomes)
-        self._writer.put_rows([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
+        self._memory.put_rows([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
         self._writer.start()
 
     def _answered(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Answered:
         key, caller.key = caller.key or new_key(), None
         seconds = time.monotonic() - caller.arrival
-        return (key, time.time_ns(), request_id.get(), caller.dialect, caller.client, model, batch, answers, seconds)
+        identity, now, rows = request_id.get(), time.time_ns(), batch.rows or batch
+        return (key, now, identity, caller.dialect, caller.client, model, rows, answers.predictions, answers.confidences, seconds)
 
     def _takes(self, rows: int) -> bool:
-        if self._writer.rows >= MOST_ROWS or self._backlog.refusing:
+        if self._memory.rows >= MOST_ROWS or self._backlog.refusing:
             self._refuse_or_drop(rows)
             return False
         return True

@@ -20,8 +20,8 @@ from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 # Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
-# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared.
-SIZES = (100, 10, 1)
+# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared, and few of them do.
+SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
 
 
 class SQLiteStore:

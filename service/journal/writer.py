@@ -1,11 +1,11 @@
-"""The one background task of a worker: what is in memory goes to the database, or to the spool and from there to the database."""
+"""The background task of a worker: what is in memory goes to the database, or to the spool and from there to the database."""
 
 import asyncio
 import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -13,16 +13,11 @@ from ..log_metrics import LogMetrics
 from .answered import Answered, Recorder, rows_in
 from .backlog import Backlog
 from .link import Link
-from .pace import Pace
+from .memory import BATCH_ROWS, MOST_ROWS, Memory
 from .record import Row
 from .store import StoreAway
 
 FLUSH_SECONDS = 0.5  # what is in memory alone is no older, or is on its way to the database that long
-BATCH_ROWS = 1_000  # so many in memory are written before that time
-MOST_WRITTEN = 2_000  # at once
-SLICE_ROWS = 50  # made at a time: some 100 microseconds
-AHEAD_ROWS = 32  # handed to the database at a time, which begins with them: with 64 at a stretch it would hold up requests
-MOST_ROWS = 50_000  # in memory; more come where database and disk both hang, or faster than rows can be made
 CROWDED = MOST_ROWS // 2  # the database is too slow for them: on to the spool
 ADOPT_SECONDS = 10.0  # between looks for files of workers that are gone
 STOP_SECONDS = 2.0  # for the database to take what is left at the end
@@ -38,64 +33,37 @@ class Waiting(NamedTuple):
 
 
 class Writer:
-    """`put` is all that a request pays for. `commit`: who waits, waits for the database, else for the disk if it works."""
+    """`memory` is where answers are put. `commit`: who waits, waits for the database, else for the disk if it works."""
 
     def __init__(self, link: Link, backlog: Backlog, recorder: Recorder, metrics: LogMetrics, *, commit: bool) -> None:
         self._link = link
         self._backlog = backlog
-        self._recorder = recorder
         self._metrics = metrics
         self._commit = commit
-        self._made: list[Row] = []
-        self._queue: deque[Answered] = deque()  # younger
-        self._begin_at = AHEAD_ROWS  # rows that are made
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
+        self.memory = Memory(recorder, self._wake.set, self._begin)
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
         self._hurried = False  # once there are those who wait: what the database has begun with would hold them up
-        self.rows = 0  # in memory
 
     @property
     def trouble(self) -> str | None:
         """What is wrong with the database, as a sentence."""
         return self._link.trouble
 
-    def put(self, request: Answered, rows: int) -> None:
-        """Few rows are made at once: to keep what they are made of would take the place of what the next request needs."""
-        if rows > SLICE_ROWS or self._queue:
-            self._queue.append(request)
-            self.rows += rows
-            if self.rows >= BATCH_ROWS:
-                self._wake.set()
-        elif rows > 1:
-            self.put_rows(self._recorder.rows(request, 0, rows))
-        elif (row := self._recorder.row(request, 0)) is not None:  # as put_rows, which takes longer
-            self._made.append(row)
-            self.rows += 1
-            if len(self._made) >= self._begin_at:
-                self._begin()
-
-    def put_rows(self, rows: Sequence[Row]) -> None:
-        self._made += rows
-        self.rows += len(rows)
-        if len(self._made) >= self._begin_at:
-            self._begin()
-
     def _begin(self) -> None:
-        self._begin_at = min(len(self._made) + AHEAD_ROWS, BATCH_ROWS)
-        if self.rows >= BATCH_ROWS:
-            self._wake.set()
-        elif self._backlog.empty and not self._hurried:
-            self._link.begin(self._made)
+        memory = self.memory
+        if memory.made and memory.rows < BATCH_ROWS and self._backlog.empty and not self._hurried:
+            self._link.begin(memory.made)
 
     def keep(self, request: Answered, rows: int) -> asyncio.Future[bool]:
         """The future's result is there in bounded time, whatever becomes of the database."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(request, kept))
         self._hurried = True
-        self.rows += rows
+        self.memory.rows += rows
         self._wake.set()
         return kept
 
@@ -134,7 +102,7 @@ class Writer:
             try:
                 if self._waiting:
                     await self._answer_waiting()
-                if self.rows >= BATCH_ROWS or monotonic() >= flush_at:
+                if self.memory.rows >= BATCH_ROWS or monotonic() >= flush_at:
                     flush_at = monotonic() + FLUSH_SECONDS
                     await self._flush()
                     self._recover()
@@ -157,21 +125,16 @@ class Writer:
 
     async def _flush(self) -> None:
         """What is in memory now, and no older."""
-        self._metrics.queue(self.rows + self._backlog.held)
-        queue, self._queue = self._queue, deque()
-        made, self._made, self._begin_at = self._made, [], AHEAD_ROWS
-        self.rows -= len(made)
-        try:
-            async for some in self._all_made(made, queue):
+        self._metrics.queue(self.memory.rows + self._backlog.held)
+        async with contextlib.aclosing(self.memory.take()) as taken:
+            async for some in taken:
                 await self._deliver(some)
-        finally:
-            self._queue.extendleft(reversed(queue))  # none, as a rule
         if self._backlog.holding:
             await self._backlog.append(())
 
     async def _deliver(self, rows: Sequence[Row]) -> None:
         """Straight to the database while nothing older waits, it answers at once, and memory does not fill; to the spool otherwise."""
-        if self._backlog.empty and self._link.trouble is None and not self._link.busy and self.rows < CROWDED:
+        if self._backlog.empty and self._link.trouble is None and not self._link.busy and self.memory.rows < CROWDED:
             writing = asyncio.create_task(self._link.write(rows))
             await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
             if writing.done() and writing.exception() is None:
@@ -187,7 +150,7 @@ class Writer:
         while self._waiting and count < BATCH_ROWS:
             group.append(self._waiting.popleft())
             count += rows_in(group[-1].request)
-        rows = [row async for some in self._all_made([], deque(waiting.request for waiting in group)) for row in some]
+        rows = [row async for some in self.memory.rows_of(deque(waiting.request for waiting in group)) for row in some]
         kept = False
         try:
             kept = (not self._commit and await self._backlog.append(rows, durable=True)) or await self._committed(rows)
@@ -233,18 +196,3 @@ class Writer:
                 read = len(entries)
         except StoreAway:  # the link has said so
             return
-
-    async def _all_made(self, made: list[Row], queue: deque[Answered]) -> AsyncIterator[list[Row]]:
-        """After those that are, MOST_WRITTEN at a time at most; others run in between."""
-        pace = Pace()
-        while queue or made:
-            while queue and len(made) < MOST_WRITTEN:
-                request = queue.popleft()
-                rows = rows_in(request)
-                self.rows -= rows
-                for first in range(0, rows, SLICE_ROWS):
-                    made += self._recorder.rows(request, first, first + SLICE_ROWS)
-                    if pace.due:
-                        await pace.rest(1 + 10 * self.rows / MOST_ROWS)
-            yield made[:MOST_WRITTEN]
-            made = made[MOST_WRITTEN:]

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,7 +12,9 @@ import pytest
 import uvloop
 
 from service.journal import partitions
+from service.journal.copy_format import packed, unpacked
 from service.journal.maintenance import maintain, migrate
+from service.journal.record import Row
 from service.journal.store import StoreAway, open_store
 from tests.database.cluster import PASSWORD, QUOTED, Cluster
 from tests.logged import NOON, StoreContract, feedback, key, record, replay, rows, trouble, write
@@ -280,6 +282,38 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
     assert cluster.execute("SELECT count(*) FROM feedback", database=database)[0][0] == 1
 
 
+def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone: Cluster) -> None:
+    """Into the socket while it takes them, then by way of asyncpg, then into the socket again."""
+    entries = [packed(record(number, features=f'["{number:0>20000}"]')) for number in range(1300)]  # 26 MB, more than buffers take
+    left = []
+
+    async def run() -> None:
+        store = open_store(alone.url())
+        await store.open()
+        store.begin(entries[:10])
+        await asyncio.sleep(0.05)
+        backend = (await asyncio.to_thread(alone.execute, NEWEST))[0][0]
+        os.kill(backend, signal.SIGSTOP)
+        transport = store._connection._transport  # type: ignore[attr-defined]
+        for count in range(20, 1010, 10):
+            store.begin(entries[:count])
+            await asyncio.sleep(0)
+            left.append(transport.get_write_buffer_size())
+        os.kill(backend, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while transport.get_write_buffer_size():
+                await asyncio.sleep(0.01)
+        for count in range(1010, 1310, 10):
+            store.begin(entries[:count])
+            await asyncio.sleep(0.001)
+        await store.write(entries)
+        await store.close()
+
+    uvloop.run(run())
+    assert left[0] == 0 < left[-1]
+    assert rows(alone.url(), "key") == [key(i) for i in range(1300)]
+
+
 def test_rows_that_come_while_older_ones_wait_to_be_written_are_not_taken_for_their_continuation(log: str) -> None:
     older, younger = [record(i) for i in range(30)], [record(i) for i in range(100, 200)]
 
@@ -375,10 +409,13 @@ def test_a_write_of_others_in_between_does_not_store_twice_what_was_begun_with(l
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 50])
 @pytest.mark.parametrize("last", ["write", "close"])
-def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(cluster: Cluster, log: str, turns: int, last: str) -> None:
+@pytest.mark.parametrize("form", [unpacked, packed])
+def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(
+    cluster: Cluster, log: str, turns: int, last: str, form: Callable[[Row], Row]
+) -> None:
     """On uvloop, as served: its transports have words of their own for that they are closed."""
     unhandled = []
-    entries = [record(i) for i in range(300)]
+    entries = [form(record(i)) for i in range(300)]
 
     async def run() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
@@ -390,7 +427,8 @@ def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(clust
             thread.submit(cluster.execute, f"SELECT pg_terminate_backend(({NEWEST}), 5000)").result()
         for _ in range(turns):
             await asyncio.sleep(0)
-        store.begin(entries[:200])
+        for count in (150, 200):
+            store.begin(entries[:count])
         if last == "write":
             with pytest.raises(StoreAway) as raised:
                 await store.write(entries)
@@ -406,8 +444,9 @@ def test_a_session_that_ends_while_rows_come_in_is_told_by_the_write_alone(clust
     assert len(rows(log, "key")) == 300
 
 
-def test_what_was_begun_on_a_server_that_hangs_can_be_given_up(alone: Cluster) -> None:
-    entries = [record(number) for number in range(300)]
+@pytest.mark.parametrize("form", [unpacked, packed])
+def test_what_was_begun_on_a_server_that_hangs_can_be_given_up(alone: Cluster, form: Callable[[Row], Row]) -> None:
+    entries = [form(record(number)) for number in range(300)]
 
     async def run() -> None:
         store = open_store(alone.url())
@@ -416,7 +455,8 @@ def test_what_was_begun_on_a_server_that_hangs_can_be_given_up(alone: Cluster) -
         await asyncio.sleep(0.05)
         backend = (await asyncio.to_thread(alone.execute, NEWEST))[0][0]
         os.kill(backend, signal.SIGSTOP)
-        store.begin(entries[:200])
+        for count in (150, 200):
+            store.begin(entries[:count])
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await store.write(entries)

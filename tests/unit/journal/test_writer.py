@@ -11,21 +11,21 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service.answers import Answers
-from service.batch import Batch
 from service.journal import backlog as backlog_module
 from service.journal import link as link_module
+from service.journal import memory as memory_module
 from service.journal import writer as writer_module
 from service.journal.answered import AS_RECORDS, PACKED, Answered, Form, Recorder
 from service.journal.backlog import Backlog
 from service.journal.copy_format import unpacked
 from service.journal.link import Link
+from service.journal.memory import AHEAD_ROWS, BATCH_ROWS, SLICE_ROWS
 from service.journal.record import Entry, Row
 from service.journal.redaction import Redaction
 from service.journal.row_keys import new_key, row_key
 from service.journal.spool import Spool
 from service.journal.store import StoreAway
-from service.journal.writer import SLICE_ROWS, Writer
+from service.journal.writer import Writer
 from service.loaded import LoadedModel
 from service.log_metrics import LogMetrics
 from service.schema import Signature
@@ -108,9 +108,11 @@ class Rig:
 
     def put(self, requests: int = 1, rows: int = 1) -> None:
         for _ in range(requests):
-            key, data, answers = new_key(), [[1.0]] * rows, Answers([1] * rows, [None] * rows)
+            key = new_key()
             self.keys += [row_key(key[0], i) for i in range(rows)]
-            self.writer.put((key, time.time_ns(), key[0], "/predict", None, MODEL, Batch(data, data), answers, 0.0), rows)
+            self.writer.memory.put(
+                (key, time.time_ns(), key[0], "/predict", None, MODEL, [[1.0]] * rows, [1] * rows, [None] * rows, 0.0), rows
+            )
 
     def count(self, outcome: str) -> float:
         return self.registry.get_sample_value("slipway_log_records_total", {"outcome": outcome}) or 0.0
@@ -157,6 +159,12 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.F
         await each.writer.close()
 
 
+async def turns() -> None:
+    """More of them than it takes to make the rows that are put at a time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
     one = await rig()
     one.put()
@@ -177,16 +185,19 @@ async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(r
     await asyncio.sleep(0.1)
     del one.keys[:]
     one.store.stored.clear()
-    for begun in (0, 32, 32, 64, 96, 96, 128):  # 32 at a time
+    for begun in (0, 32, 32, 80, 80, 112, 112):  # once there are 32, in slices of 16
         one.put(20)
+        await turns()
         assert [entry.key for entry in one.store.begun] == one.keys[:begun]
-    assert one.writer.rows == 140
+    assert one.writer.memory.rows == 140
     await one.writer.close()
     one.assert_each_once()
-    assert one.writer.rows == 0
+    assert one.writer.memory.rows == 0
 
 
-async def test_many_rows_are_made_later_and_what_comes_after_them_waits(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_them_waits(
+    rig: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[str] = []
     row = Recorder.row
 
@@ -198,17 +209,25 @@ async def test_many_rows_are_made_later_and_what_comes_after_them_waits(rig: Mak
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
     one = await rig()
     await asyncio.sleep(0.1)
-    one.put(1, rows=SLICE_ROWS)
+    one.put(AHEAD_ROWS // SLICE_ROWS, rows=SLICE_ROWS)
     one.put()
-    assert made == one.keys
+    assert not made
+    await one.until(lambda: one.store.begun)
+    assert made == [entry.key for entry in one.store.begun] == one.keys[:AHEAD_ROWS]
+    one.put(AHEAD_ROWS - 2)
+    await turns()
+    assert len(made) == AHEAD_ROWS
+    one.put()
+    await one.until(lambda: made == one.keys)
     one.put(1, rows=SLICE_ROWS + 1)
-    one.put()
-    assert made == one.keys[: SLICE_ROWS + 1]
-    assert one.writer.rows == len(one.keys)
+    one.put(AHEAD_ROWS)
+    await turns()
+    assert made == one.keys[: 2 * AHEAD_ROWS]
+    assert one.writer.memory.rows == len(one.keys)
     await one.writer.close()
     one.assert_each_once()
     assert made == one.store.order == one.keys
-    assert one.writer.rows == 0
+    assert one.writer.memory.rows == 0
 
 
 async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
@@ -229,10 +248,10 @@ async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make, monkeypat
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
     one = await rig()
     await asyncio.sleep(0.1)
-    one.put(999)
+    one.put(BATCH_ROWS - AHEAD_ROWS)
     await asyncio.sleep(0.1)
     assert not one.store.stored
-    one.put(1)
+    one.put(AHEAD_ROWS)
     await one.until_stored()
 
 
@@ -270,7 +289,7 @@ async def test_rows_that_fill_the_memory_faster_than_the_database_takes_them_go_
     rig: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "CROWDED", 3 * SLICE_ROWS)
-    monkeypatch.setattr(writer_module, "MOST_WRITTEN", SLICE_ROWS)
+    monkeypatch.setattr(memory_module, "MOST_WRITTEN", SLICE_ROWS)
     one = await rig()
     one.put(1)
     await one.until_stored()
