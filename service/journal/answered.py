@@ -1,4 +1,4 @@
-"""An answered request as the predictor leaves it, and the rows that the writer makes of it."""
+"""An answered request as the predictor leaves it, and the rows that are made of it."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence

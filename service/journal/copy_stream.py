@@ -64,7 +64,7 @@ class CopyStream:
         self._copy.cancel()
 
     def _sent(self, rows: Sequence[Row]) -> bool:
-        """Straight to the socket, where that takes all. To asyncpg it is a task's turn through ten awaits: of few rows, half the work."""
+        """Straight to the transport, unless that holds some already. By way of asyncpg it is a task's turn through ten awaits."""
         transport = self._connection._transport
         if self._copy.done() or transport.is_closing() or transport.get_write_buffer_size() or set(map(type, rows)) != {bytes}:
             return False

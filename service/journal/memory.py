@@ -1,6 +1,7 @@
 """What a worker has answered and not yet handed on: the requests, and the rows that are made of them soon after."""
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -10,9 +11,11 @@ from .record import Row
 
 BATCH_ROWS = 1_000  # so many are enough to write
 MOST_WRITTEN = 2_000  # at once
-SLICE_ROWS = 16  # made at a time: some 50 microseconds
-AHEAD_ROWS = 32  # handed to the database at a time, which begins with them: with 64 at a stretch it would hold up requests
-MOST_ROWS = 50_000  # more come where database and disk both hang, or faster than rows can be made
+SLICE_ROWS = 16  # made at a time: some 50 to 100 microseconds
+AHEAD_ROWS = 32  # are worth making, and handing to the database, which begins with them: with 64 at a stretch it would hold up requests
+MOST_ROWS = (
+    50_000  # wait here, and as many may be on their way; more come where database and disk both hang, or faster than rows can be made
+)
 
 
 class Memory:
@@ -24,8 +27,10 @@ class Memory:
         self._ahead = ahead
         self._queue: deque[Answered] = deque()  # younger than what is made
         self._queued = 0  # rows in it
+        self._making = False  # `_make` is to run
+        self._context = contextvars.Context()  # not that of a request, whose id log lines about another would name
         self.made: list[Row] = []
-        self.rows = 0  # those, and of requests that are taken out but not made yet
+        self.rows = 0  # in both, in requests that are taken but not made yet, and in those that wait for theirs to be kept
 
     def put(self, request: Answered, rows: int) -> None:
         """Rows are made some at a time, after the answer: what it takes to make one is in no cache when a request has been answered."""
@@ -35,8 +40,9 @@ class Memory:
         if self._queued >= AHEAD_ROWS:
             if self.rows >= BATCH_ROWS:
                 self._enough()
-            if self._queued - rows < AHEAD_ROWS:
-                asyncio.get_running_loop().call_soon(self._make)
+            if self._queued - rows < AHEAD_ROWS and not self._making:
+                self._making = True
+                asyncio.get_running_loop().call_soon(self._make, context=self._context)
 
     def put_rows(self, rows: Sequence[Row]) -> None:
         self.made += rows
@@ -54,8 +60,8 @@ class Memory:
         self.made += made
         self._queued -= count
         self.rows += len(made) - count
-        if some:
-            asyncio.get_running_loop().call_soon(self._make if self._queued >= SLICE_ROWS else self._ahead)
+        self._making = bool(some) and self._queued >= SLICE_ROWS
+        asyncio.get_running_loop().call_soon(self._make if self._making else self._ahead, context=self._context)
 
     async def take(self) -> AsyncGenerator[list[Row], None]:
         """What is there now, and no younger."""

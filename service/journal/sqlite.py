@@ -20,7 +20,7 @@ from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 # Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
-# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared, and few of them do.
+# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared; a write needs few.
 SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
 
 

@@ -46,6 +46,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
+        self._straight_until = float("inf")  # near the end to the spool, which takes more in the time that is left
         self._hurried = False  # once there are those who wait: what the database has begun with would hold them up
 
     @property
@@ -83,6 +84,7 @@ class Writer:
         if task is None:
             return
         self._stopping = True
+        self._straight_until = monotonic() + STOP_SECONDS / 2
         self._wake.set()
         await asyncio.wait({task}, timeout=STOP_SECONDS)
         for each in (running := [each for each in (task, self._recovering) if each is not None]):
@@ -124,7 +126,7 @@ class Writer:
         self._wake.clear()
 
     async def _flush(self) -> None:
-        """What is in memory now, and no older."""
+        """What is in memory now, and no younger."""
         self._metrics.queue(self.memory.rows + self._backlog.held)
         async with contextlib.aclosing(self.memory.take()) as taken:
             async for some in taken:
@@ -134,7 +136,8 @@ class Writer:
 
     async def _deliver(self, rows: Sequence[Row]) -> None:
         """Straight to the database while nothing older waits, it answers at once, and memory does not fill; to the spool otherwise."""
-        if self._backlog.empty and self._link.trouble is None and not self._link.busy and self.memory.rows < CROWDED:
+        at_hand = self._link.trouble is None and not self._link.busy and monotonic() < self._straight_until
+        if at_hand and self._backlog.empty and self.memory.rows < CROWDED:
             writing = asyncio.create_task(self._link.write(rows))
             await asyncio.wait({writing}, timeout=FLUSH_SECONDS)
             if writing.done() and writing.exception() is None:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,6 +13,7 @@ import uvloop
 
 from service.journal import partitions
 from service.journal.copy_format import packed, unpacked
+from service.journal.copy_stream import CopyStream
 from service.journal.maintenance import maintain, migrate
 from service.journal.record import Row
 from service.journal.store import StoreAway, open_store
@@ -282,10 +283,18 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
     assert cluster.execute("SELECT count(*) FROM feedback", database=database)[0][0] == 1
 
 
-def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone: Cluster) -> None:
+def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Into the socket while it takes them, then by way of asyncpg, then into the socket again."""
     entries = [packed(record(number, features=f'["{number:0>20000}"]')) for number in range(1300)]  # 26 MB, more than buffers take
-    left = []
+    straight: list[bool] = []
+    ways = []
+    sent = CopyStream._sent
+
+    def noted(stream: CopyStream, some: Sequence[Row]) -> bool:
+        straight.append(sent(stream, some))
+        return straight[-1]
+
+    monkeypatch.setattr(CopyStream, "_sent", noted)
 
     async def run() -> None:
         store = open_store(alone.url())
@@ -298,19 +307,18 @@ def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone
         for count in range(20, 1010, 10):
             store.begin(entries[:count])
             await asyncio.sleep(0)
-            left.append(transport.get_write_buffer_size())
+        ways.append((straight[0], transport.get_write_buffer_size() > 0, straight[-1]))
         os.kill(backend, signal.SIGCONT)
         async with asyncio.timeout(20):
-            while transport.get_write_buffer_size():
+            while transport.get_write_buffer_size() or not store._stream._idle:  # type: ignore[attr-defined]
                 await asyncio.sleep(0.01)
-        for count in range(1010, 1310, 10):
-            store.begin(entries[:count])
-            await asyncio.sleep(0.001)
+        store.begin(entries[:1010])
+        ways.append((straight[-1],))
         await store.write(entries)
         await store.close()
 
     uvloop.run(run())
-    assert left[0] == 0 < left[-1]
+    assert ways == [(True, True, False), (True,)]
     assert rows(alone.url(), "key") == [key(i) for i in range(1300)]
 
 

@@ -1,6 +1,7 @@
 """The writer between memory, spool and database. The store here is one that fails, hangs or loses the answer to a commit when told to."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -82,6 +83,8 @@ class MemoryStore:
             raise RuntimeError("of a driver")
         if does == "hang":
             await asyncio.Event().wait()
+        if does == "slow":
+            await asyncio.sleep(writer_module.FLUSH_SECONDS / 2)
         if does == "wait":
             self.waits = True
             await self.released.wait()
@@ -172,6 +175,7 @@ async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
     one.put(2499)
     await one.until_stored()
     one.assert_each_once()
+    await one.until(lambda: one.count("stored") == 2500)
     assert one.store.order == one.keys
     assert len(one.store.batches) <= 4
     assert (one.count("stored"), one.count("spooled"), one.files()) == (2500, 0, [])
@@ -205,10 +209,14 @@ async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_th
         made.append(row_key(request[0][0], i))
         return row(recorder, request, i)
 
+    one = await rig()
+    one.put()
+    await one.until_stored()
     monkeypatch.setattr(Recorder, "row", noted)
     monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    one = await rig()
     await asyncio.sleep(0.1)
+    del one.keys[:], one.store.order[:]
+    one.store.stored.clear()
     one.put(AHEAD_ROWS // SLICE_ROWS, rows=SLICE_ROWS)
     one.put()
     assert not made
@@ -230,6 +238,31 @@ async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_th
     assert one.writer.memory.rows == 0
 
 
+async def test_few_rows_before_a_request_of_many_are_begun_with(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await rig()
+    one.put()
+    await one.until_stored()
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
+    await asyncio.sleep(0.1)
+    del one.keys[:]
+    one.put(SLICE_ROWS)
+    one.put(1, rows=SLICE_ROWS + 1)
+    await turns()
+    assert [entry.key for entry in one.store.begun] == one.keys[:SLICE_ROWS]
+
+
+async def test_at_the_end_what_a_slow_database_leaves_no_time_for_goes_to_the_spool(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "MOST_WRITTEN", SLICE_ROWS)
+    monkeypatch.setattr(writer_module, "STOP_SECONDS", 0.4)
+    one = await rig()
+    one.store.does = ["slow"]  # 50 times longer than there is time, each time within what a write may take
+    one.put(1000)
+    await one.writer.close()
+    lines = [json.loads(line) for path in one.folder.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert one.count("stored") > 0 < one.count("spooled")
+    assert {*one.store.stored, *(line[0] for line in lines)} == set(one.keys)
+
+
 async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
     one = await rig()
     one.store.does = ["refuse"]
@@ -238,6 +271,7 @@ async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
     one.store.does = ["wait"]
     await one.until(lambda: one.store.waits)
     one.put(100)
+    await turns()
     assert not one.store.begun
     one.store.released.set()
     await one.until_stored()
