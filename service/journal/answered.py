@@ -94,7 +94,7 @@ class Recorder:
         return [row for row in made if row is not None]
 
     def all_rows(self, requests: Iterable[Answered]) -> list[Row]:
-        return [row for request in requests for i in range(len(request[7])) if (row := self.row(request, i)) is not None]
+        return [row for request in requests for i in range(rows_in(request)) if (row := self.row(request, i)) is not None]
 
     def _learn(self, model: LoadedModel, dialect: str) -> tuple[Encode, Any]:
         encode = self._redaction.encoder(model.name, model.artifact.signature)

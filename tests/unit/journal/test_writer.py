@@ -162,6 +162,16 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.F
         await each.writer.close()
 
 
+async def without_intervals(one: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the database at hand, and nothing written yet."""
+    one.put()
+    await one.until_stored()
+    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
+    await asyncio.sleep(0.1)
+    del one.keys[:], one.store.order[:]
+    one.store.stored.clear()
+
+
 async def turns() -> None:
     """More of them than it takes to make the rows that are put at a time."""
     for _ in range(20):
@@ -183,12 +193,7 @@ async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
 
 async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = await rig()
-    one.put()
-    await one.until_stored()
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    await asyncio.sleep(0.1)
-    del one.keys[:]
-    one.store.stored.clear()
+    await without_intervals(one, monkeypatch)
     for begun in (0, 32, 32, 80, 80, 112, 112):  # once there are 32, in slices of 16
         one.put(20)
         await turns()
@@ -210,13 +215,8 @@ async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_th
         return row(recorder, request, i)
 
     one = await rig()
-    one.put()
-    await one.until_stored()
+    await without_intervals(one, monkeypatch)
     monkeypatch.setattr(Recorder, "row", noted)
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    await asyncio.sleep(0.1)
-    del one.keys[:], one.store.order[:]
-    one.store.stored.clear()
     one.put(AHEAD_ROWS // SLICE_ROWS, rows=SLICE_ROWS)
     one.put()
     assert not made
@@ -240,11 +240,7 @@ async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_th
 
 async def test_few_rows_before_a_request_of_many_are_begun_with(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = await rig()
-    one.put()
-    await one.until_stored()
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    await asyncio.sleep(0.1)
-    del one.keys[:]
+    await without_intervals(one, monkeypatch)
     one.put(SLICE_ROWS)
     one.put(1, rows=SLICE_ROWS + 1)
     await turns()
