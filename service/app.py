@@ -26,8 +26,9 @@ from .api.techniques import technique_operations
 from .drift.counting import DriftCounter
 from .engine import Engine
 from .errors import ArtifactError, Problem
-from .journal.answered import AS_RECORDS, PACKED, Recorder
+from .journal.answered import Recorder
 from .journal.embedded import prepare
+from .journal.forms import AS_RECORDS, AS_VALUES, PACKED
 from .journal.journal import Journal
 from .journal.redaction import Redaction
 from .journal.store import open_store
@@ -119,7 +120,6 @@ def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -
             open_store(url)  # connects to nothing yet
         except ValueError as exc:
             raise ArtifactError(str(exc)) from None
-    # What goes to the spool first, or to SQLite, is wanted as it is.
-    form = PACKED if url.startswith("postgres") and settings.log != "spooled" else AS_RECORDS
+    form = AS_RECORDS if settings.log == "spooled" else PACKED if url.startswith("postgres") else AS_VALUES
     recorder = Recorder(redaction, metrics.log, form)
     return Journal(settings, recorder, metrics.log, lambda: open_store(url), lambda: prepare(url))

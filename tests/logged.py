@@ -21,7 +21,7 @@ from service.journal.engines import address, engine
 from service.journal.export import export
 from service.journal.maintenance import Migration, maintain, migrate
 from service.journal.reading import COLUMNS, Chosen, count, newest, read
-from service.journal.record import Entry, Feedback, Record
+from service.journal.record import Entry, Feedback, Record, Row
 from service.journal.statistics import Answer, Day, Outcomes, report, statistics
 from service.journal.store import StoreAway, open_store
 from service.journal.tables import REVISION, REVISION_TABLE, metadata
@@ -45,15 +45,15 @@ def feedback(number: int, of: int, outcome: str, time: datetime = NOON) -> Feedb
     return Feedback(key(number), time.timestamp(), key(of), outcome, None)
 
 
-def write(url: str, entries: Sequence[Entry]) -> None:
+def write(url: str, entries: Sequence[Row]) -> None:
     asyncio.run(_call(url, "write", entries))
 
 
-def replay(url: str, entries: Sequence[Entry]) -> None:
+def replay(url: str, entries: Sequence[Row]) -> None:
     asyncio.run(_call(url, "replay", entries))
 
 
-async def _call(url: str, name: str, entries: Sequence[Entry]) -> None:
+async def _call(url: str, name: str, entries: Sequence[Row]) -> None:
     store = open_store(url)
     try:
         await store.open()
@@ -75,7 +75,7 @@ def execute(url: str, statement: str) -> None:
     asyncio.run(run())
 
 
-def trouble(url: str, name: str = "write", entries: Sequence[Entry] = ()) -> StoreAway:
+def trouble(url: str, name: str = "write", entries: Sequence[Row] = ()) -> StoreAway:
     with pytest.raises(StoreAway) as raised:
         asyncio.run(_call(url, name, entries))
     return raised.value

@@ -1,14 +1,14 @@
 """An answered request as the predictor leaves it, and the rows that are made of it."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 from ..batch import Batch
 from ..loaded import LoadedModel
 from ..log_metrics import LogMetrics
-from . import copy_format
-from .record import Record, Row
+from .forms import Form
+from .record import Row
 from .redaction import Encode, Redaction, json_bytes, row_of
 from .row_keys import Key, row_key
 
@@ -21,35 +21,6 @@ Answered: TypeAlias = tuple[
 DIGITS = tuple(b"%d" % i for i in range(100))  # JSON of most answers of classifiers
 
 log = logging.getLogger("slipway.log")
-
-
-class Form(NamedTuple):
-    """How a row is made of its fields. `source`: of those that it shares with many others, once; `key`: which form of the key it takes."""
-
-    source: Callable[[str, str, str, str], Any]
-    key: int
-    row: Callable[[Any, int, str, int, Any, bytes, bytes, float | None, float, str | None], Row]
-
-
-def _record(
-    key: str,
-    nanoseconds: int,
-    request_id: str,
-    position: int,
-    source: tuple[str, str, str, str],
-    features: bytes,
-    answer: bytes,
-    confidence: float | None,
-    latency_ms: float,
-    client: str | None,
-) -> Record:
-    fields = (key, nanoseconds / 1e9, request_id, position, *source, features.decode(), answer.decode(), confidence, latency_ms, client)
-    return tuple.__new__(Record, fields)  # a third of what Record(*fields) takes
-
-
-AS_RECORDS = Form(lambda *source: source, 0, _record)
-# One object of 300 bytes: the twelve of a record, kept for half a second, would each take a place in the caches from the next request.
-PACKED = Form(copy_format.source, 1, copy_format.pack)
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic_core import from_json
 
 from ..log_metrics import LogMetrics
-from .copy_format import unpacked
+from .forms import unpacked
 from .pace import Pace
 from .record import Entry, Feedback, Record, Row
 from .redaction import json_bytes

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import Any
 from uuid import UUID
 
-from .record import Entry, Feedback, Record, Row
+from .record import Entry, Feedback, Record
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -68,10 +68,8 @@ def pack(
     )
 
 
-def packed(row: Row) -> bytes:
-    """Whatever it was kept as. Raises ValueError, OverflowError or struct.error for what no column could hold."""
-    if isinstance(row, bytes):
-        return row
+def packed(row: Entry) -> bytes:
+    """As a row. Raises ValueError, OverflowError or struct.error for what no column could hold."""
     key = UUID(row.key).bytes
     if not 0 <= row.time < _YEAR_10000:
         raise ValueError(f"{row.time} is no time")
@@ -86,10 +84,8 @@ def packed(row: Row) -> bytes:
     )
 
 
-def unpacked(row: Row) -> Entry:
-    """The record, its time to the microsecond as the database has it."""
-    if not isinstance(row, bytes):
-        return row
+def record(row: bytes) -> Record:
+    """That was packed, its time to the microsecond as the database has it."""
     key, time, position, latency_ms, size = _fixed.unpack_from(row)
     at, confidence = _fixed.size, None
     texts: list[Any] = []

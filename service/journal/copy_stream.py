@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from .copy_format import HEADER, RECORD_COLUMNS, TRAILER, packed
+from .forms import unpacked
 from .pace import Pace
 from .record import Row
 from .tables import FIELDS, predictions
@@ -89,7 +90,7 @@ class CopyStream:
             for start in range(0, len(rows), PIECE_ROWS):
                 if pace.due:
                     await pace.rest()
-                yield b"".join([row if type(row) is bytes else packed(row) for row in rows[start : start + PIECE_ROWS]])
+                yield b"".join([row if type(row) is bytes else packed(unpacked(row)) for row in rows[start : start + PIECE_ROWS]])
         yield TRAILER
 
     async def _next(self) -> Sequence[Row]:

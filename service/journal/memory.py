@@ -11,8 +11,8 @@ from .record import Row
 
 BATCH_ROWS = 1_000  # so many are enough to write
 MOST_WRITTEN = 2_000  # at once
-SLICE_ROWS = 16  # made at a time: some 50 to 100 microseconds
-AHEAD_ROWS = 32  # are worth making, and handing to the database, which begins with them: with 64 at a stretch it would hold up requests
+SLICE_ROWS = 32  # made at a time: some 100 to 150 microseconds
+AHEAD_ROWS = 64  # are worth making, and handing to the database, which begins with them: with more at a stretch it would hold up requests
 MOST_ROWS = (
     50_000  # wait here, and as many may be on their way; more come where database and disk both hang, or faster than rows can be made
 )

@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 
 from .away import StoreAway, away, schema
-from .copy_format import unpacked
 from .copy_stream import CopyStream, awaited
 from .engines import Address, engine
+from .forms import unpacked
 from .record import Feedback, Row
 from .repair import storable
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions

@@ -1,6 +1,6 @@
 """What the prediction log keeps: a record of every answered row, and feedback that joins the true outcome to one."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 
 class Record(NamedTuple):  # one answered row, ready to be stored; field order is the column order of the table `predictions`
@@ -28,4 +28,5 @@ class Feedback(NamedTuple):  # the true outcome of a row; table `feedback`; seve
 
 
 Entry = Record | Feedback
-Row = Record | Feedback | bytes  # as the writer keeps it; bytes: a record as `copy_format` packs it
+Values: TypeAlias = tuple[Any, ...]  # a record as `sqlite_format` has it
+Row = Record | Feedback | bytes | Values  # as the writer keeps it; bytes: a record as `copy_format` packs it

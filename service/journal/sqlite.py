@@ -1,22 +1,21 @@
 """The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as writers."""
 
 import asyncio
-import math
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
 import aiosqlite
 
 from .away import StoreAway, away, schema
-from .copy_format import unpacked
 from .engines import Address, engine
-from .record import Entry, Feedback, Record, Row
+from .forms import unpacked
+from .record import Feedback, Row
 from .repair import storable
+from .sqlite_format import values_of
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 # Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
@@ -71,18 +70,17 @@ class SQLiteStore:
             self._ending = None
 
     async def _transact(self, ending: str, rows: Sequence[Row]) -> None:
-        entries = [unpacked(row) for row in rows]
         connection = self._connection
         if connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
         await self._check_file()
         try:
             try:
-                await _put(connection, ending, entries)
+                await _put(connection, ending, rows)
             except (UnicodeEncodeError, OverflowError, ValueError):  # half characters, a time that no calendar has
                 if connection.in_transaction:
                     await connection.execute("ROLLBACK")
-                await _put(connection, ending, [storable(entry) for entry in entries])
+                await _put(connection, ending, [storable(unpacked(row)) for row in rows])
         except BaseException as error:
             await self._abandon(error)
             raise self._meaning(error) from error
@@ -119,26 +117,17 @@ class SQLiteStore:
         return away(error, self._where.place) if isinstance(error, Exception) else error
 
 
-async def _put(connection: aiosqlite.Connection, ending: str, entries: Sequence[Entry]) -> None:
+async def _put(connection: aiosqlite.Connection, ending: str, rows: Sequence[Row]) -> None:
     await connection.execute("BEGIN IMMEDIATE")
-    for table, kind in ((predictions.name, Record), (feedback.name, Feedback)):
-        for some in _slices([entry for entry in entries if type(entry) is kind]):
-            values = list(chain.from_iterable((entry[0], _text(entry[1]), *entry[2:]) for entry in some))
-            await connection.execute(_insert(table, len(some), ending), values)
+    records = [row if type(row) is tuple else values_of(unpacked(row)) for row in rows if type(row) is not Feedback]
+    outcomes = [values_of(row) for row in rows if isinstance(row, Feedback)]
+    for table, stored in ((predictions.name, records), (feedback.name, outcomes)):
+        start = 0
+        for size in SIZES:
+            while len(stored) - start >= size:  # not executemany: between two statements requests have their turn
+                await connection.execute(_insert(table, size, ending), list(chain.from_iterable(stored[start : start + size])))
+                start += size
     await connection.execute("COMMIT")
-
-
-def _slices(rows: list[Entry]) -> Iterator[list[Entry]]:
-    start = 0
-    for size in SIZES:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
-
-
-@lru_cache(maxsize=4)
-def _second(time: int) -> str:
-    return datetime.fromtimestamp(time, UTC).replace(tzinfo=None).isoformat()
 
 
 @cache
@@ -146,8 +135,3 @@ def _insert(table: str, rows: int, ending: str) -> str:
     fields = FIELDS[table]
     places = f"({', '.join('?' * len(fields))})"
     return f"INSERT INTO {table} ({', '.join(fields)}) VALUES {', '.join([places] * rows)} {ending}"
-
-
-def _text(time: float) -> str:
-    second = math.floor(time)
-    return f"{_second(second)}.{min(round((time - second) * 1e6), 999_999):06d}Z"

@@ -22,7 +22,21 @@ OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
 STORE = {
     f"journal.{name}"
-    for name in ("record", "away", "engines", "tables", "repair", "pace", "store", "sqlite", "postgresql", "copy_format", "copy_stream")
+    for name in (
+        "record",
+        "away",
+        "engines",
+        "tables",
+        "repair",
+        "pace",
+        "store",
+        "sqlite",
+        "postgresql",
+        "copy_format",
+        "copy_stream",
+        "sqlite_format",
+        "forms",
+    )
 }
 STORE |= {"journal.partitions", "journal.migrations", "journal.migrations.versions.r0001_predictions"}
 COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}

@@ -12,8 +12,9 @@ import pytest
 import uvloop
 
 from service.journal import partitions
-from service.journal.copy_format import packed, unpacked
+from service.journal.copy_format import packed
 from service.journal.copy_stream import CopyStream
+from service.journal.forms import unpacked
 from service.journal.maintenance import maintain, migrate
 from service.journal.record import Row
 from service.journal.store import StoreAway, open_store

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.journal.copy_format import RECORD_COLUMNS, pack, packed, source, unpacked
+from service.journal.copy_format import RECORD_COLUMNS, pack, packed, source
+from service.journal.forms import unpacked
 from service.journal.record import Feedback, Record
 
 KEY = "019a1b2c-3d4e-7f00-b123-456789a00000"

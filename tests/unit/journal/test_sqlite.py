@@ -7,8 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,14 @@ from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.journal import engines, reading
+from service.journal.copy_format import packed
 from service.journal.engines import Address
+from service.journal.forms import unpacked
 from service.journal.maintenance import maintain, migrate
+from service.journal.record import Record, Row
+from service.journal.sqlite_format import values_of
 from service.journal.store import StoreAway, open_store
-from tests.logged import NOON, StoreContract, record, replay, rows, trouble, write
+from tests.logged import NOON, StoreContract, feedback, record, replay, rows, trouble, write
 
 ROOT = Path(__file__).resolve().parents[3]
 PEAK = """
@@ -50,6 +54,18 @@ def test_a_file_that_is_not_there_is_not_made_by_a_store(tmp_path: Path) -> None
     assert error.kind == "file"
     assert "slipway log migrate" in str(error)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 127, 128, 383, 1000])
+def test_every_row_is_stored_once_as_it_is_in_whatever_form_it_waited(log: str, count: int) -> None:
+    entries = [record(number, NOON + timedelta(seconds=number)) for number in range(count)]
+    forms: list[Callable[[Record], Row]] = [values_of, packed, unpacked]
+    write(log, [*(forms[number % 3](entry) for number, entry in enumerate(entries)), feedback(5000, 0, "1")])
+    found = rows(log, *Record._fields, "outcome")
+    outcomes = ["1", *[None] * (count - 1)]
+    assert found == [
+        (entry.key, datetime.fromtimestamp(entry.time, UTC), *entry[2:], outcome) for entry, outcome in zip(entries, outcomes, strict=True)
+    ]
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from service.journal import backlog as backlog_module
 from service.journal import link as link_module
 from service.journal import memory as memory_module
 from service.journal import writer as writer_module
-from service.journal.answered import AS_RECORDS, PACKED, Answered, Form, Recorder
+from service.journal.answered import Answered, Recorder
 from service.journal.backlog import Backlog
-from service.journal.copy_format import unpacked
+from service.journal.forms import AS_RECORDS, AS_VALUES, PACKED, Form, unpacked
 from service.journal.link import Link
 from service.journal.memory import AHEAD_ROWS, BATCH_ROWS, SLICE_ROWS
 from service.journal.record import Entry, Row
@@ -144,7 +144,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=[AS_RECORDS, PACKED], ids=["records", "packed"])
+@pytest.fixture(params=[AS_RECORDS, PACKED, AS_VALUES], ids=["records", "packed", "values"])
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     """Makes rigs whose times are a tenth of the real ones."""
     for module, name in ((writer_module, "FLUSH_SECONDS"), (writer_module, "ADOPT_SECONDS"), (link_module, "WRITE_SECONDS")):
@@ -194,7 +194,7 @@ async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
 async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = await rig()
     await without_intervals(one, monkeypatch)
-    for begun in (0, 32, 32, 80, 80, 112, 112):  # once there are 32, in slices of 16
+    for begun in (0, 0, 0, 64, 64, 64, 128):  # once there are 64, in slices of 32
         one.put(20)
         await turns()
         assert [entry.key for entry in one.store.begun] == one.keys[:begun]
