@@ -27,18 +27,8 @@ def _record(
     latency_ms: float,
     client: str | None,
 ) -> Record:
-    fields = (
-        key,
-        nanoseconds // 1000 / 1e6,
-        request_id,
-        position,
-        *source,
-        features.decode(),
-        answer.decode(),
-        confidence,
-        latency_ms,
-        client,
-    )
+    time = nanoseconds // 1000 / 1e6
+    fields = (key, time, request_id, position, *source, features.decode(), answer.decode(), confidence, latency_ms, client)
     return tuple.__new__(Record, fields)  # a third of what Record(*fields) takes
 
 
