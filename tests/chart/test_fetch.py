@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificate import self_signed
 from tests.chart.helm import CHART
 
 SCRIPT = CHART / "files" / "fetch.py"
@@ -34,11 +35,9 @@ class Artifacts:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    subprocess.run([*command, "-keyout", str(path), "-out", str(path) + ".crt", *subject], check=True, capture_output=True)
-    path.write_text(path.read_text() + Path(str(path) + ".crt").read_text())
+    certificate, key = self_signed(tmp_path_factory.mktemp("tls"), "DNS:localhost", "IP:127.0.0.1")
+    path = certificate.with_name("both.pem")
+    path.write_text(key.read_text() + certificate.read_text())
     return path
 
 

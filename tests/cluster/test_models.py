@@ -2,22 +2,13 @@
 
 import base64
 import hashlib
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.certificate import self_signed
 from tests.cluster.kubernetes import ROW, Namespace, Object, Release, one_node, run, wait_for
 
 Pack = Callable[[str], Path]
-
-
-def certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """Certificate and key, signed by itself."""
-    crt, key = folder / "tls.crt", folder / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    names = ["-subj", "/CN=slipway", "-addext", f"subjectAltName=DNS:{host}"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(crt), *names], check=True, capture_output=True)
-    return crt, key
 
 
 def states(release: Release) -> dict[str, str]:
@@ -120,7 +111,7 @@ def artifacts() -> list[Object]:
 
 def test_a_model_is_fetched_over_https_with_credentials_and_verified(release: Release, tmp_path: Path) -> None:
     namespace = release.namespace
-    crt, key = certificate(tmp_path, "artifacts")
+    crt, key = self_signed(tmp_path, "DNS:artifacts")
     namespace.kubectl("create", "secret", "tls", "artifacts", f"--cert={crt}", f"--key={key}")
     namespace.kubectl("create", "configmap", "ca", f"--from-file=ca.crt={crt}")
     namespace.kubectl("create", "secret", "generic", "credentials", "--from-literal=Authorization=Bearer token")
@@ -147,7 +138,7 @@ def test_a_model_is_fetched_over_https_with_credentials_and_verified(release: Re
 
 def test_keys_are_asked_for_and_tls_is_spoken_to_probes_too(release: Release, tmp_path: Path) -> None:
     namespace = release.namespace
-    crt, key = certificate(tmp_path, "iris")
+    crt, key = self_signed(tmp_path, "DNS:iris")
     namespace.kubectl("create", "secret", "tls", "iris-tls", f"--cert={crt}", f"--key={key}")
     namespace.kubectl("create", "secret", "generic", "clients", "--from-literal=shop=one", "--from-literal=lab=two")
     printed = release.install({"apiKeys": {"existingSecret": "clients"}, "tls": {"existingSecret": "iris-tls"}})

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from tests.certificate import self_signed
 from tests.database.network import Network
 from tests.server.running import free_port
 
@@ -93,6 +94,18 @@ class Cluster:
                 time.sleep(0.05)
             else:
                 return
+
+    def offer_tls(self) -> Path:
+        """From now on. The certificate of its address, which is its own root."""
+        certificate, key = self_signed(self.folder / "data", f"IP:{self.host}")
+        key.chmod(0o600)
+        if self._account:
+            os.chown(key, self._account["user"], self._account["group"])
+        self.execute("ALTER SYSTEM SET ssl = on")
+        self.execute("SELECT pg_reload_conf()")
+        while self.execute("SHOW ssl")[0][0] != "on":
+            time.sleep(0.01)
+        return certificate
 
     def stop(self, mode: str = "fast") -> None:
         """`fast` ends the sessions and writes a checkpoint; `immediate` does not: the next start recovers."""

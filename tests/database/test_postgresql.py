@@ -284,9 +284,13 @@ def test_rows_that_a_write_begins_with_are_stored_as_they_come(cluster: Cluster,
     assert cluster.execute("SELECT count(*) FROM feedback", database=database)[0][0] == 1
 
 
-def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(
+    alone: Cluster, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
     """Into the socket while it takes them, then by way of asyncpg, then into the socket again."""
     entries = [packed(record(number, features=f'["{number:0>20000}"]')) for number in range(1300)]  # 26 MB, more than buffers take
+    log = f"{alone.url()}?sslmode=verify-full&sslrootcert={alone.offer_tls()}" if tls else alone.url()
     straight: list[bool] = []
     ways = []
     sent = CopyStream._sent
@@ -298,13 +302,14 @@ def test_rows_that_come_faster_than_a_server_reads_are_all_stored_in_order(alone
     monkeypatch.setattr(CopyStream, "_sent", noted)
 
     async def run() -> None:
-        store = open_store(alone.url())
+        store = open_store(log)
         await store.open()
         store.begin(entries[:10])
         await asyncio.sleep(0.05)
         backend = (await asyncio.to_thread(alone.execute, NEWEST))[0][0]
         os.kill(backend, signal.SIGSTOP)
         transport = store._connection._transport  # type: ignore[attr-defined]
+        assert (transport.get_extra_info("ssl_object") is not None) == tls
         for count in range(20, 1010, 10):
             store.begin(entries[:count])
             await asyncio.sleep(0)
