@@ -84,9 +84,10 @@ image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test 
 	@command -v curl >/dev/null || { echo "make: curl is missing; install it first" >&2; exit 1; }
 	IMAGE=$(IMAGE) $(bin)/python -m pytest tests/image
 
-database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of its own (needs PostgreSQL's server; as root ip and iptables, too)
+database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of its own (needs PostgreSQL's server and openssl; as root ip and iptables, too)
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| { echo "make: initdb is missing; on Debian: apt-get install postgresql" >&2; exit 1; }
+	$(call need,openssl,OpenSSL)
 	$(bin)/python -m pytest tests/database
 
 metrics-test: $(VENV)/dev.stamp ## check /metrics with promtool (needs Prometheus' promtool)
