@@ -93,7 +93,6 @@ class PostgreSQLStore:
                 about_data = _is_about_data(error)
                 if not about_data and getattr(error, "sqlstate", None) != MOVED:
                     raise
-                self._stream = None
                 if connection.is_in_transaction():
                     await connection.execute("ROLLBACK")
                 await put(connection, [storable(unpacked(row)) for row in rows] if about_data else rows)
@@ -107,7 +106,11 @@ class PostgreSQLStore:
         stream = self._stream
         if stream is None:
             return rows
-        await stream.finish()
+        try:
+            await stream.finish()
+        except Exception:  # nothing that came with it is stored
+            self._stream = None
+            raise
         if not stream.leads(rows):
             return rows  # a write that brings what is stored with it may come yet
         self._stream = None
