@@ -27,7 +27,7 @@ def _record(
     latency_ms: float,
     client: str | None,
 ) -> Record:
-    time = nanoseconds // 1000 / 1e6
+    time = nanoseconds // 1000 / 1_000_000
     fields = (key, time, request_id, position, *source, features.decode(), answer.decode(), confidence, latency_ms, client)
     return tuple.__new__(Record, fields)  # a third of what Record(*fields) takes
 
