@@ -53,7 +53,7 @@ LAYERS = (
     {"cli", "flags", "server", "development", "gunicorn_conf", "worker", "connection", "accept", "drain", "log_commands", "drift_command"},
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
-LONGEST = 250
+LONGEST = 400
 WEB = {"fastapi", "starlette", "gunicorn", "uvicorn", "uvicorn_worker"}  # known to the API and what is above it only
 HEAVY = {"fastapi", "pandas", "sklearn", "numpy", "service.app"}  # not wanted in `slipway drain`, which runs in a preStop hook
 LOCAL_IMPORTS = {
