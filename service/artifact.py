@@ -13,6 +13,7 @@ from .compiled.model import CompiledForm, CompiledModel, Form, difference
 from .errors import ArtifactError, InvalidInput
 from .estimator import Model
 from .folder import MODEL_FILE, Overrides, find_models, read_overrides, version_key
+from .format_one import risks
 from .manifest import Example, Manifest, Serving, installed_version, open_verified, read_manifest
 from .rows import Batch, RowValidator
 from .schema import Signature
@@ -107,6 +108,8 @@ def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bo
             f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
             "rename the folder or pack again"
         )
+    if manifest is not None and manifest.format_version == 1:
+        notes += risks(manifest)
     model: Model | CompiledModel | None = None
     if manifest is not None and manifest.compiled is not None and compiled:
         with open_verified(directory / MODEL_FILE, manifest.digest) as (_, digest):

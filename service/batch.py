@@ -11,6 +11,7 @@ from .schema import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
+EXACT = 2.0**53  # from here on floats pass over integers
 Row = Sequence[Any]
 Data: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | list[Any]"
 
@@ -64,10 +65,23 @@ def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
 
         frame = frame_builder(signature)
         return lambda rows: Batch(frame(rows), rows)
-    columns = signature.columns
-    if columns is None or all(column.type in ("number", "boolean") and column.dtype in (None, "float64") for column in columns):
-        return lambda rows: Batch(np.array(rows, dtype=np.float64))
-    return lambda rows: Batch(_objects(rows, len(columns)), rows)
+    columns = signature.columns or ()
+    if not all(column.numeric or column.type == "boolean" for column in columns):
+        return lambda rows: Batch(_objects(rows, len(columns)), rows)
+    if columns and all(column.keeps_integers for column in columns):
+        return lambda rows: Batch(_integers(rows), rows)
+    if any(column.keeps_integers for column in columns):
+        return lambda rows: Batch(np.array(rows, dtype=np.float64), rows)
+    return lambda rows: Batch(np.array(rows, dtype=np.float64))
+
+
+def _integers(rows: Sequence[Row]) -> np.ndarray[Any, Any]:
+    """Floats, in which most estimators compute anyway; integers where floats would lose digits of one."""
+    numbers = np.array(rows, dtype=np.float64)
+    if np.abs(numbers).max(initial=0) < EXACT:
+        return numbers
+    exact: np.ndarray[Any, Any] = np.array(rows)
+    return exact if exact.dtype.kind in "iu" else numbers
 
 
 def _objects(rows: Sequence[Row], width: int) -> np.ndarray[Any, Any]:

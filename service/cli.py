@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="FILE", help="CSV or Parquet to learn column types and ranges from, and to take example rows of"
     )
     pack.add_argument("--target", metavar="COLUMN", help="column of the data that the model predicts, to be left out")
+    pack.add_argument(
+        "--missing", metavar="WORD,…", help="words that mean a missing value in the CSV's text, where only the empty cell does (NA,null)"
+    )
+    pack.add_argument("--no-header", action="store_true", help="the CSV's first row holds values, not names")
     pack.add_argument("--labels", metavar="A,B,…", help="names for the classes, in the order of classes_")
     pack.add_argument(
         "--columns", type=Path, metavar="FILE.toml", help="bounds, allowed values and descriptions of columns (docs/models.md)"
@@ -89,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     predict = _add(commands, "predict", _predict, "Answer the rows of a file, as the server would")
     predict.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
     predict.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet with the model's columns")
+    predict.add_argument("--missing", metavar="WORD,…", help="words that mean a missing value in text (default: as when it was packed)")
+    predict.add_argument("--no-header", action="store_true", help="the CSV's first row holds values, in the order of the model's columns")
     predict.add_argument("--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)")
     _add_loading(predict)
 
@@ -147,21 +153,21 @@ def _pack(options: argparse.Namespace) -> int:
     from .columns import read_declarations
     from .manifest import Serving
     from .packing import pack
-    from .tables import read_table
 
     declarations = {} if options.columns is None else read_declarations(options.columns)
     if options.target is not None and options.data is None:
         raise UsageError("--target names a column of --data, which is not given")
     if options.compile and options.data is None:
         raise UsageError("--compile proves the compiled form on the rows of --data, which is not given")
-    strings = [name for name, declaration in declarations.items() if declaration.type == "string"]
     packed = pack(
         options.model,
         name=options.name,
         version=options.version,
         output=options.output,
-        data=None if options.data is None else read_table(options.data, strings),
+        data=options.data,
         target=options.target,
+        missing=_words(options.missing),
+        header=not options.no_header,
         labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
         declarations=declarations,
         serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
@@ -170,6 +176,10 @@ def _pack(options: argparse.Namespace) -> int:
     )
     _report(packed, options.output)
     return 0
+
+
+def _words(listed: str | None) -> list[str]:
+    return [] if listed is None else [word.strip() for word in listed.split(",") if word.strip()]
 
 
 def _report(packed: "Packed", models: Path) -> None:
@@ -202,7 +212,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     artifact = open_model(options.directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled)
-    done = predict_file(artifact, options.data, options.output)
+    missing = None if options.missing is None else _words(options.missing)
+    done = predict_file(artifact, options.data, options.output, missing=missing, header=not options.no_header)
     for note in [*artifact.notes, *done.notes]:
         print(f"note: {note}", file=sys.stderr)
     where = f" into {options.output}" if options.output else ""

@@ -36,7 +36,7 @@ def extremes(data: Data, signature: Signature) -> str | None:
     names = [
         column.name
         for i, column in enumerate(signature.columns)
-        if column.type == "number" and column.dtype != "category" and _is_extreme(_values(data, i), column)
+        if column.numeric and column.dtype != "category" and _is_extreme(_values(data, i), column)
     ]
     return f"The model cannot use these features: {_some(names)} lies too far outside of its training data" if names else None
 
@@ -55,9 +55,10 @@ def _unknown_categories(data: Data, columns: tuple[Column, ...]) -> list[str]:
         return []
     found = []
     for i, column in enumerate(columns):
-        if column.type == "string":
-            known = set(column.observed_categories or ())
-            if not known or any(isinstance(value, str) and value not in known for value in _values(data, i, dtype=object).tolist()):
+        if column.type == "string" or column.dtype == "category":
+            known = set(column.known_categories)
+            values = _values(data, i, dtype=object).tolist()
+            if not known or any(value is not None and value == value and value not in known for value in values):
                 found.append(column.name)
     return found
 

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,6 +10,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ArtifactError
+from .inspection import Scalar
+from .known_columns import Knowledge
 from .manifest import first_error
 from .schema import Column, ColumnType
 
@@ -21,7 +23,9 @@ class Declaration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    type: Literal["number", "boolean", "string", "category"] | None = None
+    type: Literal["number", "integer", "boolean", "string", "datetime", "category"] | None = None
+    dtype: str | None = None
+    categories: list[Scalar] | None = Field(None, min_length=1)
     description: str | None = None
     nullable: bool | None = None
     minimum: float | None = None
@@ -31,10 +35,27 @@ class Declaration(BaseModel):
     allowed: list[str] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
-    def _bounds_are_for_numbers(self) -> Self:
+    def _parts_agree(self) -> Self:
         if self.allowed is not None and self.type not in (None, "string", "category"):
             raise ValueError(f"allowed lists strings, but the type is {self.type}")
+        if self.categories is not None and self.type not in (None, "category"):
+            raise ValueError(f"categories are listed, but the type is {self.type}")
+        if self.dtype is not None:
+            try:
+                pd.api.types.pandas_dtype(self.dtype)
+            except TypeError:
+                raise ValueError(f"dtype {self.dtype!r} is none of pandas', such as float32 or datetime64[ns]") from None
         return self
+
+    @property
+    def is_category(self) -> bool:
+        return "category" in (self.type, self.dtype) or self.categories is not None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a CSV's cells are strings, whatever they look like."""
+        listed = self.categories is not None and all(isinstance(value, str) for value in self.categories)
+        return listed or self.type == "string" or (self.dtype or "").startswith(("str", "datetime"))
 
 
 def read_declarations(path: Path) -> dict[str, Declaration]:
@@ -60,11 +81,12 @@ def declared(column: Column, declaration: Declaration | None) -> Column:
     """The column with what is declared of it. Raises ArtifactError where the two do not fit."""
     if declaration is None:
         return column
-    found: dict[str, Any] = declaration.model_dump(exclude_none=True)
-    if found.get("type") == "category":
-        if column.observed_categories is None:
+    # What these say is in the data already, see `training_frame`.
+    found: dict[str, Any] = declaration.model_dump(exclude_none=True, exclude={"dtype", "categories"})
+    if declaration.is_category:
+        if column.dtype != "category":
             raise ArtifactError(f"columns.toml declares {column.name!r} a category, but only --data can tell which ones there are")
-        found["type"], found["dtype"] = ("number" if column.type == "number" else "string"), "category"
+        found.pop("type", None)
     if found.get("allowed") is not None and column.type == "any":
         found.setdefault("type", "string")
     if any("imum" in key for key in found) and column.type == "any":
@@ -75,42 +97,123 @@ def declared(column: Column, declaration: Declaration | None) -> Column:
         raise ArtifactError(f"What columns.toml declares does not fit: {first_error(error)}") from None
 
 
-def cast(frame: pd.DataFrame, declarations: Mapping[str, Declaration]) -> pd.DataFrame:
-    """The frame with the dtypes that are declared: a CSV cannot tell categories, nor booleans from 0 and 1."""
-    dtypes = {"category": "category", "boolean": "bool", "string": "str"}
-    for name, declaration in declarations.items():
-        if name not in frame or declaration.type not in dtypes or isinstance(frame[name].dtype, pd.CategoricalDtype):
-            continue
-        if declaration.type == "boolean" and frame[name].isna().any():
-            continue
-        frame = frame.astype({name: dtypes[declaration.type]})
-    return frame
+def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[str, Declaration]) -> pd.DataFrame:
+    """The data in the dtypes of the frame that the estimator was fitted on, as it and the declarations tell. Raises ArtifactError."""
+    if known.unmatched:
+        raise ArtifactError(
+            f"The estimator knows categories ({_shown(known.unmatched[0][0])}, …), but the data does not tell of which columns: "
+            'declare these with type = "category" in a columns file (--columns)'
+        )
+    columns = {}
+    for name in map(str, data):
+        declaration = declarations.get(name) or Declaration()
+        series = _cast(data[name], known.dates.get(name), declaration)
+        if name in known.codes or name in known.uncoded or declaration.is_category or isinstance(series.dtype, pd.CategoricalDtype):
+            series = _category(series, known, declaration)
+        columns[name] = series
+    return pd.DataFrame(columns, copy=False)
 
 
-def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool) -> Column:
+def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.Series:
+    """In the declared type: a CSV cannot tell dates, nor booleans from 0 and 1."""
+    dtype: Any = declaration.dtype or date
+    is_text = isinstance(series.dtype, pd.StringDtype) or series.dtype == object
+    try:
+        if is_text and (declaration.type == "datetime" or (dtype or "").startswith("datetime64")):
+            return as_dates(series, dtype)
+        if declaration.dtype is not None and not declaration.is_category:
+            return series.astype(dtype)
+        if declaration.type == "integer" and series.dtype == object:
+            return series.astype("Int64" if series.isna().any() else "int64")
+        if declaration.type == "boolean" and not series.isna().any():
+            return series.astype(bool)
+        if declaration.type == "string" and not declaration.is_category and not is_text:
+            return series.astype("str")
+        return series
+    except (TypeError, ValueError, OverflowError) as error:
+        what = declaration.dtype or declaration.type or date
+        raise ArtifactError(f"Column {series.name!r} cannot be read as {what}: {' '.join(str(error).split())[:200]}") from None
+
+
+def as_dates(series: pd.Series, dtype: Any) -> pd.Series:
+    """Text in ISO 8601 as datetimes. Raises ValueError, also for offsets where no dtype names the time zone."""
+    zone = "," in (dtype or "")
+    found = pd.to_datetime(series, format="ISO8601", utc=zone)
+    if found.dtype.kind != "M" or (not zone and found.dt.tz is not None):
+        raise ValueError(
+            'its times have an offset: declare the training frame\'s own dtype, such as dtype = "datetime64[ns, Europe/Berlin]"'
+        )
+    return found if dtype is None else found.astype(dtype)
+
+
+def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> pd.Series:
+    """As a category of all values that the estimator knows, in its order. Behind them what only the data has."""
+    name = str(series.name)
+    own = series.cat.categories.tolist() if isinstance(series.dtype, pd.CategoricalDtype) else None
+    observed_values = own if own is not None else sorted(series.dropna().unique().tolist(), key=lambda value: (str(type(value)), value))
+    if name in known.codes:
+        categories = list(known.codes[name])
+        if declaration.categories is not None and declaration.categories != categories:
+            raise ArtifactError(
+                f"columns.toml lists other categories of {name!r} than the estimator knows ({_shown(categories)}): leave them out there"
+            )
+    elif declaration.categories is not None:
+        categories = list(declaration.categories)
+    elif name in known.opaque | known.uncoded:
+        raise ArtifactError(
+            f"Column {name!r} is a category, and the estimator does not tell which ones it was fitted on: list them in a columns file "
+            f'(--columns), in the order of the training frame\'s dtype: [{name}] categories = ["…", …]'
+        )
+    else:  # their order means nothing to what sees them
+        categories = observed_values
+        categories += [
+            value for value in known.values.get(name, ()) if value is not None and value == value and value not in set(categories)
+        ]
+    kinds = {str if isinstance(value, str) else float for value in categories}
+    if wrong := [value for value in observed_values if not kinds & {str if isinstance(value, str) else float}]:
+        raise ArtifactError(
+            f"Column {name!r} holds {_shown(wrong)}, but the estimator knows the categories {_shown(categories)}: "
+            "give the data the types that it was fitted on"
+        )
+    categories += [value for value in observed_values if value not in set(categories)]
+    ordered = own is not None and bool(series.cat.ordered)
+    places = {value: place for place, value in enumerate(categories)}
+    codes = [places.get(value, -1) for value in series.astype(object).tolist()]
+    values = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered))
+    return pd.Series(values, index=series.index, name=name)
+
+
+def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Knowledge | None = None) -> Column:
     """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
     name = str(series.name)
     present = series.dropna()
     facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series)}
     kind = _type(present)
     if kind is None:
-        raise ArtifactError(f"Column {name!r} holds {series.dtype}, which JSON rows cannot carry: numbers, strings and booleans can")
+        raise ArtifactError(f"Column {name!r} holds {_foreign(present)}")
     if numbers_only and kind not in ("number", "boolean") and not present.empty:
         raise ArtifactError(
             f"Column {name!r} holds {kind}s, but the estimator was fitted on numbers: is it the target? Then name it with --target"
         )
     facts["type"] = kind
-    is_category = isinstance(series.dtype, pd.CategoricalDtype)
-    if is_category:
-        facts["observed_categories"] = series.cat.categories.tolist()
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        seen = set(present.unique().tolist())
+        facts["categories"] = series.cat.categories.tolist()
+        facts["observed_categories"] = [value for value in facts["categories"] if value in seen][:MOST_CATEGORIES]
+        facts["ordered"] = bool(series.cat.ordered)
     elif kind == "string" and (values := present.unique()).size <= MOST_CATEGORIES:
         facts["observed_categories"] = sorted(values.tolist())
-    if kind == "number" and not present.empty:
+    if kind == "number" and not present.empty and not isinstance(series.dtype, pd.CategoricalDtype):
         low, high = float(present.astype(float).min()), float(present.astype(float).max())
         if math.isfinite(low) and math.isfinite(high):
             facts |= {"observed_minimum": low, "observed_maximum": high}
-    if in_frame and not numbers_only:
-        facts["dtype"] = "category" if is_category else _dtype(series, kind)
+    if in_frame or pd.api.types.is_integer_dtype(series.dtype):
+        facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
+    if series.dtype == object:
+        missing = [value for value in series.tolist() if value is None or value != value]
+        learned = () if known is None else known.values.get(name, ())
+        if (missing and all(value is None for value in missing)) or (not missing and None in learned):
+            facts["missing"] = "None"
     return Column.model_validate(facts)
 
 
@@ -123,6 +226,8 @@ def _type(present: pd.Series) -> ColumnType | None:
         return "number"
     if isinstance(values.dtype, pd.StringDtype):
         return "string"
+    if pd.api.types.is_datetime64_any_dtype(values.dtype) and not isinstance(present.dtype, pd.CategoricalDtype):
+        return "datetime"
     if values.dtype != object:
         return None
     kinds = set(map(type, values.tolist()))
@@ -135,10 +240,25 @@ def _type(present: pd.Series) -> ColumnType | None:
     return "any" if kinds <= {int, float, bool, str} else None
 
 
-def _dtype(series: pd.Series, kind: ColumnType) -> str | None:
-    """The dtype that rows are cast to, where another one could give another answer."""
-    if kind == "number" and pd.api.types.is_integer_dtype(series.dtype) and series.notna().all():
-        return "int64"
-    if kind == "string":
-        return "str" if isinstance(series.dtype, pd.StringDtype) else "object"
-    return None
+def _foreign(present: pd.Series) -> str:
+    """What JSON rows cannot carry, and the way out."""
+    values = present.cat.categories.to_series() if isinstance(present.dtype, pd.CategoricalDtype) else present
+    kinds = {type(value).__name__ for value in values.head(1000).tolist()}
+    for found, remedy in _REMEDIES.items():
+        if found in kinds:
+            return f"{found}s, which JSON rows cannot carry: {remedy} before fitting, and pack that"
+    return f"{present.dtype}, which JSON rows cannot carry: numbers, strings, booleans and dates can"
+
+
+def _shown(values: Sequence[Any]) -> str:
+    return ", ".join(map(repr, values[:5])) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
+
+
+_REMEDIES = {
+    "Timedelta": "make seconds of them with .dt.total_seconds()",
+    "Decimal": "make floats of them with .astype(float)",
+    "date": "make datetimes of them with pd.to_datetime()",
+    "Timestamp": "make one column of dtype datetime64 of them",
+    "Interval": "make strings of them with .astype(str).astype('category')",
+    "Period": "make datetimes of them with .dt.to_timestamp()",
+}

@@ -1,21 +1,25 @@
-"""The example rows of a manifest: few, of every sort, and answered the same as JSON and as the data that they come from."""
+"""The example rows of a manifest: few, of every sort, and answered the same as JSON, as CSV and as the data that they come from."""
 
+import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .answers import Answers, same
+from .batch import EXACT
 from .errors import ArtifactError, InvalidInput
 from .estimator import Model
 from .manifest import Example
 from .rows import RowValidator
 from .schema import Column, Signature
-from .tables import json_rows
+from .tables import cells_of, json_rows, parse_csv
 
 EXAMPLES = 8
-SAMPLE = 1000  # rows of the data that are answered both ways, to find the examples
+SAMPLE = 1000  # rows of the data that are answered in each way, to find the examples
 ANSWERED = 10_000  # rows for the training distribution: a share of a tenth is right to 0.003, and a forest answers them in a second
+MOST_NAMED = 5  # columns in a message
+TRIED = 20  # rows that answer which column makes the difference
 
 
 def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> list[Example]:
@@ -31,20 +35,9 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
         notes.append(f"{refused}: values are missing, infinite or outside of what is declared")
     rows = [rows[i] for i in accepted]
     frame = features.iloc[places[accepted]].reset_index(drop=True)
-    original: Any = frame
-    if model.signature.input == "text":
-        original = frame.iloc[:, 0].tolist()
-    elif model.signature.input == "array":
-        numeric = all(column.type in ("number", "boolean") for column in model.signature.columns or ())
-        original = frame.to_numpy(dtype=np.float64 if numeric else object, na_value=np.nan)
-    expected = _answers(model, original, "its data")
-    answers = _answers(model, validator.instances(rows).data, "JSON rows made of its data")
-    differing = sum(not same(got, wanted) for got, wanted in zip(answers.predictions, expected.predictions, strict=True))
-    if differing:
-        raise ArtifactError(
-            f"The estimator answers {differing} of {len(rows)} rows otherwise when they come as JSON: "
-            "convert the types of its columns inside its pipeline, or declare them in columns.toml"
-        )
+    answers = _compare(model, validator, frame, rows, "its data")
+    _compare_unseen(model, validator, frame)
+    _compare_csv(model, validator, frame, answers, notes)
     _check_missing(model, validator, rows[0])
     chosen = _diverse(rows, answers)
     probabilities = answers.probabilities
@@ -68,6 +61,130 @@ def answered_rows(model: Model, features: pd.DataFrame) -> tuple[list[list[Any]]
     validator = RowValidator(model.signature, SAMPLE)
     parts = [rows[i : i + SAMPLE] for i in range(0, len(rows), SAMPLE)]
     return rows, Answers.concat([_answers(model, validator.instances(part).data, "its data") for part in parts])
+
+
+def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
+    """What predict is called with by whoever has the frame that the estimator was fitted on: a frame, an array or a list of texts."""
+    if signature.input == "text":
+        return frame.iloc[:, 0].tolist()
+    if signature.input == "frame":
+        return frame
+    columns = signature.columns or ()
+    if all(column.keeps_integers and column.numeric for column in columns) and not frame.isna().to_numpy().any():
+        return frame.to_numpy()
+    numeric = all(column.numeric or column.type == "boolean" for column in columns)
+    return frame.to_numpy(dtype=np.float64 if numeric else object, na_value=np.nan)
+
+
+def _compare(model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str) -> Answers:
+    """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of otherwise."""
+    original = training_data(model.signature, frame)
+    expected = _answers(model, original, what)
+    carried = validator.instances(rows).data
+    answers = _answers(model, carried, f"JSON rows made of {what}")
+    differing = differences(answers, expected)
+    if differing:
+        names = _culprits(model, original, carried, differing[:TRIED])
+        raise ArtifactError(
+            f"The estimator answers {len(differing)} of {len(rows)} rows otherwise when they come as JSON"
+            + (f", because of {_named(names)}" if names else "")
+            + f": {_reason(frame, names)}"
+        )
+    return answers
+
+
+def differences(answers: Answers, expected: Answers) -> list[int]:
+    """The places of the rows whose predictions or probabilities differ."""
+    pairs = zip(
+        answers.predictions,
+        expected.predictions,
+        answers.probabilities or [None] * len(answers),
+        expected.probabilities or [None] * len(expected),
+        strict=True,
+    )
+    return [i for i, (got, wanted, share, own) in enumerate(pairs) if not (same(got, wanted) and same(share, own))]
+
+
+def _culprits(model: Model, original: Any, carried: Any, places: list[int]) -> list[str]:
+    """The columns of which each alone, as it was carried, changes an answer to these rows of the original."""
+    columns: tuple[Column, ...] = model.signature.columns or ()
+    if isinstance(original, list):
+        return [columns[0].name]
+    found = []
+    for i, column in enumerate(columns):
+        if isinstance(original, np.ndarray):
+            mixed: Any = original[places].astype(object)
+            mixed[:, i] = carried[places][:, i]
+            mixed, own = mixed.astype(carried.dtype), original[places]
+        else:
+            own = original.iloc[places].reset_index(drop=True)
+            mixed = own.assign(**{column.name: carried.iloc[places, i].reset_index(drop=True)})
+        try:
+            if differences(model.infer(mixed), model.infer(own)):
+                found.append(column.name)
+        except Exception:  # an estimator may raise anything, and does where a type is not the one that it wants
+            found.append(column.name)
+    return found
+
+
+def _reason(frame: pd.DataFrame, names: list[str]) -> str:
+    huge = [name for name in names if pd.api.types.is_numeric_dtype(frame[name]) and (frame[name].abs() >= EXACT).any()]
+    if huge:
+        return f"{_named(huge)} holds integers beyond 2^53, of which floats lose digits: make strings of them before fitting"
+    return "convert the types of its columns inside its pipeline, or declare them in columns.toml"
+
+
+def _compare_unseen(model: Model, validator: RowValidator, frame: pd.DataFrame) -> None:
+    """The same of rows with the categories that the estimator knows and the data lacks."""
+    lacking = {
+        name: [place for place in range(len(frame[name].cat.categories)) if place not in set(frame[name].cat.codes)]
+        for name in frame
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+    count = min(SAMPLE, max(map(len, lacking.values()), default=0))
+    if count == 0:
+        return
+    unseen = frame.iloc[np.arange(count) % len(frame)].reset_index(drop=True)
+    for name, places in lacking.items():
+        dtype: Any = frame[name].dtype
+        codes = unseen[name].cat.codes.to_numpy().copy()
+        codes[: len(places)] = places[:count]
+        unseen[name] = pd.Categorical.from_codes(codes, dtype=dtype)
+    rows = json_rows(unseen)
+    accepted = [i for i, row in enumerate(rows) if _accepts(validator, row)]
+    if accepted:
+        unseen = unseen.iloc[accepted].reset_index(drop=True)
+        try:
+            model.infer(training_data(model.signature, unseen))
+        except Exception:  # an encoder may not know what the data's own dtype lists; it refuses these rows from everybody
+            return
+        _compare(model, validator, unseen, [rows[i] for i in accepted], "categories that its data lacks")
+
+
+def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, answers: Answers, notes: list[str]) -> None:
+    """Notes which columns a CSV changes: it cannot tell the empty string from a missing one, nor 1 from the string 1 beside other types."""
+    if model.signature.columns is None:
+        return
+    written = io.StringIO()
+    frame.to_csv(written, index=False)
+    read = json_rows(parse_csv(io.StringIO(written.getvalue()), cells_of(model.signature)))
+    if len(read) != len(frame):  # one column, whose empty cells are empty lines
+        notes.append("From a CSV, rows with nothing in them are passed over")
+        return
+    accepted = [i for i, row in enumerate(read) if _accepts(validator, row)]
+    try:
+        got = model.infer(validator.instances([read[i] for i in accepted]).data) if accepted else answers.take([])
+        differing = [accepted[i] for i in differences(got, answers.take(accepted))]
+    except Exception:  # an estimator may raise anything
+        differing = accepted
+    changed = differing + [i for i in range(len(read)) if i not in set(accepted)]
+    if changed:
+        own = json_rows(frame)
+        names = [column.name for j, column in enumerate(model.signature.columns) if any(not same(read[i][j], own[i][j]) for i in changed)]
+        notes.append(
+            f"From a CSV, {len(changed)} of {len(frame)} rows would be answered otherwise or refused, because of {_named(names)}: "
+            "a CSV tells neither the empty string from a missing value, nor types that are mixed in a column"
+        )
 
 
 def _sample(features: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -121,3 +238,7 @@ def _diverse(rows: list[list[Any]], answers: Answers) -> list[int]:
 
 def _certainty(confidence: Any) -> float:
     return min((_certainty(part) for part in confidence), default=0.0) if isinstance(confidence, list) else confidence or 0.0
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:MOST_NAMED])) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

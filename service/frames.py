@@ -9,6 +9,7 @@ import pandas as pd
 from .schema import Column, Signature
 
 Row = Sequence[Any]
+Build = Callable[[Sequence[Any]], Any]
 
 
 def frame_builder(signature: Signature) -> Callable[[Sequence[Row]], pd.DataFrame]:
@@ -26,43 +27,86 @@ def frame_builder(signature: Signature) -> Callable[[Sequence[Row]], pd.DataFram
     return frame
 
 
-def _array_builder(column: Column) -> Callable[[Sequence[Any]], Any]:
+def _array_builder(column: Column) -> Build:
     """How to make one column of a DataFrame, in the dtype that the estimator was fitted with."""
-    if column.dtype == "category":
-        categories = list(column.observed_categories or ())
-        dtype = pd.CategoricalDtype(categories)
-        codes = {value: code for code, value in enumerate(categories)}
-        # A category that was never seen is missing, as it is when pandas casts to the dtype.
-        return lambda values: pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype, validate=False)
-    if column.dtype == "int64":
-        return _integers
-    if column.type == "number":
-        return lambda values: np.array(values, dtype=np.float64)
-    if column.type == "boolean" and not column.nullable:
-        return lambda values: np.array(values, dtype=bool)
-    if column.type == "string" and column.dtype == "str":
-        return lambda values: pd.array(values, dtype="str")
+    dtype: Any = column.dtype or ""
+    if dtype == "category":
+        return _categories(column)
+    if column.type == "datetime":
+        return lambda values: pd.to_datetime(list(values), format="ISO8601", utc="," in dtype).astype(dtype)
+    if dtype == "object":
+        return _objects(None if column.missing == "None" else np.nan)
+    if column.numeric:
+        return _numbers(dtype or "float64")
+    if column.type == "boolean" and dtype in ("", "bool"):
+        return lambda values: _object_column(values) if None in values else np.array(values, dtype=bool)
     if column.type == "any":
         return _whatever_fits
-    return _object_column
+    return (lambda values: pd.array(list(values), dtype=dtype)) if dtype else _object_column
 
 
-def _integers(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """int64, for text made of these numbers must read "3" and not "3.0"; float64 where one is no integer."""
-    numbers = np.array(values, dtype=np.float64)
-    if np.all((np.trunc(numbers) == numbers) & (np.abs(numbers) < 2.0**63)):
-        return numbers.astype(np.int64)
-    return numbers
+def _categories(column: Column) -> Build:
+    """The categories that the estimator knows, and behind them what else the rows hold: that is the estimator's to refuse or to answer."""
+    known = list(column.known_categories)
+    dtype = pd.CategoricalDtype(known, column.ordered)
+    codes = {value: code for code, value in enumerate(known)}
+
+    def build(values: Sequence[Any]) -> pd.Categorical:
+        unknown = list(dict.fromkeys(value for value in values if value is not None and value not in codes))
+        if not unknown:
+            return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype, validate=False)
+        places = codes | {value: len(known) + place for place, value in enumerate(unknown)}
+        wider = pd.CategoricalDtype([*known, *unknown], column.ordered)
+        return pd.Categorical.from_codes([places.get(value, -1) for value in values], dtype=wider, validate=False)
+
+    return build
+
+
+def _numbers(dtype: str) -> Build:
+    if dtype == "float64":
+        return lambda values: np.array(values, dtype=np.float64)
+    if dtype == "float32":
+        return _single_floats
+    if dtype.startswith(("int", "uint")) and "[" not in dtype:
+        return lambda values: _integers(values, np.dtype(dtype))
+    return lambda values: _of_extension(values, dtype)
+
+
+def _single_floats(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    with np.errstate(over="ignore"):  # what no float32 holds becomes an infinity, which an estimator refuses
+        return np.array(values, dtype=np.float64).astype(np.float32)
+
+
+def _integers(values: Sequence[Any], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
+    """Exact where all values are integers; of another dtype where one is missing, has a fraction or does not fit, as pandas would."""
+    numbers = np.array([int(value) if type(value) is float and value.is_integer() else value for value in values])
+    if numbers.dtype.kind not in "iu":  # None, a fraction, or integers of more than 64 bits
+        return np.array(values, dtype=np.float64)
+    fits = numbers.min() >= np.iinfo(dtype).min and numbers.max() <= np.iinfo(dtype).max
+    return numbers.astype(dtype) if fits else numbers
+
+
+def _of_extension(values: Sequence[Any], dtype: Any) -> Any:
+    """A nullable dtype of pandas'; the one that fits where a value is too large for it or has a fraction."""
+    try:
+        return pd.array(list(values), dtype=dtype)
+    except (TypeError, ValueError, OverflowError):
+        return pd.array(list(values), dtype="Float64")
 
 
 def _whatever_fits(values: Sequence[Any]) -> Any:
-    """A column of an unknown type: floats or booleans where all values are, objects otherwise."""
+    """A column of an unknown type, as pandas would infer it: numbers or booleans where all values are, objects otherwise."""
     kinds = set(map(type, values))
-    if kinds <= {float, int}:
+    if kinds == {int}:
+        return _integers(values, np.dtype(np.int64))
+    if kinds & {float, int} and kinds <= {float, int, type(None)}:
         return np.array(values, dtype=np.float64)
     return np.array(values, dtype=bool) if kinds == {bool} else _object_column(values)
 
 
-def _object_column(values: Sequence[Any]) -> pd.Series:
-    """Objects with NaN for None, which OneHotEncoder would take for a category that it has never seen."""
-    return pd.Series([np.nan if value is None else value for value in values], dtype=object)
+def _objects(missing: Any) -> Build:
+    """Python's own values. OneHotEncoder and others tell None from NaN, of which JSON knows one."""
+    return lambda values: pd.Series([missing if value is None else value for value in values], dtype=object)
+
+
+_object_column = _objects(np.nan)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from . import dates
 from .schema import Column, Signature
 
+MOST_VALUES = 50  # that a document lists of one column
 JsonSchema = dict[str, Any]
 
 
@@ -36,7 +38,8 @@ def value_schema(column: Column) -> JsonSchema:
             schema["enum"].append(None)
         else:
             schema["type"] = [schema["type"], "null"]
-    description = ". ".join(part.rstrip(".") for part in (column.description, _observed(column)) if part)
+    date = dates.wanted(column.dtype).capitalize() if column.type == "datetime" else None
+    description = ". ".join(part.rstrip(".") for part in (column.description, date, _observed(column)) if part)
     return {"description": description, **schema} if description else schema
 
 
@@ -46,16 +49,18 @@ def _values(column: Column) -> JsonSchema:
             return {"type": ["number", "string", "boolean", "null"]}
         case "string" if column.allowed is not None:
             return {"enum": list(column.allowed)}
-        case "string" if column.observed_categories:
-            return {"anyOf": [{"enum": list(column.observed_categories)}, {"type": "string"}]}
-        case "number":
+        case "string" if values := column.categories or column.observed_categories:
+            return {"anyOf": [{"enum": list(values[:MOST_VALUES])}, {"type": "string"}]}
+        case "datetime":
+            return {"type": "string", "format": "date-time"} if dates.has_zone(column.dtype) else {"type": "string"}
+        case "number" | "integer":
             bounds = {
                 "minimum": column.minimum,
                 "exclusiveMinimum": column.exclusive_minimum,
                 "maximum": column.maximum,
                 "exclusiveMaximum": column.exclusive_maximum,
             }
-            return {"type": "number", **{name: bound for name, bound in bounds.items() if bound is not None}}
+            return {"type": column.type, **{name: bound for name, bound in bounds.items() if bound is not None}}
         case _:
             return {"type": column.type}
 

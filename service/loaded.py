@@ -55,7 +55,7 @@ class LoadedModel:
         """The example rows; for a bare numeric model a row of zeros; else None."""
         examples = self.artifact.example_batch()
         columns = self.artifact.signature.columns
-        if examples is None and columns and all(column.type == "number" for column in columns):
+        if examples is None and columns and all(column.numeric for column in columns):
             return self.validator.features([0.0] * len(columns))
         return examples
 

@@ -20,7 +20,7 @@ from .schema import Signature
 from .settings import Execution
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[2] = 2
 MOST_BYTES = 64 * 1024 * 1024  # a column, with its example values and its training distribution, has about 500
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
@@ -56,7 +56,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: Literal[1] = Field(1, description="Version of this format.")
+    format_version: Literal[1, 2] = Field(
+        FORMAT_VERSION, description="Version of this format; 1 knows neither categories nor integers for sure."
+    )
     name: str = Field(pattern=NAME_PATTERN, description="Name of the model, and of the folder above the version's.")
     version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded.")
@@ -64,6 +66,7 @@ class Manifest(BaseModel):
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")
     signature: Signature = Field(description="What the model takes and answers.")
+    missing: list[str] = Field([], description="Words that mean a missing value in a CSV's columns of text, besides the empty cell.")
     examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
     serving: Serving = Serving()
     compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -16,7 +16,7 @@ from .errors import ArtifactError, InvalidInput
 from .files import whole
 from .rows import RowValidator
 from .schema import Signature
-from .tables import extent, is_parquet, json_rows, read_chunks
+from .tables import cells_of, extent, is_parquet, json_rows, read_chunks
 
 CHUNK = 10_000  # rows
 
@@ -26,15 +26,20 @@ class Done(NamedTuple):
     notes: list[str]
 
 
-def predict_file(artifact: Artifact, data: Path, output: Path | None) -> Done:
-    """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError."""
+def predict_file(artifact: Artifact, data: Path, output: Path | None, *, missing: Sequence[str] | None = None, header: bool = True) -> Done:
+    """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
+
+    `missing`: words for a missing value in a CSV's text, None: those of the manifest; `header`: whether the CSV has one.
+    """
     signature = artifact.signature
-    strings = [column.name for column in signature.columns or () if column.type == "string"]
+    if missing is None:
+        missing = artifact.manifest.missing if artifact.manifest else ()
+    cells = cells_of(signature, missing, None if header else signature.names)
     validator = artifact.validator(CHUNK)
     count, notes = 0, []
     with _writing(output) as file, _progress(data) as bar:
         writer = csv.writer(file, lineterminator="\n")
-        for frame, reached in read_chunks(data, strings, CHUNK):
+        for frame, reached in read_chunks(data, cells, CHUNK):
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
             answers = _answers(artifact, validator, _in_order(frame, signature), count)

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import inspection
+from .answers import Answers
 from .artifact import Artifact, load
-from .columns import Declaration, cast, declared, observed
+from .columns import Declaration, declared, observed, training_frame
 from .drift.distribution import Distribution
 from .drift.learning import FEWEST_ROWS, learn_distribution
 from .errors import ArtifactError
 from .estimator import Model, require_predict
 from .example_rows import accepted_rows, answered_rows, find_examples
 from .folder import MODEL_FILE
+from .known_columns import Knowledge, known_columns
 from .manifest import NAME_PATTERN, Manifest, Serving, library_versions
+from .packing_data import as_fitted, features_of, listed, told_by
 from .schema import Signature
 from .unpickling import load_estimator
 
@@ -44,8 +47,10 @@ def pack(
     name: str,
     version: str = "1",
     output: Path = Path("models"),
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Path | None = None,
     target: str | None = None,
+    missing: Sequence[str] = (),
+    header: bool = True,
     labels: Sequence[str] | None = None,
     declarations: Mapping[str, Declaration] | None = None,
     serving: Serving | None = None,
@@ -54,6 +59,7 @@ def pack(
 ) -> Packed:
     """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not fit.
 
+    `data`: a frame, or a CSV or Parquet file, of which `missing` are words for a missing value and `header` says whether it has one.
     `compiled`: with a compiled form beside the estimator, if one is proven on all of the data and quicker.
     """
     for what, value in (("name", name), ("version", version)):
@@ -65,11 +71,21 @@ def pack(
     notes: list[str] = []
     estimator, digest = load_estimator(source, None, notes)
     require_predict(estimator)
-    features = None if data is None else _features(estimator, cast(data, declarations or {}), target, notes)
-    signature = _labelled(_signature(estimator, features, declarations or {}, notes), labels, estimator)
+    declarations = declarations or {}
+    features = None if data is None else features_of(estimator, data, target, declarations, missing, header, notes)
+    names = inspection.names(estimator) if features is None else [str(name) for name in features]
+    known = known_columns(estimator, names or (), features)
+    if features is not None:
+        features = training_frame(features, known, declarations)
+        features = as_fitted(estimator, features, known, declarations, notes)
+    signature = _labelled(_signature(estimator, features, known, declarations, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
-    distribution = None if features is None else _distribution(model, features, notes)
+    distribution = None
+    if features is not None:
+        rows, answers = answered_rows(model, features)
+        notes += told_by(known, features, model.signature, answers)
+        distribution = _distribution(model.signature, rows, answers, notes)
     compilation = _compiled(model, features, notes) if compiled else None
     manifest = Manifest(
         name=name,
@@ -79,6 +95,7 @@ def pack(
         libraries=library_versions(estimator),
         estimator=type(estimator).__name__,
         signature=signature,
+        missing=list(missing),
         examples=examples,
         serving=serving or Serving(),
         compiled=None if compilation is None else compilation.form,
@@ -101,57 +118,20 @@ def pack(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: list[str]) -> pd.DataFrame:
-    """The data without its target, in the estimator's own column order."""
-    data = data.rename(columns=str)
-    if target is not None and target not in data:
-        raise ArtifactError(f"The data has no column {target!r} to be the target: it has {_listed(data.columns)}")
-    features = data if target is None else data.drop(columns=target)
-    names = inspection.names(estimator)
-    hint = "" if target else "; if one of them is the target, name it with --target"
-    if inspection.takes_text(estimator):
-        if features.shape[1] != 1:
-            raise ArtifactError(f"A text model takes one column, the data has {_listed(features.columns)}{hint}")
-    elif names is not None:
-        own = _own_names(names, features, inspection.joins_words(estimator))
-        ignored = [name for name in features if name not in own]
-        if ignored:
-            notes.append(f"The estimator does not know these columns of the data, they are ignored: {_listed(ignored)}")
-        features = features[own]
-    elif (width := inspection.width(estimator)) not in (None, features.shape[1]):
-        raise ArtifactError(f"The estimator takes {width} features, the data has {features.shape[1]} columns{hint}")
-    if features.empty:
-        raise ArtifactError("The data has no rows")
-    return features.reset_index(drop=True)
-
-
-def _own_names(names: Sequence[str], data: pd.DataFrame, joined: bool) -> list[str]:
-    """What the data calls the estimator's columns, in its order. `joined`: a blank and an underscore are the same to the estimator."""
-
-    def to_estimator(name: str) -> str:
-        return name.replace(" ", "_") if joined else name
-
-    found: dict[str, list[str]] = {}
-    for name in map(str, data):
-        found.setdefault(to_estimator(name), []).append(name)
-    missing = [name for name in names if to_estimator(name) not in found]
-    if missing:
-        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {_listed(missing)}")
-    own = [found[to_estimator(name)] for name in names]
-    alike = [name for several in own if len(several) > 1 for name in several]
-    if alike:
-        raise ArtifactError(
-            f"The estimator does not tell these columns of the data apart: {_listed(alike)}; leave out those that are not its own"
-        )
-    return [name for (name,) in own]
-
-
-def _signature(estimator: Any, features: pd.DataFrame | None, declarations: Mapping[str, Declaration], notes: list[str]) -> Signature:
+def _signature(
+    estimator: Any,
+    features: pd.DataFrame | None,
+    known: Knowledge,
+    declarations: Mapping[str, Declaration],
+    notes: list[str],
+) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
     told = Signature.of(estimator)
     numbers_only, columns = inspection.numbers_only(estimator) and told.input != "text", told.columns
     if features is not None:
-        columns = tuple(observed(features[name], numbers_only=numbers_only, in_frame=told.input == "frame") for name in features)
+        columns = tuple(
+            observed(features[name], numbers_only=numbers_only, in_frame=told.input == "frame", known=known) for name in features
+        )
         if told.input == "text" and columns[0].type != "string":
             raise ArtifactError(f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s")
         if told.input == "text":  # no vectorizer takes a missing text
@@ -163,7 +143,7 @@ def _signature(estimator: Any, features: pd.DataFrame | None, declarations: Mapp
     names = [column.name for column in columns or ()]
     unknown = [name for name in declarations if name not in names]
     if unknown:
-        raise ArtifactError(f"columns.toml declares columns that the model does not have: {_listed(unknown)}; it has {_listed(names)}")
+        raise ArtifactError(f"columns.toml declares columns that the model does not have: {listed(unknown)}; it has {listed(names)}")
     if columns is None:
         return told
     columns = tuple(declared(column, declarations.get(column.name)) for column in columns)
@@ -181,16 +161,15 @@ def _labelled(signature: Signature, labels: Sequence[str] | None, estimator: Any
     return signature.model_copy(update={"labels": list(labels)})
 
 
-def _distribution(model: Model, features: pd.DataFrame, notes: list[str]) -> Distribution | None:
-    rows, answers = answered_rows(model, features)
+def _distribution(signature: Signature, rows: list[list[Any]], answers: Answers, notes: list[str]) -> Distribution | None:
     if len(rows) < FEWEST_ROWS:
         notes.append(f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there are {len(rows)}")
         return None
-    distribution = learn_distribution(model.signature, rows, answers)
+    distribution = learn_distribution(signature, rows, answers)
     tracked = {variable.name for variable in distribution.features}
-    untracked = [name for name in model.signature.names or () if name not in tracked]
+    untracked = [name for name in signature.names or () if name not in tracked]
     if untracked:
-        notes.append(f"Drift of these columns will not be measured: {_listed(untracked)}")
+        notes.append(f"Drift of these columns will not be measured: {listed(untracked)}")
     return distribution
 
 
@@ -228,8 +207,3 @@ def _move(staging: Path, directory: Path, notes: list[str]) -> None:
         shutil.rmtree(replaced)
     else:
         staging.rename(directory)
-
-
-def _listed(names: Any) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -10,10 +10,10 @@ import numpy as np
 from msgspec import UNSET
 from pydantic import ValidationError
 
-from . import json_schema
+from . import dates, json_schema
 from .batch import Batch, Data, Row, batch_builder, batch_of_rows
 from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
-from .row_types import body_decoder, rows_checker
+from .row_types import body_decoder, rows_checker, unstated_checks
 from .schema import Column, Signature
 
 __all__ = ["Batch", "RowValidator"]
@@ -36,6 +36,7 @@ class RowValidator:
         columns = signature.columns or ()
         self._check_rows = rows_checker(signature)
         self._decode = body_decoder(signature, max_rows)
+        self._unstated = unstated_checks(signature)
         self._ordered = [column.name for column in columns]
         self._names = frozenset(self._ordered)
         self._required = frozenset(column.name for column in columns if not column.nullable)
@@ -57,9 +58,13 @@ class RowValidator:
         except ValueError:  # msgspec's errors, and that of bytes that are no UTF-8
             return None
         features, instances = body.features, body.instances
-        if instances is UNSET:
-            return None if features is UNSET else (self.build([features]), False)
-        return (self.build(instances), True) if features is UNSET else None
+        if (features is UNSET) == (instances is UNSET):
+            return None
+        rows: list[Row] = [features] if instances is UNSET else instances  # type: ignore[list-item]
+        for place, passes in self._unstated:
+            if not all(passes(row[place]) for row in rows):
+                return None
+        return self.build(rows), features is UNSET
 
     def features(self, value: Any) -> Batch:
         """One row as a list in column order."""
@@ -183,7 +188,9 @@ def _wanted(column: Column) -> str:
     """What to send, in words."""
     if column.type == "any":
         return "a number, a string, true, false or null"
-    what = {"number": "a number", "boolean": "true or false", "string": "a string"}[column.type]
+    if column.type == "datetime":
+        return dates.wanted(column.dtype) + (" or null" if column.nullable else "")
+    what = {"number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string"}[column.type]
     if column.allowed is not None:
         what = f"one of {_listed([repr(value) for value in column.allowed])}"
     bounds = {

@@ -1,6 +1,7 @@
 """A model's signature: its columns with their types and bounds, its classes and their labels. Part of the manifest."""
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -8,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from . import inspection
 from .inspection import Scalar
+from .known_columns import Knowledge, known_columns
 
-ColumnType = Literal["number", "boolean", "string", "any"]
+ColumnType = Literal["number", "integer", "boolean", "string", "datetime", "any"]
 Input = Literal["array", "frame", "text"]
 
 
@@ -19,9 +21,17 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(min_length=1, description="Name in JSON rows and in the data frame.")
-    type: ColumnType = Field("number", description="JSON type of the values; any: number, boolean, string or null.")
-    dtype: str | None = Field(None, description="pandas dtype that the estimator is given; null: float64 or object.")
+    type: ColumnType = Field(
+        "number",
+        description="JSON type of the values; datetime: a string in ISO 8601; any: number, boolean, string or null.",
+    )
+    dtype: str | None = Field(None, description="pandas dtype that the estimator is given; null: float64, bool or object.")
+    categories: tuple[Scalar, ...] | None = Field(
+        None, description="Of dtype category: the categories that the estimator knows, in its order."
+    )
+    ordered: bool = Field(False, description="Of dtype category: whether the categories are ordered.")
     nullable: bool = Field(False, description="Whether null, a missing value, is taken.")
+    missing: Literal["None"] | None = Field(None, description="What a missing value is in a column of objects; null: NaN.")
     description: str | None = Field(None, description="What the column means, with its unit.")
     observed_minimum: float | None = Field(None, description="Smallest value in the data at packing; informs only.")
     observed_maximum: float | None = Field(None, description="Largest value in the data at packing; informs only.")
@@ -36,13 +46,29 @@ class Column(BaseModel):
     def _declarations_fit_the_type(self) -> Self:
         low = [bound for bound in (self.minimum, self.exclusive_minimum) if bound is not None]
         high = [bound for bound in (self.maximum, self.exclusive_maximum) if bound is not None]
-        if (low or high) and self.type != "number":
+        if (low or high) and not self.numeric:
             raise ValueError(f"column {self.name!r} has bounds, but its type is {self.type}: only numbers have bounds")
         if self.allowed is not None and self.type != "string":
             raise ValueError(f"column {self.name!r} lists allowed values, but its type is {self.type}: only strings can be listed")
         if low and high and max(low) > min(high):
             raise ValueError(f"column {self.name!r} has a lower bound above its upper bound")
         return self
+
+    @property
+    def numeric(self) -> bool:
+        return self.type in ("number", "integer")
+
+    @property
+    def keeps_integers(self) -> bool:
+        """Whether a JSON integer stays one on its way to the estimator, instead of becoming a float."""
+        dtype = self.dtype or ""
+        of_integers = dtype.lower().startswith(("int", "uint")) or dtype in ("object", "category")
+        return self.type in ("integer", "any") or (self.type == "number" and of_integers)
+
+    @property
+    def known_categories(self) -> tuple[Scalar, ...]:
+        """Of dtype category, in order; manifests of format 1 have those of the data at packing."""
+        return self.categories if self.categories is not None else self.observed_categories or ()
 
 
 class Signature(BaseModel):
@@ -90,7 +116,10 @@ class Signature(BaseModel):
         column = Column(name="x", type="number" if numbers else "any", nullable=not numbers or inspection.allows_missing(estimator))
         if names is None and width is None:
             return cls(classes=classes, labels=labels)
-        columns = tuple(column.model_copy(update={"name": name}) for name in names or [f"x{i}" for i in range(width or 0)])
+        known = known_columns(estimator, names or ())
+        columns = tuple(
+            _told_column(column.model_copy(update={"name": name}), known) for name in names or [f"x{i}" for i in range(width or 0)]
+        )
         return cls(input="frame" if names else "array", columns=columns, named=names is not None, classes=classes, labels=labels)
 
     @cached_property
@@ -120,6 +149,26 @@ class Signature(BaseModel):
     def _labels(self) -> list[dict[Scalar, str]]:
         outputs = zip(_per_output(self.classes), _per_output(self.labels), strict=True)
         return [dict(zip(classes, labels, strict=True)) for classes, labels in outputs]
+
+
+def _told_column(column: Column, known: Knowledge) -> Column:
+    """With the categories or the dates that the estimator was fitted on, where it tells."""
+    if (categories := known.codes.get(column.name)) is not None:
+        facts = {"type": json_type(categories), "dtype": "category", "categories": categories, "nullable": True}
+        return column.model_copy(update=facts)
+    if (dtype := known.dates.get(column.name)) is not None:
+        return column.model_copy(update={"type": "datetime", "dtype": dtype})
+    return column
+
+
+def json_type(values: Iterable[Any]) -> ColumnType:
+    """The JSON type that all values have; any for a mixture."""
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return "boolean"
+    if kinds <= {int, float}:
+        return "number"
+    return "string" if kinds == {str} else "any"
 
 
 def class_labels(classes: Any) -> Any:

@@ -1,18 +1,49 @@
-"""CSV and Parquet files as data frames, whole or in chunks, and data frames as rows of JSON values."""
+"""CSV and Parquet files as data frames, whole or in chunks, and data frames as rows of JSON values.
+
+Of a CSV's cells one rule says which are missing: in a column of text only the empty one, in others also NA, null, nan and their like. What
+`--missing` names is missing everywhere, unless the estimator knows it as a category.
+"""
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import pandas as pd
 
 from .errors import ArtifactError
+from .schema import Signature
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
 except ImportError:  # an optional dependency
     parquet = None
+
+# What pandas takes for missing by itself, by its documentation of read_csv.
+MISSING_WORDS = frozenset(
+    [
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
+_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
 
 class Chunk(NamedTuple):
@@ -22,13 +53,64 @@ class Chunk(NamedTuple):
     reached: int
 
 
-def read_table(path: Path, strings: Collection[str] = ()) -> pd.DataFrame:
-    """The whole file; the columns in `strings` are not taken for numbers. Raises ArtifactError."""
+@dataclass(frozen=True)
+class Cells:
+    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `known`: values that are no missing ones."""
+
+    text: Collection[str] = ()
+    integers: Collection[str] = ()
+    missing: Sequence[str] = ()
+    known: Mapping[str, Collection[Any]] = field(default_factory=dict)
+    names: Sequence[str] | None = None  # of a file without a header
+
+    def read(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame as it was read, with types for the columns that pandas left as strings."""
+        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if _is_strings(frame[name])})
+
+    def _typed(self, column: pd.Series) -> pd.Series:
+        name = str(column.name)
+        if {type(value) for value in column.dropna()} == {bool}:  # some are missing
+            return column
+        words = set(self.missing) - set(self.known.get(name, ()))
+        if name in self.text:
+            return column.mask(column.isin(words), None) if words else column
+        cells = column.mask(column.isin((words | MISSING_WORDS) - set(self.known.get(name, ()))), None)
+        present = cells.dropna()
+        if present.isin(_BOOLEANS).all() and not present.empty:
+            found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
+            return found.astype(bool) if len(present) == len(cells) else found
+        try:
+            pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
+            exact = name in self.integers and not present.empty
+            return cells.map(_integer_or_float if exact else float, na_action="ignore").astype(object if exact else "float64")
+        except (ValueError, TypeError):
+            return column.mask(column.isin(words), None) if words else column
+
+
+def cells_of(signature: Signature, missing: Sequence[str] = (), names: Sequence[str] | None = None) -> Cells:
+    """How the cells of a CSV with the columns of this signature are read."""
+    columns = signature.columns or ()
+    return Cells(
+        text=[column.name for column in columns if column.type in ("string", "datetime")],
+        integers=[column.name for column in columns if column.numeric and column.keeps_integers],
+        missing=missing,
+        known={column.name: column.categories for column in columns if column.categories},
+        names=names,
+    )
+
+
+def read_table(path: Path, cells: Cells) -> pd.DataFrame:
+    """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return pd.read_parquet(path) if is_parquet(path) else pd.read_csv(path, dtype=dict.fromkeys(strings, "str"), low_memory=False)
+        return pd.read_parquet(path) if is_parquet(path) else parse_csv(path, cells)
 
 
-def read_chunks(path: Path, strings: Collection[str], size: int) -> Iterator[Chunk]:
+def parse_csv(source: Path | TextIO, cells: Cells) -> pd.DataFrame:
+    """Raises what pandas raises."""
+    return cells.read(pd.read_csv(source, **_options(cells)))
+
+
+def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
     """The file in frames of at most `size` rows. Raises ArtifactError."""
     with _reading(path):
         if is_parquet(path):
@@ -37,12 +119,17 @@ def read_chunks(path: Path, strings: Collection[str], size: int) -> Iterator[Chu
                 reached += len(batch)
                 yield Chunk(batch.to_pandas(), reached)
         else:
-            with (
-                path.open("rb") as file,
-                pd.read_csv(file, dtype=dict.fromkeys(strings, "str"), low_memory=False, chunksize=size) as reader,
-            ):
+            with path.open("rb") as file, pd.read_csv(file, **_options(cells), chunksize=size) as reader:
                 for frame in reader:
-                    yield Chunk(frame, file.tell())
+                    yield Chunk(cells.read(frame), file.tell())
+
+
+def header(path: Path) -> list[str]:
+    """The names in a file, as `read_table` has them. Raises ArtifactError."""
+    with _reading(path):
+        if is_parquet(path):
+            return [str(name) for name in pd.DataFrame(parquet.read_schema(path).empty_table().to_pandas())]
+        return [str(name) for name in pd.read_csv(path, nrows=0)]
 
 
 def extent(path: Path) -> int:
@@ -56,8 +143,41 @@ def is_parquet(path: Path) -> bool:
 
 
 def json_rows(frame: pd.DataFrame) -> list[list[Any]]:
-    """The rows as JSON holds them: None where a value is missing."""
-    return frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    """The rows as JSON holds them: None where a value is missing, dates as text in ISO 8601, integers as they are."""
+    columns = [json_values(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def json_values(series: pd.Series) -> list[Any]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        categories = series.cat.categories.tolist()
+        return [None if code < 0 else categories[code] for code in series.cat.codes.tolist()]
+    values = series.astype(object).where(series.notna(), None).tolist()
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return [None if value is None else value.isoformat() for value in values]
+    return values
+
+
+def _options(cells: Cells) -> dict[str, Any]:
+    """Of pandas.read_csv: only the empty cell is missing. Numbers are exact since pandas 3.1."""
+    return {
+        "dtype": dict.fromkeys([*cells.text, *cells.integers], "str"),
+        "keep_default_na": False,
+        "na_values": [""],
+        "low_memory": False,
+        **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
+    }
+
+
+def _integer_or_float(cell: str) -> int | float:
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell)
+
+
+def _is_strings(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
 
 
 @contextlib.contextmanager

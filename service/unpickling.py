@@ -12,7 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 from .errors import ArtifactError
 from .estimator import Model, require_predict
-from .inspection import classes, width
+from .format_one import check_categories
+from .inspection import classes, names, width
+from .known_columns import known_columns
 from .manifest import Manifest, first_error, open_verified
 from .schema import Signature
 
@@ -62,8 +64,12 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
 def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: list[str]) -> Model:
     try:
         signature = Signature.of(estimator) if manifest is None else manifest.signature
-        if manifest is not None:
+        if manifest is None:
+            _check_categories(estimator, directory)
+        else:
             _check_signature(signature, estimator, directory)
+            if manifest.format_version == 1:
+                check_categories(manifest, estimator)
         model = Model(estimator, signature)
     except ArtifactError:
         raise
@@ -83,6 +89,17 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
         raise ArtifactError(f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model again")
     if signature.classes != classes(estimator):
         raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")
+
+
+def _check_categories(estimator: Any, directory: Path) -> None:
+    """Without a manifest a model that was fitted on categories is served only if it tells which, and of which columns."""
+    known = known_columns(estimator, names(estimator) or ())
+    if known.unmatched or known.uncoded:
+        columns = f" of {', '.join(sorted(known.uncoded))}" if known.uncoded else ""
+        raise ArtifactError(
+            f"{directory} holds an estimator that was fitted on categories{columns}, and does not tell enough of them to serve it "
+            "without a manifest: pack it with `slipway pack --data`"
+        )
 
 
 def _end_openmp_threads() -> None:

@@ -1,7 +1,7 @@
 """Fitted preprocessing as features, where it treats every column by itself: scalers, imputers, encoders and what combines them."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -23,18 +23,17 @@ from sklearn.preprocessing import (
 from sklearn.utils import check_array
 
 from ..compiled.encoding import Feature, Number, Operator, Table, Value
-from ..schema import Column
 from .candidate import CannotCompile
 
 Features = list[Feature]  # one for each number; `merged` joins what is looked up together
 
 
-def raw(columns: Sequence[Column]) -> Features:
+def raw(width: int) -> Features:
     """The columns as they are."""
-    return [Number(i) for i in range(len(columns))]
+    return [Number(i) for i in range(width)]
 
 
-def apply(transformer: Any, features: Features, columns: Sequence[Column]) -> Features:
+def apply(transformer: Any, features: Features) -> Features:
     """The features that come out of a fitted transformer. Raises CannotCompile for one that mixes columns, or is not known."""
     if transformer is None or (isinstance(transformer, str) and transformer == "passthrough"):
         return features
@@ -43,7 +42,7 @@ def apply(transformer: Any, features: Features, columns: Sequence[Column]) -> Fe
     apply_one = _APPLY.get(type(transformer))
     if apply_one is None:
         raise CannotCompile(f"{type(transformer).__name__} is not a transformer that is compiled column by column")
-    return apply_one(transformer, features, columns)
+    return apply_one(transformer, features)
 
 
 def merged(features: Features) -> Features:
@@ -59,26 +58,26 @@ def merged(features: Features) -> Features:
     return found
 
 
-def _pipeline(transformer: Any, features: Features, columns: Sequence[Column]) -> Features:
+def _pipeline(transformer: Any, features: Features) -> Features:
     for _, step in transformer.steps:
-        features = apply(step, features, columns)
+        features = apply(step, features)
     return features
 
 
-def _union(transformer: Any, features: Features, columns: Sequence[Column]) -> Features:
+def _union(transformer: Any, features: Features) -> Features:
     found: Features = []
     for name, step in transformer.transformer_list:
         if not _drops(step):
-            found += _weighted(apply(step, features, columns), transformer.transformer_weights, name)
+            found += _weighted(apply(step, features), transformer.transformer_weights, name)
     return found
 
 
-def _column_transformer(transformer: Any, features: Features, columns: Sequence[Column]) -> Features:
+def _column_transformer(transformer: Any, features: Features) -> Features:
     found: Features = []
     for name, step, _ in transformer.transformers_:
         places = transformer._transformer_to_input_indices[name]
         if len(places) and not _drops(step):
-            part = apply(step, [features[place] for place in places], columns)
+            part = apply(step, [features[place] for place in places])
             found += _weighted(part, transformer.transformer_weights, name)
     return found
 
@@ -92,16 +91,16 @@ def _weighted(features: Features, weights: Mapping[str, float] | None, name: str
     return features if weight is None else [feature.then("*", weight) for feature in features]
 
 
-def _function(transformer: Any, features: Features, _: Sequence[Column]) -> Features:
+def _function(transformer: Any, features: Features) -> Features:
     if transformer.func is not None and getattr(transformer.func, "func", None) is not check_array:  # a check changes nothing
         raise CannotCompile("FunctionTransformer runs a Python function, which is not compiled")
     return features
 
 
-def _arithmetic(*steps: tuple[Operator, str]) -> Callable[[Any, Features, Sequence[Column]], Features]:
+def _arithmetic(*steps: tuple[Operator, str]) -> Callable[[Any, Features], Features]:
     """For scalers: an operator with a value per feature, in the order of their own code. An attribute that is None is not applied."""
 
-    def scale(transformer: Any, features: Features, _: Sequence[Column]) -> Features:
+    def scale(transformer: Any, features: Features) -> Features:
         if getattr(transformer, "clip", False):
             raise CannotCompile(f"{type(transformer).__name__} with clip=True is not compiled")
         for operator, attribute in steps:
@@ -113,7 +112,7 @@ def _arithmetic(*steps: tuple[Operator, str]) -> Callable[[Any, Features, Sequen
     return scale
 
 
-def _impute(transformer: Any, features: Features, _: Sequence[Column]) -> Features:
+def _impute(transformer: Any, features: Features) -> Features:
     if isinstance(transformer.missing_values, int | float | str) and transformer.missing_values == transformer.missing_values:
         raise CannotCompile(f"SimpleImputer replaces {transformer.missing_values!r}, and only missing values are compiled")
     found: Features = []
@@ -136,7 +135,7 @@ def _impute(transformer: Any, features: Features, _: Sequence[Column]) -> Featur
     return found
 
 
-def _encode(encoder: Any, features: Features, columns: Sequence[Column]) -> Features:
+def _encode(encoder: Any, features: Features) -> Features:
     """Tables of what the encoder itself answers for each of its categories and for one that it does not know."""
     if not features:
         return []
@@ -157,12 +156,12 @@ def _encode(encoder: Any, features: Features, columns: Sequence[Column]) -> Feat
         raise CannotCompile(f"{type(encoder).__name__} makes several numbers of a column, which is not compiled")
     sources = [i for i, width in enumerate(widths) for _ in range(width)]
     return [
-        _table(features[i], categories[i].tolist(), numbers, unknown[i] is not None, columns)
+        _table(features[i], categories[i].tolist(), numbers, unknown[i] is not None)
         for i, numbers in zip(sources, answers.T.tolist(), strict=True)
     ]
 
 
-def _table(feature: Feature, values: list[Any], numbers: list[float], has_unknown: bool, columns: Sequence[Column]) -> Table:
+def _table(feature: Feature, values: list[Any], numbers: list[float], has_unknown: bool) -> Table:
     """`numbers`: what comes out for the values, and last of all for an unknown one."""
     if isinstance(feature, Table) or feature.steps:
         raise CannotCompile("An encoder of numbers that were already scaled is not compiled")
@@ -172,8 +171,6 @@ def _table(feature: Feature, values: list[Any], numbers: list[float], has_unknow
     unknown: tuple[float, ...] | None = (numbers[-1],) if has_unknown else None
     if feature.missing is not None:  # an imputer came first
         entries[None] = entries.get(feature.missing, unknown) or ()
-    if columns[feature.column].dtype == "category":  # pandas takes a value that is no category for a missing one
-        unknown = entries.get(None, unknown)
     return Table(feature.column, entries, unknown)
 
 
@@ -184,7 +181,7 @@ def _unknown(categories: np.ndarray[Any, Any]) -> Any:
     return None if categories.dtype.kind == "b" else "".join(chain(map(str, categories), "?"))
 
 
-_APPLY: dict[type, Callable[[Any, Features, Sequence[Column]], Features]] = {
+_APPLY: dict[type, Callable[[Any, Features], Features]] = {
     ColumnTransformer: _column_transformer,
     FeatureUnion: _union,
     FunctionTransformer: _function,

@@ -96,11 +96,13 @@ def _attempts(model: Model) -> Iterator[Callable[[], Candidate]]:
     def encoded(steps: Sequence[Any]) -> Features:
         if columns is None or any(column.type == "any" for column in columns):
             raise CannotCompile("The types of its columns are not known: pack it with its data")
+        if any(column.type == "datetime" for column in columns):
+            raise CannotCompile("Columns of dates are not compiled")
         if model.signature.input == "text":
             raise CannotCompile("Only scikit-learn's own code splits texts into the same words")
-        features = raw(columns)
+        features = raw(len(columns))
         for step in steps:
-            features = apply(step, features, columns)
+            features = apply(step, features)
         return merged(features)
 
     def linear() -> Candidate:

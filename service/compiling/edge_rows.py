@@ -38,7 +38,7 @@ def edge_rows(columns: Sequence[Column], rows: Sequence[Row], thresholds: Mappin
 
 def _near(column: Column, thresholds: Array | None) -> list[Value]:
     """Every threshold, its neighbours in float64, the float32s around it, and their neighbours in float64."""
-    if column.type != "number" or thresholds is None:
+    if not column.numeric or thresholds is None:
         return []
     single = thresholds[np.abs(thresholds) < FLOAT32_MAX].astype(np.float32)
     singles = np.concatenate([single, np.nextafter(single, np.float32(np.inf)), np.nextafter(single, np.float32(-np.inf))])
@@ -52,7 +52,14 @@ def _near(column: Column, thresholds: Array | None) -> list[Value]:
 def _usual(column: Column, seen: Sequence[Value]) -> list[Value]:
     """A missing value, and those that were seen or are known."""
     values: list[Value] = [None, *[value for value in dict.fromkeys(seen) if value is not None][:MOST_SEEN]]
-    values += [False, True] if column.type == "boolean" else [*(column.allowed or ()), *(column.observed_categories or ())]
+    values += (
+        [False, True]
+        if column.type == "boolean"
+        else [
+            *(column.allowed or ()),
+            *(column.categories or column.observed_categories or ()),
+        ]
+    )
     bounds = (column.observed_minimum, column.observed_maximum, column.minimum, column.maximum)
     return values + [bound for bound in bounds if bound is not None]
 
@@ -78,6 +85,8 @@ def _is_accepted(column: Column, value: Value) -> bool:
         return column.nullable
     if isinstance(value, bool | str):
         return column.allowed is None or value in column.allowed
+    if column.type == "integer" and not float(value).is_integer():
+        return False
     return (
         (column.minimum is None or value >= column.minimum)
         and (column.exclusive_minimum is None or value > column.exclusive_minimum)

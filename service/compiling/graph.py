@@ -62,7 +62,7 @@ def graph(
 def _inputs(features: Sequence[Feature], columns: Sequence[Column]) -> tuple[Encoding, list[_Seen]]:
     """The graph's inputs, which are columns as they are and looked up ones, and how the numbers that the estimator sees come of them."""
     tables = [feature for feature in features if isinstance(feature, Table)]
-    if not tables and all(column.type in ("number", "boolean") for column in columns):
+    if not tables and all(column.numeric or column.type == "boolean" for column in columns):
         used = list(range(len(columns)))  # a row as it is
     else:
         used = sorted({feature.column for feature in features if isinstance(feature, Number)})

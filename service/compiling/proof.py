@@ -89,7 +89,7 @@ def _between(
     estimate: Callable[[Sequence[Row]], Answers], samples: Sequence[Row], signature: Signature, steps: int, random: np.random.Generator
 ) -> list[Row]:
     """Rows close to where the class changes, found between pairs of sample rows by halving their numbers' distance again and again."""
-    numbers = [i for i, column in enumerate(signature.columns or ()) if column.type == "number"]
+    numbers = [i for i, column in enumerate(signature.columns or ()) if column.numeric]
     rows = [row for row in samples if all(row[i] is not None for i in numbers)]
     numbers = [i for i in numbers if rows and not isinstance(_answered(estimate, [_between_values(rows, i)])[0], str)]
     if signature.classes is None or signature.multi_output or not numbers or not rows:

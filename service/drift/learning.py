@@ -37,8 +37,10 @@ def learn_distribution(signature: Signature, rows: Sequence[Sequence[Any]], answ
 
 def _kind(column: Column, values: Sequence[Any]) -> Kind | None:
     """How a column is tracked; None where nothing of it can be: many values of several types."""
-    if column.type == "number" and column.dtype != "category":
+    if column.numeric and column.dtype != "category":
         return "number"
+    if column.type == "datetime":
+        return None
     if column.type == "boolean" or column.dtype == "category":
         return "category"
     if len({value for value in values if value is not None}) <= MOST_CATEGORIES:

@@ -163,7 +163,7 @@ def test_a_broken_manifest_is_refused(packed: Path, content: str, sentence: str)
     [
         (lambda manifest: manifest.update(extra=1), "extra: Extra inputs are not permitted"),
         (lambda manifest: manifest.pop("digest"), "digest: Field required"),
-        (lambda manifest: manifest.update(format_version=2), "format_version"),
+        (lambda manifest: manifest.update(format_version=3), "format_version"),
         (lambda manifest: manifest.update(name="../iris"), "name: String should match pattern"),
         (lambda manifest: manifest["serving"].update(execution="gpu"), "serving.execution"),
         (lambda manifest: manifest.update(version="2"), "its manifest says iris 2: rename the folder or pack again"),

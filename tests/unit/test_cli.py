@@ -205,7 +205,10 @@ def test_a_form_cannot_be_proven_without_data(run: Any, files: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[petal_length]\nmaximun = 7", "[petal_length] maximun: Extra inputs are not permitted; the keys are type, description"),
+        (
+            "[petal_length]\nmaximun = 7",
+            "[petal_length] maximun: Extra inputs are not permitted; the keys are type, dtype, categories, description",
+        ),
         ("petal_length = 7", "put what you declare of a column under [petal_length]"),
         ('[petal_length]\nminimum = "0"', "[petal_length] minimum"),
         ("[petal_length]\nallowed = []", "[petal_length] allowed"),

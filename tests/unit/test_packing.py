@@ -81,7 +81,7 @@ def test_a_manifest_says_what_the_model_is(tmp_path: Path, of_array: Any) -> Non
     assert found.directory == tmp_path / "models/iris/2.1"
     manifest = json.loads((found.directory / "manifest.json").read_text())
     assert (manifest["format_version"], manifest["name"], manifest["version"], manifest["estimator"]) == (
-        1,
+        2,
         "iris",
         "2.1",
         "LogisticRegression",
@@ -343,7 +343,7 @@ class Unsteady(ClassifierMixin, BaseEstimator):
         (
             FLOWERS.assign(sepal_width=pd.Timestamp("2026-01-01")),
             {},
-            "Column 'sepal_width' holds datetime64.* which JSON rows cannot carry",
+            "Column 'sepal_width' holds datetimes, but the estimator was fitted on numbers",
         ),
         (FLOWERS.assign(sepal_width=[[1]] * 150), {}, "Column 'sepal_width' holds object, which JSON rows cannot carry"),
         (FLOWERS.assign(sepal_width=np.nan), {}, "LogisticRegression cannot predict its data: ValueError: Input X contains NaN"),

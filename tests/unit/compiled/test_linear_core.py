@@ -54,7 +54,7 @@ def test_a_number_that_overflows_the_estimators_scaler_is_refused() -> None:
     X = X * 1e-3  # a scale below 1: dividing by it makes an infinity of 1e308
     model, rows = signed(fitted(make_pipeline(StandardScaler(), LogisticRegression()), X, y), X)
     columns = model.signature.columns or ()
-    candidate = compile_linear(model.estimator[-1], apply(model.estimator[0], raw(columns), columns), 4, model.signature.classes)
+    candidate = compile_linear(model.estimator[-1], apply(model.estimator[0], raw(len(columns))), 4, model.signature.classes)
     form = read(candidate.form, candidate.content, model.signature)
     huge = [1e308, *rows[0][1:]]
     with pytest.raises(RefusedByModel, match="x0"):
@@ -69,7 +69,7 @@ def test_a_number_that_overflows_the_estimators_scaler_is_refused() -> None:
 def test_plain_floats_and_numpy_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(0).normal(size=(50, 60))
     model, rows = signed(fitted(LinearRegression(), X, X[:, :4] * 3), X)
-    candidate = compile_linear(model.estimator, raw(model.signature.columns or ()), 60, None)
+    candidate = compile_linear(model.estimator, raw(len(model.signature.columns or ())), 60, None)
     wide = read(candidate.form, candidate.content, model.signature)
     monkeypatch.setattr(linear_core, "PLAIN_PRODUCTS", 1000)
     plain = read(candidate.form, candidate.content, model.signature)
@@ -83,7 +83,7 @@ def test_where_scores_tie_the_class_is_that_of_the_estimator() -> None:
     sides = np.vstack([np.eye(6), -np.eye(6)] * 5)
     estimator = LogisticRegression().fit(sides, np.tile(np.repeat([1, 0], 6), 5))
     model, _ = signed(estimator, sides)
-    candidate = compile_linear(estimator, raw(model.signature.columns or ()), 6, model.signature.classes)
+    candidate = compile_linear(estimator, raw(len(model.signature.columns or ())), 6, model.signature.classes)
     form = read(candidate.form, candidate.content, model.signature)
     tenths = np.random.default_rng(1).integers(-33, 34, size=(500, 6)) / 10
     tenths[:, 5] = -tenths[:, :5].sum(axis=1)

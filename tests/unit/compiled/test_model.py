@@ -25,7 +25,7 @@ from tests.zoo import iris
 def packed(directory: Path, bound: float = 1e-12) -> tuple[Model, Rows, CompiledForm, list[Example]]:
     X, y = iris(("setosa", "versicolor", "virginica"))
     model, rows = signed(fitted(LogisticRegression(max_iter=300), X, y), X)
-    content = compile_linear(model.estimator, raw(model.signature.columns or ()), 4, model.signature.classes).content
+    content = compile_linear(model.estimator, raw(len(model.signature.columns or ())), 4, model.signature.classes).content
     form = CompiledForm(form="linear", digest="sha256:" + hashlib.sha256(content).hexdigest(), bound=bound, rows=len(rows))
     (directory / form.file).write_bytes(content)
     answers = model.infer(X[:4])
@@ -90,7 +90,7 @@ def test_a_linear_form_needs_neither_scikit_learn_nor_onnx_runtime() -> None:
 def test_a_regression_without_a_number_answers_null_as_its_estimator_does() -> None:
     X = np.random.default_rng(0).normal(size=(60, 2))
     model, rows = signed(fitted(PoissonRegressor(alpha=0), X, np.exp(3 * X[:, 0])), X)
-    candidate = compile_linear(model.estimator, raw(model.signature.columns or ()), 2, None)
+    candidate = compile_linear(model.estimator, raw(len(model.signature.columns or ())), 2, None)
     form = read(candidate.form, candidate.content, model.signature)
     unseen = model.signature.model_copy(
         update={"columns": tuple(column.model_copy(update={"observed_maximum": None}) for column in model.signature.columns or ())}

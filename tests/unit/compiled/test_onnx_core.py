@@ -22,7 +22,7 @@ def forest() -> tuple[CompiledModel, Rows]:
     X, y = iris()
     model, rows = signed(fitted(RandomForestClassifier(50, min_samples_leaf=2, random_state=0), X, y), X)
     columns = model.signature.columns or ()
-    candidate = compile_ensemble(READERS[RandomForestClassifier](model.estimator), raw(columns), columns)
+    candidate = compile_ensemble(READERS[RandomForestClassifier](model.estimator), raw(len(columns)), columns)
     return read(candidate.form, candidate.content, model.signature), rows
 
 

@@ -50,7 +50,7 @@ def with_trees(ensemble: Ensemble, change: Callable[[Tree], Tree]) -> Ensemble:
 
 def graph(ensemble: Ensemble, model: Model) -> Candidate:
     columns = model.signature.columns or ()
-    return compile_ensemble(ensemble, raw(columns), columns)
+    return compile_ensemble(ensemble, raw(len(columns)), columns)
 
 
 def test_what_is_right_is_proven() -> None:
@@ -122,7 +122,7 @@ def test_a_weight_that_is_slightly_wrong_is_found_out() -> None:
     model, rows = signed(fitted(LogisticRegression(), X, y), X)
     columns = model.signature.columns or ()
     features: list[Feature] = [Number(0, (("*", 1 + 1e-4),)), *map(Number, range(1, 4))]
-    prove_candidate(compile_linear(model.estimator, raw(columns), 4, model.signature.classes), model, rows)
+    prove_candidate(compile_linear(model.estimator, raw(len(columns)), 4, model.signature.classes), model, rows)
     with pytest.raises(NotProven):
         prove_candidate(compile_linear(model.estimator, features, 4, model.signature.classes), model, rows)
 
