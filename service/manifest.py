@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .compiled.model import CompiledForm
 from .drift.distribution import Distribution
 from .errors import ArtifactError
+from .file_kinds import instead
 from .files import open_file, read_file
 from .inspection import Scalar
 from .schema import Signature
@@ -103,7 +104,10 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
             file.seek(0)
             yield file, digest
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist") from None
+        found = instead(path.parent)
+        raise ArtifactError(f"{path} does not exist" + (f"; {found}" if found else "")) from None
+    except IsADirectoryError:
+        raise ArtifactError(instead(path) or f"{path} is a folder: name the file that joblib.dump wrote") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
 

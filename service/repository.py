@@ -10,6 +10,7 @@ from typing import Any, Literal
 from .artifact import Overrides, Serving, find_models, load, read_manifest, read_overrides, version_key
 from .caller import Caller
 from .errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from .folder import overlooked
 from .loaded import LoadedModel
 from .metrics import Metrics
 from .processes import ModelSource
@@ -62,11 +63,12 @@ class Repository:
         folder = self._settings.models
         if not folder.is_dir():
             raise ArtifactError(f"The models folder {folder} does not exist: create it with `slipway pack` or name another with --models")
-        found = find_models(folder)
+        found, others = find_models(folder), overlooked(folder)
         if not found:
-            raise ArtifactError(
-                f"The models folder {folder} holds no model: add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
-            )
+            remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+            raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
+        for other in others:
+            log.warning("not served: %s", other)
         overrides = read_overrides(folder)
         for name, version, directory in found:
             entry = Entry(name, version, directory, Serving())
