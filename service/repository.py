@@ -62,7 +62,9 @@ class Repository:
     def _read_folder(self) -> dict[str, Overrides]:
         folder = self._settings.models
         if not folder.is_dir():
-            raise ArtifactError(f"The models folder {folder} does not exist: create it with `slipway pack` or name another with --models")
+            raise ArtifactError(
+                f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
+            )
         found, others = find_models(folder), overlooked(folder)
         if not found:
             remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"

@@ -73,6 +73,7 @@ LOCAL_IMPORTS = {
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
     "cpu": "the numeric libraries take the limits of their threads from there",
     "development": "the reloader's child takes its settings from there",
+    "flags": "variables that are no setting, but look like one, are told of",
     "metrics": "prometheus-client takes its folder of files from there",
 }
 
