@@ -73,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--data", type=Path, metavar="FILE", help="CSV or Parquet to learn column types and ranges from, and to take example rows of"
     )
-    pack.add_argument("--target", metavar="COLUMN", help="column of the data that the model predicts, to be left out")
+    pack.add_argument(
+        "--target",
+        action="append",
+        metavar="COLUMN",
+        help="column of the data that the model predicts, to be left out; several, as A,B or with the flag repeated, name its outputs",
+    )
     pack.add_argument("--labels", metavar="A,B,…", help="names for the classes, in the order of classes_")
     pack.add_argument(
         "--columns", type=Path, metavar="FILE.toml", help="bounds, allowed values and descriptions of columns (docs/models.md)"

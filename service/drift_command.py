@@ -26,7 +26,7 @@ def drift(options: argparse.Namespace) -> None:
     current = _period(options.current, "--current")
     manifest = _manifest(settings.models, options.model, options.version, needed=reference is None)
     version = manifest.version if manifest and options.version is None else options.version
-    columns = None if manifest is None or manifest.signature.columns is None else manifest.signature.names
+    columns, outputs = (None, None) if manifest is None else (manifest.signature.names, manifest.signature.outputs)
     url = settings.log_database.get_secret_value()
 
     def pages(period: Period) -> Iterable[Page]:
@@ -40,7 +40,7 @@ def drift(options: argparse.Namespace) -> None:
 
     try:
         require_known(url, Chosen(options.model, version))
-        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages)
+        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages, outputs)
     except (StoreAway, ValueError) as error:
         raise UsageError(str(error)) from error
     name = options.model if version is None else f"{options.model} {version}"

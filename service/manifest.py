@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .compiled.model import CompiledForm
 from .drift.distribution import Distribution
@@ -69,6 +69,14 @@ class Manifest(BaseModel):
     serving: Serving = Serving()
     compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")
     distribution: Distribution | None = Field(None, description="What drift is measured against; null: it is not measured.")
+
+    @model_validator(mode="after")
+    def _examples_have_the_outputs(self) -> Self:
+        outputs = self.signature.outputs
+        for example in self.examples if outputs else ():
+            if not isinstance(example.prediction, list) or len(example.prediction) != len(outputs or ()):
+                raise ValueError(f"the signature names {len(outputs or ())} outputs, an example has another number of them")
+        return self
 
     def write(self, directory: Path) -> None:
         """Writes manifest.json; what is null is left out."""

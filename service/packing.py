@@ -22,6 +22,7 @@ from .example_rows import accepted_rows, answered_rows, find_examples
 from .folder import MODEL_FILE
 from .manifest import NAME_PATTERN, Manifest, Serving, library_versions
 from .schema import Signature
+from .targets import exchanged, targets_of, with_outputs
 from .unpickling import load_estimator
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def pack(
     version: str = "1",
     output: Path = Path("models"),
     data: pd.DataFrame | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     declarations: Mapping[str, Declaration] | None = None,
     serving: Serving | None = None,
@@ -65,10 +66,16 @@ def pack(
     notes: list[str] = []
     estimator, digest = load_estimator(source, None, notes)
     require_predict(estimator)
-    features = None if data is None else _features(estimator, cast(data, declarations or {}), target, notes)
+    targets = [] if data is None else targets_of(data, target)
+    features = None if data is None else _features(estimator, cast(data, declarations or {}), targets, notes)
     signature = _labelled(_signature(estimator, features, declarations or {}, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
+    if len(targets) > 1:
+        signature = with_outputs(signature, targets, examples)
+        model = Model(estimator, signature)
+        if features is not None and data is not None and (doubt := exchanged(model, features, data.rename(columns=str)[targets])):
+            notes.append(doubt)
     distribution = None if features is None else _distribution(model, features, notes)
     compilation = _compiled(model, features, notes) if compiled else None
     manifest = Manifest(
@@ -101,14 +108,11 @@ def pack(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: list[str]) -> pd.DataFrame:
-    """The data without its target, in the estimator's own column order."""
-    data = data.rename(columns=str)
-    if target is not None and target not in data:
-        raise ArtifactError(f"The data has no column {target!r} to be the target: it has {_listed(data.columns)}")
-    features = data if target is None else data.drop(columns=target)
+def _features(estimator: Any, data: pd.DataFrame, targets: Sequence[str], notes: list[str]) -> pd.DataFrame:
+    """The data without its targets, in the estimator's own column order."""
+    features = data.rename(columns=str).drop(columns=list(targets))
     names = inspection.names(estimator)
-    hint = "" if target else "; if one of them is the target, name it with --target"
+    hint = "" if targets else "; if one of them is the target, name it with --target"
     if inspection.takes_text(estimator):
         if features.shape[1] != 1:
             raise ArtifactError(f"A text model takes one column, the data has {_listed(features.columns)}{hint}")

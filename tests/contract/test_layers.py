@@ -18,7 +18,7 @@ PACKAGE = ROOT / "service"
 MODEL = {"schema", "json_schema", "batch", "frames", "rows", "row_types", "inspection", "nested", "answers", "client_fault", "estimator"}
 MODEL |= {"files", "file_kinds", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
 # Makes, compiles, checks and tries model directories, without a server.
-OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
+OFFLINE = {"packing", "targets", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
 STORE = {
     f"journal.{name}"
