@@ -155,13 +155,13 @@ def unloadable(file: BinaryIO, error: Exception) -> str:
     told = f"{type(error).__name__}: {error}"
     wanted = _wanted_module(error)
     package = "sklearn" if re.match(r"_(?!_main__)", wanted) else wanted.partition(".")[0]  # the module _loss was scikit-learn's once
-    here = _installed(package or "sklearn")
+    library, here = _installed(package or "sklearn")
     if package in ("", "sklearn") and (fitted := fitted_version(file)) not in (None, here):
         way = f"install scikit-learn=={fitted}, or fit the model again"
         return f"was fitted with scikit-learn {fitted}, which {here}, installed here, cannot load ({told}): {way}"
     if wanted != package and here is not None:
         way = "install the version that it was dumped with, or fit the model again"
-        return f"was dumped with another version of {package} than {here}, which is installed here ({told}): {way}"
+        return f"was dumped with another version of {library} than {here}, which is installed here ({told}): {way}"
     if isinstance(error, ModuleNotFoundError):
         way = "install it, or name its folder in PYTHONPATH if it is a file of your own"
         return f"needs the Python module {error.name!r}, which is not installed here: {way}"
@@ -181,11 +181,12 @@ def _wanted_module(error: Exception) -> str:
     return "" if found is None else found[1] if not found[1].endswith("__main__") else "__main__"
 
 
-def _installed(package: str) -> str | None:
-    with contextlib.suppress(PackageNotFoundError):
-        for distribution in packages_distributions().get(package, ()):
-            return version(distribution)
-    return None
+def _installed(package: str) -> tuple[str, str | None]:
+    """The distribution that a module belongs to, and its version; None where it is none that is installed."""
+    for distribution in packages_distributions().get(package, ()):
+        with contextlib.suppress(PackageNotFoundError):
+            return distribution, version(distribution)
+    return package, None
 
 
 def fitted_version(file: BinaryIO) -> str | None:

@@ -117,9 +117,9 @@ class Signature(BaseModel):
 
     def label(self, prediction: Any) -> Any:
         """The label of a predicted class: a str, a list of them (or a dict, as the prediction is) for several outputs, else None."""
-        if isinstance(prediction, dict):
-            return self.by_output(self.label(list(prediction.values()))) if self.multi_output else None
         if self.multi_output:
+            if isinstance(prediction, dict):
+                return self.by_output(self.label(list(prediction.values())))
             return [output.get(value) for output, value in zip(self._labels, prediction, strict=True)]
         return self._labels[0].get(prediction) if self._labels and not isinstance(prediction, list) else None
 
@@ -127,9 +127,9 @@ class Signature(BaseModel):
         """One row's probabilities as a dict by label; a list of dicts (or a dict by name) for several outputs; None for None."""
         if probabilities is None or self.labels is None:
             return None
-        if isinstance(probabilities, dict):
-            return self.by_output(self.by_label(list(probabilities.values())))
         if self.multi_output:
+            if isinstance(probabilities, dict):
+                return self.by_output(self.by_label(list(probabilities.values())))
             return [dict(zip(labels, output, strict=True)) for labels, output in zip(self.labels, probabilities, strict=True)]
         return dict(zip(self.labels, probabilities, strict=True))
 
