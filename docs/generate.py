@@ -17,6 +17,9 @@ CONFIGURATION = """\
 
 `slipway serve` reads these environment variables; every one has a default. Each is a flag too, which goes before the variable:
 `SLIPWAY_MAX_ROWS` is `--max-rows`. A value that cannot be used stops the start, and a message names it.
+A `SLIPWAY_` variable that is no setting is warned of, with the nearest name. Beside a Service called `slipway`, Kubernetes sets
+`SLIPWAY_PORT` to its address, which stops the start: set `enableServiceLinks: false` in the pod's spec, as the chart does, or the
+variable yourself.
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |

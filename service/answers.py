@@ -28,6 +28,15 @@ class Answers:
         probabilities = None if self.probabilities is None else [self.probabilities[i] for i in indices]
         return Answers([self.predictions[i] for i in indices], [self.confidences[i] for i in indices], probabilities)
 
+    def by_output(self, outputs: Sequence[str]) -> "Answers":
+        """The same with what there is per output as objects by the outputs' names."""
+
+        def named(rows: list[Any]) -> list[Any]:
+            return [dict(zip(outputs, row, strict=True)) for row in rows]
+
+        probabilities = None if self.probabilities is None else named(self.probabilities)
+        return Answers(named(self.predictions), named(self.confidences), probabilities)
+
     @staticmethod
     def concat(parts: Sequence["Answers"]) -> "Answers":
         """In the order of the parts, which are answers of one model."""

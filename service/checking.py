@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from .artifact import Artifact, find_models, load, read_manifest
 from .compiled.model import CompiledForm
 from .errors import ArtifactError
-from .folder import MODEL_FILE
+from .folder import MODEL_FILE, overlooked
 from .manifest import MANIFEST
 
 
@@ -25,7 +25,8 @@ def models_in(directory: Path) -> list[Path]:
         return [directory]
     found = [path for _, _, path in find_models(directory)]
     if not found:
-        raise ArtifactError(f"{directory} holds no {MODEL_FILE}: name a model's folder, such as models/iris/1, or a folder of models")
+        hint = next(iter(overlooked(directory)), None) or "name a model's folder, such as models/iris/1, or a folder of models"
+        raise ArtifactError(f"{directory} holds no {MODEL_FILE}: {hint}")
     return found
 
 

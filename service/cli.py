@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
 from .errors import ArtifactError
-from .flags import UsageError, add_settings, settings_of
+from .flags import CommandParser, UsageError, add_settings, misspelt_variables, settings_of, spoken, typed_in
 from .log_commands import add_log_commands
 from .settings import Execution, Settings
 
@@ -28,13 +28,16 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and raises SystemExit: 0; 1 where a check fails; 2, with a sentence on stderr, for what a user can mend."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     run: Command = options.run
+    if run is not _serve:  # which says it in its log
+        for sentence in misspelt_variables():
+            print(f"slipway: warning: {sentence}", file=sys.stderr)
     try:
         code = run(options)
         sys.stdout.flush()
     except (ArtifactError, UsageError) as error:
-        print(f"slipway: {error}", file=sys.stderr)
+        print(f"slipway: {spoken(str(error), typed_in(options))}", file=sys.stderr)
         code = UNUSABLE
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
         print(f"slipway: this command needs the Python module {error.name!r}, which is not installed here", file=sys.stderr)
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="slipway", description="Serve fitted scikit-learn models, from a joblib file to Kubernetes.")
+    parser = CommandParser(prog="slipway", description="Serve fitted scikit-learn models, from a joblib file to Kubernetes.")
     parser.add_argument("--version", action="version", version=f"slipway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -70,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument(
         "--data", type=Path, metavar="FILE", help="CSV or Parquet to learn column types and ranges from, and to take example rows of"
     )
-    pack.add_argument("--target", metavar="COLUMN", help="column of the data that the model predicts, to be left out")
+    pack.add_argument(
+        "--target",
+        action="append",
+        metavar="COLUMN",
+        help="column of the data that the model predicts, to be left out; several, as A,B or with the flag repeated, name its outputs",
+    )
     pack.add_argument(
         "--missing", metavar="WORD,…", help="words that mean a missing value in the CSV's text, where only the empty cell does (NA,null)"
     )
@@ -116,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--reload", action="store_true", help="one process that starts anew when code or models change: for development")
     add_settings(serve, Settings.model_fields)
 
-    add_log_commands(commands.add_parser("log", help="look after the prediction log, and read it", allow_abbrev=False))
+    add_log_commands(commands.add_parser("log", help="look after the prediction log, and read it"))
 
     drain = _add(commands, "drain", _drain, "Make the clients of this machine's server leave, and wait until they have")
     add_settings(drain, ("port", "runtime_dir", "drain_timeout"))
@@ -124,9 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(commands: Commands, name: str, run: Command, sentence: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.", allow_abbrev=False
-    )
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.")
     parser.set_defaults(run=run)
     return parser
 
@@ -199,7 +205,8 @@ def _check(options: argparse.Namespace) -> int:
         print(directory)
         is_off = False
         for verdict in check(directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled):
-            print(f"  {verdict.state:5} {verdict.subject:9} {verdict.sentence}", flush=True)
+            sentence = spoken(verdict.sentence, typed_in(options))
+            print(f"  {verdict.state:5} {verdict.subject:9} {sentence}", flush=True)
             is_off = is_off or verdict.state == "off"
         print(f"  {'off' if is_off else 'ok':5} verdict   {'not fit to serve' if is_off else 'fit to serve'}")
         failed = failed or is_off
@@ -250,7 +257,7 @@ def _drift(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from .server import serve
 
-    serve(settings_of(options), reload=options.reload)
+    serve(settings_of(options), reload=options.reload, typed=typed_in(options))
     return 0
 
 

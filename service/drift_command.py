@@ -13,7 +13,7 @@ from .files import whole
 from .flags import UsageError, settings_of
 from .folder import find_models, read_overrides, version_key
 from .journal.away import StoreAway
-from .journal.reading import Chosen, count, moment, read
+from .journal.reading import Chosen, count, moment, read, require_known
 from .manifest import Manifest, read_manifest
 
 
@@ -26,7 +26,7 @@ def drift(options: argparse.Namespace) -> None:
     current = _period(options.current, "--current")
     manifest = _manifest(settings.models, options.model, options.version, needed=reference is None)
     version = manifest.version if manifest and options.version is None else options.version
-    columns = None if manifest is None or manifest.signature.columns is None else manifest.signature.names
+    columns, outputs = (None, None) if manifest is None else (manifest.signature.names, manifest.signature.outputs)
     url = settings.log_database.get_secret_value()
 
     def pages(period: Period) -> Iterable[Page]:
@@ -39,7 +39,8 @@ def drift(options: argparse.Namespace) -> None:
                 bar.update(len(page))
 
     try:
-        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages)
+        require_known(url, Chosen(options.model, version))
+        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages, outputs)
     except (StoreAway, ValueError) as error:
         raise UsageError(str(error)) from error
     name = options.model if version is None else f"{options.model} {version}"
@@ -79,4 +80,4 @@ def _manifest(models: Path, name: str, version: str | None, *, needed: bool) -> 
         raise UsageError(f"There is no version {version} of model {name!r} in {models}, only {', '.join(found)}")
     names = ", ".join(sorted({model for model, *_ in there}))
     what = f"only {names}" if names else f"which {'holds no model' if models.is_dir() else 'does not exist'}"
-    raise UsageError(f"There is no model {name!r} in {models}, {what}: --models or SLIPWAY_MODELS names the folder")
+    raise UsageError(f"There is no model {name!r} in {models}, {what}: SLIPWAY_MODELS names the folder")

@@ -10,6 +10,7 @@ from .answers import Answers, plain
 from .batch import Data
 from .client_fault import client_fault, extremes
 from .errors import ArtifactError, RefusedByModel
+from .file_kinds import WRAPPERS
 from .nested import single_threaded
 from .schema import Signature
 
@@ -147,6 +148,12 @@ def require_predict(estimator: Any) -> None:
     name = type(estimator).__name__
     if isinstance(estimator, type):
         raise ArtifactError(f"The file holds the class {estimator.__name__}, not a fitted estimator: dump what fit() returned")
+    package = type(estimator).__module__.partition(".")[0]
+    if name == "Booster" and package in WRAPPERS:
+        way = f"fit {WRAPPERS[package]}" + (", or give it the model with load_model()," if package == "xgboost" else "")
+        raise ArtifactError(f"The file holds a Booster of {package}, whose predict takes other input than rows: {way} and dump that")
+    if isinstance(estimator, dict | list | tuple):
+        raise ArtifactError(f"A {name} has no predict, it holds {_contents(estimator)}: make the parts one Pipeline, and dump that")
     if not callable(getattr(estimator, "predict", None)):
         remedy = {
             "LocalOutlierFactor": "fit it with novelty=True to give it one",
@@ -160,6 +167,11 @@ def require_predict(estimator: Any) -> None:
             check_is_fitted(leaf)
         except NotFittedError:
             raise ArtifactError(f"{name} is not fitted: call fit() before dumping it") from None
+
+
+def _contents(parts: Any) -> str:
+    keys = list(parts) if isinstance(parts, dict) else [type(part).__name__ for part in parts]
+    return ", ".join(str(key)[:30] for key in keys[:5]) or "nothing in it"
 
 
 def _decides_by_probability(estimator: Any) -> bool:

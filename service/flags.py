@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -15,8 +18,41 @@ from .settings import Settings
 METAVARS: dict[Any, str] = {int: "N", float: "NUMBER", Path: "PATH"}
 
 
+# What Kubernetes sets of a Service called slipway, or slipway-x, in every pod of its namespace.
+_SERVICE_LINK = re.compile(r"SLIPWAY(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
 class UsageError(Exception):
     """An option or a variable that cannot be used; the message names it."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Of one command. A flag that it does not have is an error with its own usage and the nearest flag, before anything else is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._flags: list[str] = []
+        self._is_group = False
+        super().__init__(*args, **options | {"allow_abbrev": False})
+
+    def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
+        action = super().add_argument(*args, **options)
+        self._flags += action.option_strings
+        return action
+
+    def add_subparsers(self, **options: Any) -> Any:
+        self._is_group = True
+        return super().add_subparsers(**options)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        given = list(args or ())
+        ends = [place for place, word in enumerate(given) if word == "--" or (self._is_group and word[:1] != "-")]
+        own = given[: ends[0]] if ends else given  # what follows the name of a command is that command's
+        for flag in [word.partition("=")[0] for word in own if re.match(r"--?[A-Za-z]", word) and " " not in word]:
+            if flag not in self._flags and not (flag[:2] in self._flags and flag[1] != "-"):  # -n5 is -n 5
+                near = get_close_matches("--" + flag.lstrip("-"), self._flags, 1)
+                self.error(f"there is no flag {flag}" + (f": did you mean {near[0]}?" if near else ""))
+        return super().parse_known_args(args, namespace)
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
@@ -45,18 +81,55 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Flags before variables before defaults. Raises UsageError naming the flag or the variable."""
-    given = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
+    typed = typed_in(options)
     try:
-        return Settings(**given)
+        return Settings(**{name: value for name, value in vars(options).items() if name in typed})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ""
-        if first["loc"]:
-            name = str(first["loc"][0])
-            where = f"{_flag(name) if name in given else _variable(name)}: "
-        raise UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if name == "port" and name not in typed and _ADDRESS.fullmatch(str(first["input"])):
+            raise UsageError(
+                f"SLIPWAY_PORT is {first['input']}, which Kubernetes sets in every pod beside a Service called slipway: give that Service"
+                " another name, set enableServiceLinks: false in the pod's spec, or set SLIPWAY_PORT there yourself"
+            ) from None
+        where = f"{_variable(name)}: " if name else ""
+        raise UsageError(spoken(f"{where}{first['msg'].removeprefix('Value error, ')}", typed)) from None
     except SettingsError as error:
-        raise UsageError(f"{error}: lists are written as JSON") from None
+        named = re.search(r'field "(\w+)"', str(error))
+        where = _variable(named[1]) if named and named[1] in Settings.model_fields else str(error)
+        raise UsageError(f'{where}: it is a list, which is written as JSON, such as ["a", "b"]') from None
+
+
+def typed_in(options: argparse.Namespace) -> set[str]:
+    """The settings that were given as flags."""
+    return vars(options).keys() & Settings.model_fields.keys()
+
+
+def spoken(message: str, typed: Collection[str], variables: Collection[str] = tuple(Settings.model_fields)) -> str:
+    """The message with each SLIPWAY_ variable as the user knows it: the flag where it was typed, both where it is not in `variables`."""
+
+    def named(found: re.Match[str]) -> str:
+        setting = found[1].lower()
+        if setting in typed:
+            return _flag(setting)
+        return found[0] if setting in variables or setting not in Settings.model_fields else f"{_flag(setting)} ({found[0]})"
+
+    return re.sub(r"\bSLIPWAY_([A-Z_]+)\b(?:=true)?", named, message)
+
+
+def misspelt_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none. What Kubernetes sets of a Service called slipway is none."""
+    prefix, known = str(Settings.model_config["env_prefix"]), [name.upper() for name in Settings.model_fields]
+    found = []
+    for variable, value in sorted((os.environ if environment is None else environment).items()):
+        name = variable.upper()
+        is_link = _SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _ADDRESS.fullmatch(value))
+        if not name.startswith(prefix) or name.removeprefix(prefix) in known or is_link:
+            continue
+        near = get_close_matches(name.removeprefix(prefix), known, 1)
+        way = f"did you mean {prefix}{near[0]}?" if near else "`slipway serve --help` lists those that there are"
+        found.append(f"{variable} is no setting and has no effect: {way}")
+    return found
 
 
 def _flag(setting: str) -> str:

@@ -2,12 +2,14 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ArtifactError
+from .file_kinds import instead
 from .files import read_file
 from .manifest import MANIFEST, MOST_BYTES, NAME_PATTERN, Serving, first_error
 from .settings import Execution
@@ -37,18 +39,31 @@ class Overrides(BaseModel):
 def find_models(folder: Path) -> list[tuple[str, str, Path]]:
     """All (name, version, directory) by name and version; a bare model is version 1. Raises ArtifactError where two are the same."""
     found: dict[tuple[str, str], Path] = {}
-    candidates = [("model", "1", folder)]
-    for directory in _folders_in(folder):
-        candidates.append((directory.name, "1", directory))
-        candidates += [(directory.name, version.name, version) for version in _folders_in(directory)]
-    for name, version, directory in candidates:
-        if not (directory / MODEL_FILE).exists() and not (directory / MANIFEST).exists():
+    for name, version, directory in _candidates(folder):
+        if not _holds_model(directory):
             continue
         if (name, version) in found:
             raise ArtifactError(f"{found[name, version]} and {directory} both hold model {name} {version}: move one of them away")
         found[name, version] = directory
     ordered = sorted(found, key=lambda key: (key[0], version_key(key[1])))
     return [(name, version, found[name, version]) for name, version in ordered]
+
+
+def overlooked(folder: Path) -> list[str]:
+    """A sentence for each folder that `find_models` passes over although what is in it looks like a model."""
+    passed = [directory for _, _, directory in _candidates(folder) if not _holds_model(directory)]
+    return [found for directory in passed if (found := instead(directory)) is not None]
+
+
+def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:
+    yield "model", "1", folder
+    for directory in _folders_in(folder):
+        yield directory.name, "1", directory
+        yield from ((directory.name, version.name, version) for version in _folders_in(directory))
+
+
+def _holds_model(directory: Path) -> bool:
+    return (directory / MODEL_FILE).exists() or (directory / MANIFEST).exists()
 
 
 def version_key(version: str) -> tuple[Any, ...]:

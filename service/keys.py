@@ -7,10 +7,23 @@ import time
 from pathlib import Path
 
 from .errors import Unauthorized
+from .runtime import CannotStart
 
 log = logging.getLogger("slipway.keys")
 
 REREAD = 2.0  # seconds; a rotated Secret appears in the folder by itself, and the old key may go a moment later
+
+
+def check_keys(folder: Path | None) -> None:
+    """Raises CannotStart where no key can ever be read from it. An empty folder may still be filled: its keys are read again and again."""
+    if folder is None:
+        return
+    try:
+        next(folder.iterdir(), None)
+    except OSError as exc:
+        raise CannotStart(
+            f"SLIPWAY_API_KEYS: the keys in {folder} cannot be read ({exc.strerror}): name a folder with a file per client"
+        ) from exc
 
 
 class ApiKeys:

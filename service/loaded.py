@@ -41,6 +41,11 @@ class LoadedModel:
         return self.artifact.manifest.distribution if self.artifact.manifest else None
 
     @cached_property
+    def outputs(self) -> tuple[str, ...] | None:
+        """What several outputs are called in answers and in the log; None: they are not called anything, or there is one."""
+        return self.artifact.signature.outputs
+
+    @cached_property
     def answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """Who answered; ASGI headers."""
         return ((b"x-model", self.name.encode()), (b"x-model-version", self.version.encode()))

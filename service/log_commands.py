@@ -42,9 +42,7 @@ def add_log_commands(log: argparse.ArgumentParser) -> None:
 
 
 def _add(commands: Any, name: str, run: Command, sentence: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.", allow_abbrev=False
-    )
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.")
     add_settings(parser, ("log_database",))
     parser.set_defaults(run=lambda options: _run(run, options))
     return parser
@@ -84,6 +82,15 @@ def _chosen(options: argparse.Namespace) -> "Chosen":
     return Chosen(options.model, options.version, since, until)
 
 
+def _known(options: argparse.Namespace, url: str) -> "Chosen":
+    """What is chosen. Raises ValueError where the log has never seen the model or its version: the name may be misspelt."""
+    from .journal.reading import require_known
+
+    chosen = _chosen(options)
+    require_known(url, chosen)
+    return chosen
+
+
 def _migrate(_: argparse.Namespace, url: str) -> None:
     from .journal.maintenance import migrate
 
@@ -107,7 +114,14 @@ def _tail(options: argparse.Namespace, url: str) -> None:
 
     if not 0 < options.rows <= MOST_ROWS:
         raise UsageError(f"--rows must be from 1 to {MOST_ROWS}, which are held in memory; `slipway log export` writes any number")
-    rows = (follow if options.follow else newest)(url, options.rows, _chosen(options))
+    try:
+        chosen = _known(options, url)
+    except ValueError as error:
+        if not options.follow:
+            raise
+        print(f"{error}: waiting for some", file=sys.stderr)
+        chosen = _chosen(options)
+    rows = (follow if options.follow else newest)(url, options.rows, chosen)
     if not rows:
         print("The log has no such rows.", file=sys.stderr)
     for row in rows:
@@ -117,10 +131,10 @@ def _tail(options: argparse.Namespace, url: str) -> None:
 def _export(options: argparse.Namespace, url: str) -> None:
     from .journal.export import export
 
-    print(f"Exported {export(url, options.output, _chosen(options)):,} rows into {options.output}", file=sys.stderr)
+    print(f"Exported {export(url, options.output, _known(options, url)):,} rows into {options.output}", file=sys.stderr)
 
 
 def _stats(options: argparse.Namespace, url: str) -> None:
     from .journal.statistics import report, statistics
 
-    print(report(statistics(url, _chosen(options))))
+    print(report(statistics(url, _known(options, url))))

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .compiled.model import CompiledForm
 from .drift.distribution import Distribution
 from .errors import ArtifactError
+from .file_kinds import instead
 from .files import open_file, read_file
 from .inspection import Scalar
 from .schema import Signature
@@ -72,6 +73,14 @@ class Manifest(BaseModel):
     compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")
     distribution: Distribution | None = Field(None, description="What drift is measured against; null: it is not measured.")
 
+    @model_validator(mode="after")
+    def _examples_have_the_outputs(self) -> Self:
+        outputs = self.signature.outputs
+        for example in self.examples if outputs else ():
+            if not isinstance(example.prediction, list) or len(example.prediction) != len(outputs or ()):
+                raise ValueError(f"the signature names {len(outputs or ())} outputs, an example has another number of them")
+        return self
+
     def write(self, directory: Path) -> None:
         """Writes manifest.json; what is null is left out."""
         (directory / MANIFEST).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
@@ -106,7 +115,10 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
             file.seek(0)
             yield file, digest
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist") from None
+        found = instead(path.parent)
+        raise ArtifactError(f"{path} does not exist" + (f"; {found}" if found else "")) from None
+    except IsADirectoryError:
+        raise ArtifactError(instead(path) or f"{path} is a folder: name the file that joblib.dump wrote") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
 

@@ -102,16 +102,17 @@ def _span(rows: list[Any], before: int) -> str:
 
 
 def _header(signature: Signature, answers: Answers) -> list[str]:
-    """prediction, label, confidence, probability_LABEL; for several outputs all of them with the output's number."""
+    """prediction, label, confidence, probability_LABEL; for several outputs all of them with the output's name, or number."""
     outputs = len(answers.predictions[0]) if isinstance(answers.predictions[0], list) else None
     if outputs is None:
         labels = [] if answers.probabilities is None else [f"probability_{label}" for label in signature.labels or ()]
         return ["prediction", *(["label"] if signature.classes else []), "confidence", *labels]
     header = []
     for output in range(outputs):
-        header += [f"prediction_{output}", *([f"label_{output}"] if signature.multi_output else []), f"confidence_{output}"]
+        name = signature.outputs[output] if signature.outputs else output
+        header += [f"prediction_{name}", *([f"label_{name}"] if signature.multi_output else []), f"confidence_{name}"]
         if answers.probabilities is not None:
-            header += [f"probability_{output}_{label}" for label in (signature.labels or ())[output]]
+            header += [f"probability_{name}_{label}" for label in (signature.labels or ())[output]]
     return header
 
 

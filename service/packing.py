@@ -23,8 +23,9 @@ from .example_rows import accepted_rows, answered_rows, find_examples
 from .folder import MODEL_FILE
 from .known_columns import Knowledge, known_columns
 from .manifest import NAME_PATTERN, Manifest, Serving, library_versions
-from .packing_data import as_fitted, features_of, listed, told_by
+from .packing_data import as_fitted, listed, read_data, told_by
 from .schema import Signature
+from .targets import exchanged, with_outputs
 from .unpickling import load_estimator
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def pack(
     version: str = "1",
     output: Path = Path("models"),
     data: pd.DataFrame | Path | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     missing: Sequence[str] = (),
     header: bool = True,
     labels: Sequence[str] | None = None,
@@ -72,7 +73,8 @@ def pack(
     estimator, digest = load_estimator(source, None, notes)
     require_predict(estimator)
     declarations = declarations or {}
-    features = None if data is None else features_of(estimator, data, target, declarations, missing, header, notes)
+    data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
+    features = None if data_of is None else data_of.features
     names = inspection.names(estimator) if features is None else [str(name) for name in features]
     known = known_columns(estimator, names or (), features)
     if features is not None:
@@ -81,11 +83,16 @@ def pack(
     signature = _labelled(_signature(estimator, features, known, declarations, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
+    if features is not None and data_of is not None and len(data_of.targets.columns) > 1:
+        signature = with_outputs(signature, [str(name) for name in data_of.targets], examples)
+        model = Model(estimator, signature)
+        if doubt := exchanged(model, features, data_of.targets):
+            notes.append(doubt)
     distribution = None
     if features is not None:
         rows, answers = answered_rows(model, features)
-        notes += told_by(known, features, model.signature, answers)
-        distribution = _distribution(model.signature, rows, answers, notes)
+        notes += told_by(known, features, signature, answers)
+        distribution = _distribution(signature, rows, answers, notes)
     compilation = _compiled(model, features, notes) if compiled else None
     manifest = Manifest(
         name=name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from .errors import ArtifactError
 from .known_columns import Knowledge, known_columns
 from .schema import Signature
 from .tables import MISSING_WORDS, Cells, header, is_parquet, read_table
+from .targets import targets_of
 
 UNITS = ("ns", "us", "ms", "s")
 ZONED = "datetime64[ns, UTC]"
@@ -22,18 +23,25 @@ NEARLY = 0.1  # of a range: a sample seldom has the extremes
 MOST_ASKED = 1000  # rows that tell whether a column of text was one of dates
 
 
-def features_of(
+class Table(NamedTuple):
+    """The columns that the estimator takes, in its order, and those that it predicts; rows parallel."""
+
+    features: pd.DataFrame
+    targets: pd.DataFrame
+
+
+def read_data(
     estimator: Any,
     data: pd.DataFrame | Path,
-    target: str | None,
+    target: str | Sequence[str] | None,
     declarations: Mapping[str, Declaration],
     missing: Sequence[str],
     has_header: bool,
     notes: list[str],
-) -> pd.DataFrame:
-    """The columns that the estimator takes, in its order. Raises ArtifactError."""
+) -> Table:
+    """Of a frame, or of a CSV or Parquet file. Raises ArtifactError."""
     if isinstance(data, pd.DataFrame):
-        return _features(estimator, data, target, notes)
+        return _table(estimator, data, target, notes)
     is_csv = not is_parquet(data)
     names = header(data)
     if is_csv and has_header:
@@ -43,28 +51,24 @@ def features_of(
     known = known_columns(estimator, own)
     cells = Cells(
         text=[name for name in own if known.is_text(name) or name in known.dates]
-        + [name for name, declaration in declarations.items() if declaration.is_text and name not in own],
-        integers=[name for name, declaration in declarations.items() if _is_of_integers(declaration)],
+        + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
+        integers=[name for name, declaration in declarations.items() if _is_of_integers(declaration) and name in own],
         missing=missing,
         known={name: known.categories(name) for name in own},
         names=file_names,
     )
-    features = _features(estimator, read_table(data, cells), target, notes)
+    table = _table(estimator, read_table(data, cells), target, notes)
     if is_csv:
-        notes += _missing_notes(features)
-    return features
+        notes += _missing_notes(table.features)
+    return table
 
 
-def _known_names(estimator: Any, names: Sequence[str], target: str | None) -> list[str]:
-    """The estimator's columns of a file, by the names in it; as far as they can be told before it is read."""
-    left = [name for name in names if name != target]
+def _known_names(estimator: Any, names: Sequence[str], target: str | Sequence[str] | None) -> list[str]:
+    """The estimator's columns of a file, by the names in it."""
+    targets = targets_of(names, target)
+    left = [name for name in names if name not in targets]
     own = inspection.names(estimator)
-    if own is None:
-        return left
-    try:
-        return _own_names(own, left, inspection.joins_words(estimator))
-    except ArtifactError:  # it is said when the data is there
-        return left
+    return left if own is None else _own_names(own, left, inspection.joins_words(estimator))
 
 
 def _is_of_integers(declaration: Declaration) -> bool:
@@ -116,16 +120,14 @@ def _missing_notes(features: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: list[str]) -> pd.DataFrame:
-    """The data without its target, in the estimator's own column order."""
+def _table(estimator: Any, data: pd.DataFrame, target: str | Sequence[str] | None, notes: list[str]) -> Table:
     data = data.rename(columns=str)
     if data.empty:
         raise ArtifactError("The data has no rows")
-    if target is not None and target not in data:
-        raise ArtifactError(f"The data has no column {target!r} to be the target: it has {listed(data.columns)}")
-    features = data if target is None else data.drop(columns=target)
+    targets = targets_of([str(name) for name in data], target)
+    features = data.drop(columns=targets)
     names = inspection.names(estimator)
-    hint = "" if target else "; if one of them is the target, name it with --target"
+    hint = "" if targets else "; if one of them is the target, name it with --target"
     if inspection.takes_text(estimator):
         if features.shape[1] != 1:
             raise ArtifactError(f"A text model takes one column, the data has {listed(features.columns)}{hint}")
@@ -139,7 +141,7 @@ def _features(estimator: Any, data: pd.DataFrame, target: str | None, notes: lis
         raise ArtifactError(
             f"The estimator takes {width} features, the data has {features.shape[1]} columns{_index_hint(features) or hint}"
         )
-    return features.reset_index(drop=True)
+    return Table(features.reset_index(drop=True), data[targets].reset_index(drop=True))
 
 
 def _index_hint(features: pd.DataFrame) -> str:

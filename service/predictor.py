@@ -72,6 +72,8 @@ class Predictor:
         assert batch is not None
         if model.distribution is not None:
             self._drift.observe(model, batch, answers)
+        if model.outputs is not None:
+            answers = answers.by_output(model.outputs)
         if self._log_waits and not log:
             headers = await self.journal.keep(model, batch, answers, caller)
         else:

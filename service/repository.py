@@ -10,6 +10,7 @@ from typing import Any, Literal
 from .artifact import Overrides, Serving, find_models, load, read_manifest, read_overrides, version_key
 from .caller import Caller
 from .errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from .folder import overlooked
 from .loaded import LoadedModel
 from .metrics import Metrics
 from .processes import ModelSource
@@ -61,12 +62,15 @@ class Repository:
     def _read_folder(self) -> dict[str, Overrides]:
         folder = self._settings.models
         if not folder.is_dir():
-            raise ArtifactError(f"The models folder {folder} does not exist: create it with `slipway pack` or name another with --models")
-        found = find_models(folder)
-        if not found:
             raise ArtifactError(
-                f"The models folder {folder} holds no model: add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+                f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
             )
+        found, others = find_models(folder), overlooked(folder)
+        if not found:
+            remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+            raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
+        for other in others:
+            log.warning("not served: %s", other)
         overrides = read_overrides(folder)
         for name, version, directory in found:
             entry = Entry(name, version, directory, Serving())

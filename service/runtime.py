@@ -39,7 +39,7 @@ def claim(directory: Path) -> None:
         raise CannotStart(f"{directory} belongs to another user: remove it, or set SLIPWAY_RUNTIME_DIR to another folder")
     os.fchmod(descriptor, 0o700)
     if not _lock(descriptor, fcntl.LOCK_EX):
-        raise CannotStart(f"{directory} is in use by another Slipway server: stop that one, or choose another port with --port")
+        raise CannotStart(f"{directory} is in use by another Slipway server: stop that one, or choose another port with SLIPWAY_PORT")
     board_path(directory).unlink(missing_ok=True)
     shutil.rmtree(metrics_path(directory), ignore_errors=True)
     metrics_path(directory).mkdir(mode=0o700)

@@ -1,9 +1,9 @@
 """A model's signature: its columns with their types and bounds, its classes and their labels. Part of the manifest."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -85,6 +85,9 @@ class Signature(BaseModel):
     labels: list[str] | list[list[str]] | None = Field(
         None, description="Names of the classes as answers show them, parallel to `classes`."
     )
+    outputs: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=2, description="Names of several outputs: answers are objects by them; null: answers of several are lists."
+    )
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -102,6 +105,11 @@ class Signature(BaseModel):
                 raise ValueError("labels must be as many as classes")
             if any(len(set(output)) != len(output) for output in labels):
                 raise ValueError("two classes have the same label")
+        if self.outputs is not None:
+            if len(set(self.outputs)) != len(self.outputs):
+                raise ValueError("two outputs have the same name")
+            if self.classes is not None and not (self.multi_output and len(self.classes) == len(self.outputs)):
+                raise ValueError("outputs must be as many as the lists of classes")
         return self
 
     @classmethod
@@ -131,17 +139,25 @@ class Signature(BaseModel):
         """Whether the classes are one list per output. False for every regressor: its predictions tell."""
         return bool(self.classes) and isinstance(self.classes[0], list)  # type: ignore[index]
 
+    def by_output(self, values: Sequence[Any]) -> dict[str, Any]:
+        """What an answer has per output, by the names of the outputs, which there must be."""
+        return dict(zip(self.outputs or (), values, strict=True))
+
     def label(self, prediction: Any) -> Any:
-        """The label of a predicted class: a str, a list of them for several outputs, or None where there are no classes."""
+        """The label of a predicted class: a str, a list of them (or a dict, as the prediction is) for several outputs, else None."""
         if self.multi_output:
+            if isinstance(prediction, dict):
+                return self.by_output(self.label(list(prediction.values())))
             return [output.get(value) for output, value in zip(self._labels, prediction, strict=True)]
         return self._labels[0].get(prediction) if self._labels and not isinstance(prediction, list) else None
 
     def by_label(self, probabilities: Any) -> Any:
-        """One row's probabilities as a dict by label; a list of dicts for several outputs; None for None."""
+        """One row's probabilities as a dict by label; a list of dicts (or a dict by name) for several outputs; None for None."""
         if probabilities is None or self.labels is None:
             return None
         if self.multi_output:
+            if isinstance(probabilities, dict):
+                return self.by_output(self.by_label(list(probabilities.values())))
             return [dict(zip(labels, output, strict=True)) for labels, output in zip(self.labels, probabilities, strict=True)]
         return dict(zip(self.labels, probabilities, strict=True))
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from gunicorn.arbiter import Arbiter
 from . import cpu, logs, termination
 from .development import serve_for_development
 from .errors import ArtifactError
+from .flags import misspelt_variables, spoken
 from .gunicorn_conf import STOP_SIGNALS, options
 from .journal.embedded import prepare
 from .journal.store import StoreAway
+from .keys import check_keys
 from .lifecycle import Board, Lifecycle
 from .metrics import MASTER, Metrics
 from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
@@ -33,31 +36,40 @@ _YOUNG_OBJECTS = 20_000
 log = logging.getLogger("slipway.server")
 
 
-def serve(settings: Settings, reload: bool = False) -> None:
+def serve(settings: Settings, reload: bool = False, typed: Collection[str] = ()) -> None:
     """Serves until SIGTERM or SIGINT, then raises SystemExit(0); SystemExit(1), and a line that says why, when it cannot start.
 
     With `reload` one process serves, and starts anew whenever the code or the models change: for development.
+    `typed`: the settings that were given as flags, which messages then name.
     """
     logs.configure(settings)
-    if reload:
-        serve_for_development(settings)
-        return
+    for sentence in misspelt_variables():
+        log.warning("%s", sentence)
+    try:
+        check_keys(settings.api_keys)
+        if reload:
+            serve_for_development(settings)
+        else:
+            _serve(settings)
+    except (CannotStart, ArtifactError) as exc:
+        message = spoken(str(exc), typed, settings.model_fields_set)
+        log.critical("%s", message)
+        termination.record(message)
+        sys.exit(1)
+
+
+def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them; the first process of a container has no default
         signal.signal(number, _stop_early)
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
     cpu.limit_threads(limit, workers)
     _allow_many_connections()
-    try:
-        _check_tls(settings)
-        listener = _bind(settings.host, settings.port)
-        directory = runtime_dir(settings.runtime_dir, settings.port)
-        claim(directory)
-        Application(settings, workers, listener, directory).run()
-    except (CannotStart, ArtifactError) as exc:
-        log.critical("%s", exc)
-        termination.record(str(exc))
-        sys.exit(1)
+    _check_tls(settings)
+    listener = _bind(settings.host, settings.port)
+    directory = runtime_dir(settings.runtime_dir, settings.port)
+    claim(directory)
+    Application(settings, workers, listener, directory).run()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -188,7 +200,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as exc:
-        raise CannotStart(f"cannot listen on {host} port {port} ({exc.strerror}): choose another with --host and --port") from exc
+        raise CannotStart(
+            f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT"
+        ) from exc
     return listener
 
 

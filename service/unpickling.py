@@ -12,6 +12,8 @@ from threadpoolctl import ThreadpoolController
 
 from .errors import ArtifactError
 from .estimator import Model, require_predict
+from .file_kinds import foreign, unloadable
+from .files import open_file
 from .format_one import check_categories
 from .inspection import classes, names, width
 from .known_columns import known_columns
@@ -38,19 +40,17 @@ def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) ->
 
 
 def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
+    if (kind := foreign(file)) is not None:  # not left to joblib, which would take a table's first letter for an order to import
+        raise ArtifactError(f"{path} is no joblib file that can be loaded: it is {kind}")
     try:
         with _loading, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             estimator = joblib.load(file)
-    except ModuleNotFoundError as error:
-        raise ArtifactError(f"{path} needs the Python module {error.name!r}, which is not installed here") from None
-    except AttributeError as error:
-        remedy = "move it from the training script to a module that is installed here, and dump the model again"
-        raise ArtifactError(f"{path} refers to a class or function that cannot be imported here ({error}): {remedy}") from None
     except MemoryError:
         raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
     except Exception as error:  # a pickle may raise anything
-        raise ArtifactError(f"{path} is no joblib file that can be loaded: {type(error).__name__}: {error}") from error
+        with open_file(path) as again:
+            raise ArtifactError(f"{path} {unloadable(again, error)}") from error
     for warning in caught:
         note = str(warning.message)
         if isinstance(warning.message, InconsistentVersionWarning):

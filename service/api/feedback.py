@@ -21,7 +21,7 @@ FEEDBACK_EXAMPLES = {
 WANTED = {
     "prediction_id": "Expected the X-Prediction-ID of an answer, such as 019a1b2c-3d4e-7f00-b123-456789a00000",
     "position": f"Expected the place of the row in its request, a whole number from 0 to {MOST_ROWS - 1}",
-    "outcome": "Expected a number, a string, true or false, or a list of them",
+    "outcome": "Expected a number, a string, true or false, or a list of them, or an object of them by output",
 }
 
 Scalar = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
@@ -37,7 +37,10 @@ class Outcome(BaseModel):
 
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
     position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
-    outcome: Annotated[Scalar | list[Scalar], Field(description="What turned out to be true; an array where there are several outputs.")]
+    outcome: Annotated[
+        Scalar | list[Scalar] | dict[str, Scalar],
+        Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
+    ]
 
 
 class Accepted(BaseModel):

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from ..predictor import Prediction, Predictor
-from ..schema import Signature
 from .call import Call, Operation, Reply, reply
 from .exchange import Exchange, named_rows_of
 from .predict import Confidence, Output, one_or_many
@@ -15,9 +14,11 @@ Probabilities = dict[str, float | None]
 
 class NamedRow(BaseModel):
     prediction: Output
-    label: Annotated[str | list[str] | None, Field(description="The class by its label; null where there are no classes.")]
+    label: Annotated[str | list[str] | dict[str, str] | None, Field(description="The class by its label; null where there are no classes.")]
     confidence: Confidence
-    probabilities: Annotated[Probabilities | list[Probabilities] | None, Field(description="By label; null where the model has none.")]
+    probabilities: Annotated[
+        Probabilities | list[Probabilities] | dict[str, Probabilities] | None, Field(description="By label; null where the model has none.")
+    ]
 
 
 class NamedRows(BaseModel):
@@ -33,17 +34,10 @@ def predicted_by_name(prediction: Prediction) -> list[dict[str, Any]]:
                 "prediction": value,
                 "label": signature.label(value),
                 "confidence": answers.confidences[i],
-                "probabilities": by_label(signature, answers.probabilities[i]) if answers.probabilities else None,
+                "probabilities": signature.by_label(answers.probabilities[i]) if answers.probabilities else None,
             }
         )
     return rows
-
-
-def by_label(signature: Signature, probabilities: list[Any]) -> Any:
-    """One row's probabilities by label; a list of such objects where there are several outputs."""
-    if signature.multi_output:
-        return [dict(zip(labels, output, strict=True)) for labels, output in zip(signature.labels or (), probabilities, strict=True)]
-    return dict(zip(signature.labels or (), probabilities, strict=True))
 
 
 def named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:

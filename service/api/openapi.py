@@ -1,11 +1,13 @@
 """The OpenAPI document: what FastAPI derives from the routes, and each model's own paths, columns, bounds and example rows."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 
 from ..artifact import version_key
 from ..repository import Entry, Repository
+from ..schema import Signature
 from .exchange import SHORTEST_TIMEOUT
 from .feedback import FEEDBACK_EXAMPLES, feedback_schema
 from .named import NamedRow, NamedRows
@@ -147,6 +149,29 @@ def positional_examples(repository: Repository) -> Schema:
     return {"one row": {"value": {"features": row}}, "many rows": {"value": {"instances": [row, row]}}}
 
 
+def named_outputs(signature: Signature) -> Schema:
+    """What answers a row, or rows, of a model whose outputs have names."""
+    outputs = signature.outputs or ()
+    number: Schema = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    classes: Any = signature.classes if signature.multi_output else [None] * len(outputs)
+    labels: Any = signature.labels if signature.multi_output else [None] * len(outputs)
+
+    def by_name(schemas: Iterable[Schema], names: Sequence[str] = outputs) -> Schema:
+        return {"type": "object", "required": list(names), "properties": dict(zip(names, schemas, strict=True))}
+
+    nothing: Schema = {"type": "null"}
+    properties = {
+        "prediction": by_name({"enum": each} if each else {} for each in classes),
+        "label": by_name({"enum": each} for each in labels) if signature.multi_output else nothing,
+        "confidence": by_name([number] * len(outputs)),
+        "probabilities": {"anyOf": [by_name(by_name([number] * len(each), each) for each in labels), nothing]}
+        if signature.multi_output
+        else nothing,
+    }
+    row: Schema = {"type": "object", "required": list(properties), "properties": properties}
+    return {"anyOf": [row, {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array", "items": row}}}]}
+
+
 def add_model(document: Schema, entry: Entry, *, default: bool) -> None:
     """The paths of one version, and of the model where this is its default version. Unknown until its signature is."""
     validator = entry.validator
@@ -166,6 +191,9 @@ def add_model(document: Schema, entry: Entry, *, default: bool) -> None:
     if entry.example is not None:
         by_column = dict(zip((column.name for column in validator.signature.columns), entry.example, strict=True))
         examples = {"one row": {"value": by_column}, "many rows": {"value": {"instances": [by_column]}}}
+    answer: Schema = {"anyOf": [{"$ref": f"{SCHEMAS}NamedRow"}, {"$ref": f"{SCHEMAS}NamedRows"}]}
+    if validator.signature.outputs is not None:
+        answer = named_outputs(validator.signature)
     paths = {f"/models/{entry.name}/versions/{entry.version}/predict": ("Timeout",)}
     if default:
         paths[f"/models/{entry.name}/predict"] = ("Timeout",)
@@ -177,9 +205,7 @@ def add_model(document: Schema, entry: Entry, *, default: bool) -> None:
             "responses": {
                 "200": {
                     "description": "Successful Response",
-                    "content": {
-                        "application/json": {"schema": {"anyOf": [{"$ref": f"{SCHEMAS}NamedRow"}, {"$ref": f"{SCHEMAS}NamedRows"}]}}
-                    },
+                    "content": {"application/json": {"schema": answer}},
                 }
             },
         }

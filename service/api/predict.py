@@ -8,9 +8,11 @@ from ..predictor import Prediction, Predictor
 from .call import Call, Operation, Reply, reply
 from .exchange import Exchange, OneOrMany
 
-Output = Annotated[Any, Field(description="The class, label or number that the model answers; an array where it has several outputs.")]
+Output = Annotated[
+    Any, Field(description="The class, label or number that the model answers; an array, or an object by name, of several outputs.")
+]
 Confidence = Annotated[
-    float | list[float | None] | None,
+    float | list[float | None] | dict[str, float | None] | None,
     Field(description="Probability of that prediction; null where the model has no probabilities. Never invented."),
 ]
 

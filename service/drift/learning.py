@@ -31,7 +31,7 @@ def learn_distribution(signature: Signature, rows: Sequence[Sequence[Any]], answ
     predictions = tuple(_prediction(signature, output, _of(answers.predictions, output)) for output in outputs)
     confidences: tuple[Variable, ...] = ()
     if all(_of(answers.confidences, output)[0] is not None for output in outputs):
-        confidences = tuple(learn(_name("confidence", output), "number", _of(answers.confidences, output)) for output in outputs)
+        confidences = tuple(learn(_name(signature, "confidence", output), "number", _of(answers.confidences, output)) for output in outputs)
     return Distribution(rows=len(rows), features=tuple(features), predictions=predictions, confidences=confidences)
 
 
@@ -51,7 +51,7 @@ def _kind(column: Column, values: Sequence[Any]) -> Kind | None:
 
 def _prediction(signature: Signature, output: int | None, values: Sequence[Any]) -> Variable:
     """Classes, clusters and the like by value; numbers by quantiles."""
-    name = _name("prediction", output)
+    name = _name(signature, "prediction", output)
     classes: Any = signature.classes
     labels: Any = signature.labels
     if classes is not None and signature.multi_output == (output is not None):
@@ -64,6 +64,6 @@ def _of(answers: Sequence[Any], output: int | None) -> list[Any]:
     return list(answers) if output is None else [row[output] for row in answers]
 
 
-def _name(what: str, output: int | None) -> str:
-    """As the columns of `slipway predict`: prediction, or prediction_0 where there are several outputs."""
-    return what if output is None else f"{what}_{output}"
+def _name(signature: Signature, what: str, output: int | None) -> str:
+    """As the columns of `slipway predict`: prediction, or prediction_0, or prediction_NAME, where there are several outputs."""
+    return what if output is None else f"{what}_{signature.outputs[output] if signature.outputs else output}"

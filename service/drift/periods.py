@@ -70,13 +70,14 @@ class Drift(NamedTuple):
 
 
 class _Rows:
-    """The rows of a page as a tally takes them. `columns` None: those of the first row.
+    """The rows of a page as a tally takes them. `columns` None: those of the first row, and so with `outputs`, the names of several.
 
     `unusable`: columns that the log does not hold as they are.
     """
 
-    def __init__(self, columns: Sequence[str] | None) -> None:
+    def __init__(self, columns: Sequence[str] | None, outputs: Sequence[str] | None) -> None:
         self.columns = columns
+        self.outputs = outputs
         self.left_out = 0
         self.unusable: set[str] = set()
 
@@ -93,7 +94,9 @@ class _Rows:
                 usable = names[0] in found or not found.keys().isdisjoint(names)
             else:
                 row, usable = found, len(found) == len(names)
-            if not usable or isinstance(answer, dict):
+            if isinstance(answer, dict):
+                answer = self._listed(answer)
+            if not usable or answer is None:
                 self.left_out += 1
                 continue
             if not rows:
@@ -109,6 +112,12 @@ class _Rows:
                     row[place] = None
         return times, rows, predictions, confidences
 
+    def _listed(self, answer: dict[str, Any]) -> list[Any] | None:
+        """What was answered per output, in their order; None of what is no answer, but a note in its place."""
+        if self.outputs is None and len(answer) > 1:
+            self.outputs = tuple(answer)
+        return [answer[name] for name in self.outputs] if self.outputs and answer.keys() == set(self.outputs) else None
+
     def _look_at(self, found: Any, names: Sequence[str], row: Sequence[Any]) -> None:
         """One row of a page tells which columns were left out of the log, or hashed."""
         if isinstance(found, dict):
@@ -117,17 +126,24 @@ class _Rows:
 
 
 def compare(
-    distribution: Distribution | None, columns: Sequence[str] | None, reference: Period | None, current: Period, read: Read
+    distribution: Distribution | None,
+    columns: Sequence[str] | None,
+    reference: Period | None,
+    current: Period,
+    read: Read,
+    outputs: Sequence[str] | None = None,
 ) -> Drift:
     """`read` gives the pages of a period, with COLUMNS, in the order of time. Without a distribution the reference gives the bins.
 
     Raises ArtifactError, in one sentence, where there is nothing to compare.
     """
-    reader = _Rows(columns)
+    reader = _Rows(columns, outputs)
     if distribution is None:
         if reference is None:
             raise ArtifactError("This model was packed without a training distribution: name a period of the log with --reference")
         distribution = _learned(reader, reference, read)
+    if distribution.predictions and distribution.predictions[0].name != "prediction":  # the log has no confidences of several outputs
+        distribution = Distribution(rows=distribution.rows, features=distribution.features, predictions=distribution.predictions)
     names = reader.columns or ()
     before = Tally(distribution, names)
     if reference is not None:
@@ -189,7 +205,9 @@ def _learned(reader: _Rows, reference: Period, read: Read) -> Distribution:
     columns = tuple(
         Column(name=name, type=_type(values)) for name, values in zip(reader.columns or (), zip(*rows, strict=True), strict=True)
     )
-    return learn_distribution(Signature(columns=columns), rows, answers)
+    return learn_distribution(
+        Signature(columns=columns, outputs=tuple(reader.outputs) if several and reader.outputs else None), rows, answers
+    )
 
 
 def _type(values: Iterable[Any]) -> Any:

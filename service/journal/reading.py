@@ -111,6 +111,37 @@ def count(url: str, chosen: Chosen) -> int:
         return number
 
 
+def require_known(url: str, chosen: Chosen) -> None:
+    """Raises ValueError, with the names that there are, where the log has no row at all of the model, or of its version."""
+    if chosen.model is None and chosen.version is None:
+        return
+    with session(url) as fetch:
+        if fetch(select(predictions.c.key).where(*Chosen(chosen.model, chosen.version).conditions()).limit(1)):
+            return
+        models = list(_different(fetch, predictions.c.model, ()))
+        if not models:
+            raise ValueError("The prediction log has no rows yet")
+        if chosen.model is None:
+            raise ValueError(
+                f"The prediction log has no rows of any model in version {chosen.version!r}; it has the models {', '.join(models)}"
+            )
+        if chosen.model not in models:
+            raise ValueError(f"The prediction log has no rows of model {chosen.model!r}; it has those of {', '.join(models)}")
+        versions = list(_different(fetch, predictions.c.version, (predictions.c.model == chosen.model,)))
+        raise ValueError(
+            f"The prediction log has no rows of model {chosen.model!r} in version {chosen.version!r}; it has {', '.join(versions)}"
+        )
+
+
+def _different(fetch: Fetch, column: Column[str], conditions: Sequence[ColumnElement[bool]]) -> Iterator[str]:
+    """The column's values in order, each by a step in the index: DISTINCT would read all rows."""
+    query = select(func.min(column)).where(*conditions)
+    value = fetch(query)[0][0]
+    while value is not None:
+        yield value
+        value = fetch(query.where(column > value))[0][0]
+
+
 def moment(words: str) -> datetime:
     """2026-11-01, 2026-11-01T12:00 (UTC unless it says otherwise), or 7d, 12h, 30m ago. Raises ValueError with a sentence."""
     if ago := re.fullmatch(r"(\d{1,5})([dhm])", words):

@@ -16,21 +16,11 @@ PACKAGE = ROOT / "service"
 
 # What a model directory is and how it answers; it knows nothing of servers.
 MODEL = {"schema", "json_schema", "batch", "frames", "rows", "row_types", "inspection", "nested", "answers", "client_fault", "estimator"}
-MODEL |= {
-    "dates",
-    "known_columns",
-    "format_one",
-    "files",
-    "manifest",
-    "folder",
-    "unpickling",
-    "artifact",
-    "compiled",
-    "drift",
-    "drift.distribution",
-}
+MODEL |= {"files", "file_kinds", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
+MODEL |= {"dates", "known_columns", "format_one"}
 # Makes, compiles, checks and tries model directories, without a server.
-OFFLINE = {"packing", "packing_data", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
+OFFLINE = {"packing", "packing_data", "targets", "columns", "tables", "example_rows", "examples", "checking", "offline"}
+OFFLINE |= {"compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
 STORE = {
     f"journal.{name}"
@@ -85,6 +75,7 @@ LOCAL_IMPORTS = {
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
     "cpu": "the numeric libraries take the limits of their threads from there",
     "development": "the reloader's child takes its settings from there",
+    "flags": "variables that are no setting, but look like one, are told of",
     "metrics": "prometheus-client takes its folder of files from there",
 }
 

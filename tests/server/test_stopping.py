@@ -116,7 +116,7 @@ def test_a_second_server_on_the_port_says_so_in_one_line_and_leaves_the_first_al
     [line] = [line for line in second.log() if line["pid"] == second.process.pid]
     assert line["level"] == "critical"
     assert line["message"] == (
-        f"cannot listen on 127.0.0.1 port {first.port} (Address already in use): choose another with --host and --port"
+        f"cannot listen on 127.0.0.1 port {first.port} (Address already in use): choose another with --host (SLIPWAY_HOST) and SLIPWAY_PORT"
     )
     assert first.is_ready()
     assert first.metrics()['slipway_predictions_total{class="setosa",model="iris",version="1"}'] == 1
@@ -127,6 +127,21 @@ def test_without_a_models_folder_it_says_so_in_one_line(start: Start, tmp_path: 
     assert server.process.wait(20) == 1
     [line] = server.log()
     assert "nowhere does not exist" in line["message"]
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_api_keys_that_can_never_be_read_stop_the_start(start: Start, tmp_path: Path, reload: bool) -> None:
+    server = start(*(["--reload"] if reload else []), api_keys=tmp_path / "nowhere", wait=False)
+    assert server.process.wait(20) == 1
+    [line] = server.log()
+    assert line["level"] == "critical"
+    assert line["message"].startswith(f"SLIPWAY_API_KEYS: the keys in {tmp_path}/nowhere cannot be read (No such file or directory)")
+
+
+def test_a_misspelt_variable_is_a_warning_of_the_start(start: Start) -> None:
+    server = start(logg="async")
+    warnings = [line["message"] for line in server.log() if line["level"] == "warning"]
+    assert warnings[0] == "SLIPWAY_LOGG is no setting and has no effect: did you mean SLIPWAY_LOG?"
 
 
 def drain(server: Server, **settings: object) -> "subprocess.Popen[str]":

@@ -15,12 +15,15 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 import service
 from service import cli, drain, examples, server
+from service.flags import misspelt_variables, spoken
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -424,7 +427,7 @@ def test_predict_shows_its_progress_on_a_terminal_only(run: Any, files: Path) ->
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, bool]]:
     """What the server would have been started with."""
     calls: list[tuple[Settings, bool]] = []
-    monkeypatch.setattr(server, "serve", lambda settings, reload: calls.append((settings, reload)))
+    monkeypatch.setattr(server, "serve", lambda settings, reload, **_: calls.append((settings, reload)))
     monkeypatch.setattr(drain, "drain", lambda settings: calls.append((settings, False)))
     return calls
 
@@ -474,8 +477,15 @@ def test_drain_reads_the_same_settings(run: Any, served: Any, tmp_path: Path) ->
         (["--workers", "many"], {}, "--workers: Input should be a valid integer"),
         ([], {"SLIPWAY_PORT": "none"}, "SLIPWAY_PORT: Input should be a valid integer"),
         ([], {"SLIPWAY_EXECUTION": "gpu"}, "SLIPWAY_EXECUTION: Input should be"),
-        ([], {"SLIPWAY_CORS_ORIGINS": "https://a.example"}, "cors_origins"),
+        ([], {"SLIPWAY_CORS_ORIGINS": "https://a.example"}, "SLIPWAY_CORS_ORIGINS: it is a list, which is written as JSON"),
         (["--root-path", "iris/"], {}, "--root-path: String should match pattern"),
+        (["--log-hash", "age"], {}, ": --log-hash needs SLIPWAY_LOG_HASH_KEY: without a key"),
+        ([], {"SLIPWAY_LOG_HASH": '["age"]'}, ": SLIPWAY_LOG_HASH needs SLIPWAY_LOG_HASH_KEY: without a key"),
+        (
+            [],
+            {"SLIPWAY_PORT": "tcp://10.0.0.1:8000"},
+            "SLIPWAY_PORT is tcp://10.0.0.1:8000, which Kubernetes sets in every pod beside a Service",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
@@ -498,3 +508,79 @@ except SystemExit:
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert found.stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "sentence"),
+    [
+        (["serve", "--prot", 9000], "serve", "there is no flag --prot: did you mean --port?"),
+        (["serve", "--prot=9000"], "serve", "there is no flag --prot: did you mean --port?"),
+        (["serve", "-port", 9000], "serve", "there is no flag -port: did you mean --port?"),
+        (["serve", "--no-acces-log"], "serve", "there is no flag --no-acces-log: did you mean --no-access-log?"),
+        (["pack", "model.joblib", "--nme", "iris"], "pack", "there is no flag --nme: did you mean --name?"),
+        (["log", "export", "--ouput", "x.csv"], "log export", "there is no flag --ouput: did you mean --output?"),
+        (["--verson"], "[-h]", "there is no flag --verson: did you mean --version?"),
+        (["log", "tail", "-x"], "log tail", "there is no flag -x"),
+        (["drain", "--models", "there"], "drain", "there is no flag --models"),
+    ],
+)
+def test_a_misspelt_flag_gets_its_commands_usage_and_the_nearest_flag(run: Any, arguments: list[Any], command: str, sentence: str) -> None:
+    found = run(*arguments)
+    assert (found.code, found.out) == (2, "")
+    assert found.err.startswith(f"usage: slipway {command} ")
+    assert f"slipway {command}: error: {sentence}".replace(" [-h]:", ":") in found.err
+
+
+@pytest.mark.parametrize("arguments", [["log", "tail", "-n5"], ["log", "tail", "-n", "5"], ["log", "tail", "--rows=5"]])
+def test_flags_may_be_short_or_joined_to_their_values(run: Any, arguments: list[str], tmp_path: Path) -> None:
+    assert "usage" not in run(*arguments, "--log-database", f"sqlite:///{tmp_path}/log.db").err
+
+
+SERVICE = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "80",
+    "SERVICE_PORT_HTTP": "80",
+    "PORT_80_TCP": "tcp://10.0.0.1:80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_80_TCP_PORT": "80",
+    "PORT_80_TCP_ADDR": "10.0.0.1",
+}
+
+
+@pytest.mark.parametrize("service", ["SLIPWAY", "SLIPWAY_X", "SLIPWAY_MODELS", "SLIPWAY_LOG_2"])
+def test_what_kubernetes_sets_of_a_service_is_no_misspelt_setting(service: str) -> None:
+    assert misspelt_variables({f"{service}_{name}": value for name, value in SERVICE.items()}) == []
+    assert misspelt_variables({f"{service}_PORT": "tcp://10.0.0.1:80"}) == []
+
+
+def test_a_misspelt_variable_is_named_with_the_nearest_setting_by_every_command(
+    run: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_WORKER", "4")
+    sentence = "slipway: warning: SLIPWAY_WORKER is no setting and has no effect: did you mean SLIPWAY_WORKERS?\n"
+    for arguments in (["check", files / "models"], ["pack", files / "nowhere.joblib", "--name", "x"], ["log", "tail"], ["drain"]):
+        assert run(*arguments).err.startswith(sentence)
+
+
+@given(st.sampled_from(sorted(Settings.model_fields)), st.data())
+def test_a_setting_with_one_letter_wrong_is_found(name: str, data: st.DataObject) -> None:
+    variable = f"SLIPWAY_{name.upper()}"
+    assert misspelt_variables({variable: "1", variable.lower(): "1", "PATH": "/bin"}) == []
+    place = data.draw(st.integers(8, len(variable) - 1))
+    wrong = variable[:place] + "Q" + variable[place:]
+    [sentence] = misspelt_variables({wrong: "1"})
+    assert sentence == f"{wrong} is no setting and has no effect: did you mean {variable}?"
+
+
+def test_a_message_names_the_flag_or_the_variable_that_was_typed() -> None:
+    message = "choose another with SLIPWAY_HOST and SLIPWAY_PORT, or set SLIPWAY_COMPILED=true"
+    assert spoken(message, {"host", "port", "compiled"}) == "choose another with --host and --port, or set --compiled"
+    assert spoken(message, {"port"}, {"host"}) == "choose another with SLIPWAY_HOST and --port, or set --compiled (SLIPWAY_COMPILED=true)"
+    assert spoken(message, ()) == message
+
+
+def test_no_message_names_a_flag_for_a_setting_that_may_be_a_variable() -> None:
+    """What serves is configured by either: `spoken` puts the flag where it was typed."""
+    flags = re.compile(r"--(" + "|".join(name.replace("_", "-") for name in Settings.model_fields) + r")\b")
+    modules = ("server", "runtime", "repository", "app", "keys", "settings", "journal/spool", "journal/backlog", "drift_command")
+    assert not [line for module in modules for line in (ROOT / f"service/{module}.py").read_text().splitlines() if flags.search(line)]

@@ -74,11 +74,14 @@ def test_two_periods_of_a_model_that_was_never_packed_are_compared(folder: Path,
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--model", "typo"], "There is no model 'typo' in {models}, only iris: --models or SLIPWAY_MODELS names the folder"),
+        (["--model", "typo"], "There is no model 'typo' in {models}, only iris: --models names the folder"),
         (["--version", "9"], "There is no version 9 of model 'iris' in {models}, only 1"),
-        (["--models", "/nowhere"], "There is no model 'iris' in /nowhere, which does not exist: --models or SLIPWAY_MODELS names"),
+        (["--models", "/nowhere"], "There is no model 'iris' in /nowhere, which does not exist: --models names"),
         (["--models", "/proc/self/fdinfo"], "There is no model 'iris' in /proc/self/fdinfo, which holds no model: "),
-        (["--model", "typo", "--reference", "2026-11-01..2026-11-02"], "The log has no rows of this model from 2026-11-01 to 2026-11-02"),
+        (
+            ["--model", "typo", "--reference", "2026-11-01..2026-11-02"],
+            "The prediction log has no rows of model 'typo'; it has those of bare, ",
+        ),
     ],
 )
 def test_a_model_that_is_not_there_is_not_blamed_for_how_it_was_packed(

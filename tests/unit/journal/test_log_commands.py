@@ -66,12 +66,36 @@ def test_what_a_user_can_mend_is_a_sentence(arguments: list[str], sentence: str,
     assert "hunter2" not in told
 
 
-def test_what_is_not_there_is_said_beside_an_empty_output(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "iriss"], "The prediction log has no rows of model 'iriss'; it has those of iris, wine"),
+        (["--model", "iris", "--version", "3"], "The prediction log has no rows of model 'iris' in version '3'; it has 1, 2"),
+        (["--version", "3"], "The prediction log has no rows of any model in version '3'; it has the models iris, wine"),
+    ],
+)
+def test_a_model_that_the_log_has_never_seen_is_an_error_that_lists_those_it_has(
+    url: str, tmp_path: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("migrate")
-    write(url, [record(1)])
+    write(url, [record(1), record(2, model="wine"), record(3)._replace(version="2"), record(4, model="wine")])
+    output = tmp_path / "rows.csv"
+    assert run("export", "--output", str(output), "--model", "iris") == 0
+    exported = output.read_bytes()
     capsys.readouterr()
-    assert run("tail", "--model", "typo") == 0
-    assert capsys.readouterr() == ("", "The log has no such rows.\n")
+    for command in (["export", "--output", str(output)], ["tail"], ["stats"]):
+        assert run(*command, *arguments) == 2
+        assert capsys.readouterr() == ("", f"slipway: {sentence}\n")
+    assert output.read_bytes() == exported
+
+
+def test_a_period_without_rows_of_a_known_model_is_no_error(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("migrate")
+    assert run("tail") == 0
+    assert capsys.readouterr().err.endswith("The log has no such rows.\n")
+    write(url, [record(1)])
+    assert run("export", "--output", str(tmp_path / "x.csv"), "--model", "iris", "--until", "2020-01-01") == 0
+    assert run("stats", "--model", "iris", "--until", "2020-01-01") == 0
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE predictions (mine TEXT)", f"CREATE TABLE {REVISION_TABLE} (version_num TEXT)"])
