@@ -38,7 +38,7 @@ class Outcome(BaseModel):
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
     position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
     outcome: Annotated[
-        Scalar | list[Scalar] | dict[str, Scalar],
+        Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)],
         Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
     ]
 
