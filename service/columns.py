@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,7 +14,7 @@ from .errors import ArtifactError
 from .inspection import Scalar
 from .known_columns import Knowledge
 from .manifest import first_error
-from .schema import Column, ColumnType
+from .schema import Column, ColumnType, json_type
 
 MOST_CATEGORIES = 50  # strings with more distinct values are free text: their values are not listed
 
@@ -117,7 +118,7 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
 def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.Series:
     """In the declared type: a CSV cannot tell dates, nor booleans from 0 and 1."""
     dtype: Any = declaration.dtype or date
-    is_text = isinstance(series.dtype, pd.StringDtype) or series.dtype == object
+    is_text = _is_of_text(series)
     try:
         if is_text and (declaration.type == "datetime" or (dtype or "").startswith("datetime64")):
             return as_dates(series, dtype)
@@ -183,12 +184,13 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
     return pd.Series(values, index=series.index, name=name)
 
 
-def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Knowledge | None = None) -> Column:
+def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Knowledge | None = None, is_declared: bool = False) -> Column:
     """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
     name = str(series.name)
     present = series.dropna()
     facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series)}
-    kind = _type(present)
+    is_open = present.empty and known is not None and not is_declared and (_is_of_text(series) or series.dtype == np.float64)
+    kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)
     if kind is None:
         raise ArtifactError(f"Column {name!r} holds {_foreign(present)}")
     if numbers_only and kind not in ("number", "boolean") and not present.empty:
@@ -238,6 +240,25 @@ def _type(present: pd.Series) -> ColumnType | None:
     if kinds <= {int, float}:
         return "number"
     return "any" if kinds <= {int, float, bool, str} else None
+
+
+def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:
+    """Of a column that is always missing: what the estimator tells, or a number, which is all that scikit-learn's other parts take."""
+    learned = [value for value in known.categories(name) if value is not None and value == value]
+    if learned:
+        return json_type(learned)
+    if name in known.dates:
+        return "datetime"
+    if name in known.opaque:
+        raise ArtifactError(
+            f"Column {name!r} has no value in the data, and the estimator does not tell what it holds: give data with one, or declare its "
+            "type in a columns file (--columns)"
+        )
+    return "number"
+
+
+def _is_of_text(series: pd.Series) -> bool:
+    return isinstance(series.dtype, pd.StringDtype) or series.dtype == object
 
 
 def _foreign(present: pd.Series) -> str:

@@ -71,7 +71,7 @@ class Model:
         try:
             with np.errstate(all="ignore"):
                 return self._one_call_answers(data) if self._one_call else self._answers(data)
-        except (ValueError, OverflowError, FloatingPointError, TypeError) as error:
+        except (ValueError, OverflowError, FloatingPointError, TypeError, LookupError) as error:
             reason = client_fault(data, self.signature, error)
             if reason is None:
                 raise

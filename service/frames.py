@@ -1,5 +1,6 @@
 """DataFrames of validated rows, each column in the dtype that the estimator was fitted with."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,13 +51,18 @@ def _categories(column: Column) -> Build:
     known = list(column.known_categories)
     dtype = pd.CategoricalDtype(known, column.ordered)
     codes = {value: code for code, value in enumerate(known)}
+    kinds = set(map(type, known))
+
+    def same_kind(values: Sequence[Any]) -> bool:
+        return set(map(type, values)) <= kinds
 
     def build(values: Sequence[Any]) -> pd.Categorical:
         unknown = list(dict.fromkeys(value for value in values if value is not None and value not in codes))
         if not unknown:
             return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype, validate=False)
         places = codes | {value: len(known) + place for place, value in enumerate(unknown)}
-        wider = pd.CategoricalDtype([*known, *unknown], column.ordered)
+        # As objects: among floats, integers beyond 2^53 would not be told apart.
+        wider = pd.CategoricalDtype(pd.Index([*known, *unknown], dtype=None if same_kind(unknown) else object), column.ordered)
         return pd.Categorical.from_codes([places.get(value, -1) for value in values], dtype=wider, validate=False)
 
     return build
@@ -87,11 +93,11 @@ def _integers(values: Sequence[Any], dtype: "np.dtype[Any]") -> np.ndarray[Any, 
 
 
 def _of_extension(values: Sequence[Any], dtype: Any) -> Any:
-    """A nullable dtype of pandas'; the one that fits where a value is too large for it or has a fraction."""
-    try:
-        return pd.array(list(values), dtype=dtype)
-    except (TypeError, ValueError, OverflowError):
-        return pd.array(list(values), dtype="Float64")
+    """A nullable dtype of pandas'; the first that fits where a value is too large for it or has a fraction."""
+    for fitting in (dtype, "Int64", "UInt64"):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            return pd.array(list(values), dtype=fitting)
+    return pd.array(list(values), dtype="Float64")
 
 
 def _whatever_fits(values: Sequence[Any]) -> Any:

@@ -36,6 +36,10 @@ class Knowledge:
         known = [value for value in self.categories(column) if not _is_missing(value)]
         return bool(known) and all(isinstance(value, str) for value in known)
 
+    def is_of_integers(self, column: str) -> bool:
+        """Whether it was a category of integers, which no missing value makes floats."""
+        return bool(self.codes.get(column)) and all(type(value) is int for value in self.codes[column])
+
 
 def known_columns(estimator: Any, names: Sequence[str], data: Any = None) -> Knowledge:
     """`names`: of the input, in the estimator's order; `data`: a DataFrame of them, which can tell what the estimator leaves open."""
@@ -158,9 +162,10 @@ class _Walk:
         for place in places:
             column = columns[place]
             assert column is not None
-            if place < len(known) and known[place]["values"]:
-                self._known.codes[column] = _decoded(known[place])
-            else:  # before 3.1 it did not keep them
+            categories = _decoded(known[place]) if place < len(known) else ()  # before 3.1 it did not keep them
+            if categories:
+                self._known.codes[column] = categories
+            else:
                 self._known.uncoded.add(column)
 
     def _lightgbm(self, part: Any, columns: Columns) -> None:
@@ -216,9 +221,15 @@ def _inner(part: Any) -> Iterable[Any]:
     if hasattr(part, "calibrated_classifiers_"):
         return [each.estimator for each in part.calibrated_classifiers_]
     if hasattr(part, "estimators_"):
-        found = np.ravel(np.array(list(part.estimators_), dtype=object)).tolist()
-        return [each for each in found if not isinstance(each, str)]
+        return [each for each in _flat(part.estimators_) if not isinstance(each, str)]
     return [part.estimator] if type(part).__name__ == "FrozenEstimator" else []
+
+
+def _flat(estimators: Any) -> Iterable[Any]:
+    """Out of lists and arrays; a Pipeline is a sequence, too."""
+    if isinstance(estimators, list | tuple | np.ndarray):
+        return [part for each in estimators for part in _flat(each)]
+    return [estimators]
 
 
 def _places(chosen: Any, names: Any, width: int) -> list[int]:
@@ -236,10 +247,12 @@ def _places(chosen: Any, names: Any, width: int) -> list[int]:
 
 
 def _decoded(encoding: dict[str, Any]) -> tuple[Any, ...]:
-    """Categories as XGBoost's JSON has them: numbers, or the bytes of all strings and where each ends."""
+    """Categories as XGBoost's JSON has them: numbers, or the bytes of all strings and where each ends. Empty where they cannot be told."""
     if "offsets" not in encoding:
         return tuple(encoding["values"])
-    text, ends = bytes(value % 256 for value in encoding["values"]), encoding["offsets"]
+    if not all(0 <= value < 128 for value in encoding["values"]):
+        return ()  # XGBoost 3.2 counts characters where it cuts bytes: what is not ASCII comes out broken
+    text, ends = bytes(encoding["values"]), encoding["offsets"]
     return tuple(text[start:end].decode() for start, end in pairwise(ends))
 
 

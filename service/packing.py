@@ -137,7 +137,14 @@ def _signature(
     numbers_only, columns = inspection.numbers_only(estimator) and told.input != "text", told.columns
     if features is not None:
         columns = tuple(
-            observed(features[name], numbers_only=numbers_only, in_frame=told.input == "frame", known=known) for name in features
+            observed(
+                features[name],
+                numbers_only=numbers_only,
+                in_frame=told.input == "frame",
+                known=known,
+                is_declared=_declares_type(declarations.get(str(name))),
+            )
+            for name in features
         )
         if told.input == "text" and columns[0].type != "string":
             raise ArtifactError(f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s")
@@ -156,6 +163,10 @@ def _signature(
     columns = tuple(declared(column, declarations.get(column.name)) for column in columns)
     named = told.named or features is not None or bool(names and set(names) == set(declarations))
     return Signature(input=told.input, columns=columns, named=named, classes=told.classes, labels=told.labels)
+
+
+def _declares_type(declaration: Declaration | None) -> bool:
+    return declaration is not None and (declaration.type or declaration.dtype or declaration.categories) is not None
 
 
 def _labelled(signature: Signature, labels: Sequence[str] | None, estimator: Any) -> Signature:

@@ -52,7 +52,7 @@ def read_data(
     cells = Cells(
         text=[name for name in own if known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
-        integers=[name for name, declaration in declarations.items() if _is_of_integers(declaration) and name in own],
+        integers=[name for name in own if known.is_of_integers(name) or _is_of_integers(declarations.get(name))],
         missing=missing,
         known={name: known.categories(name) for name in own},
         names=file_names,
@@ -71,8 +71,11 @@ def _known_names(estimator: Any, names: Sequence[str], target: str | Sequence[st
     return left if own is None else _own_names(own, left, inspection.joins_words(estimator))
 
 
-def _is_of_integers(declaration: Declaration) -> bool:
-    return declaration.type == "integer" or (declaration.dtype or "").lower().startswith(("int", "uint"))
+def _is_of_integers(declaration: Declaration | None) -> bool:
+    if declaration is None:
+        return False
+    listed = declaration.categories is not None and all(type(value) is int for value in declaration.categories)
+    return listed or declaration.type == "integer" or (declaration.dtype or "").lower().startswith(("int", "uint"))
 
 
 def _check_header(path: Path, names: Sequence[str], known: Sequence[str] | None) -> None:

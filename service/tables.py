@@ -81,8 +81,10 @@ class Cells:
             return found.astype(bool) if len(present) == len(cells) else found
         try:
             pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
-            exact = name in self.integers and not present.empty
-            return cells.map(_integer_or_float if exact else float, na_action="ignore").astype(object if exact else "float64")
+            if name in self.integers:  # map() would make floats of them where some are missing
+                values = [None if missing else _integer_or_float(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
+                return pd.Series(values, index=cells.index, name=name, dtype=object)
+            return cells.map(float, na_action="ignore").astype("float64")
         except (ValueError, TypeError):
             return column.mask(column.isin(words), None) if words else column
 
@@ -102,7 +104,16 @@ def cells_of(signature: Signature, missing: Sequence[str] = (), names: Sequence[
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
     """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return pd.read_parquet(path) if is_parquet(path) else parse_csv(path, cells)
+        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells)
+
+
+def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
+    if not wanted:
+        return frame
+    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True)
+    return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
 
 
 def parse_csv(source: Path | TextIO, cells: Cells) -> pd.DataFrame:
@@ -117,7 +128,8 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
             reached = 0
             for batch in parquet.ParquetFile(path).iter_batches(size):
                 reached += len(batch)
-                yield Chunk(batch.to_pandas(), reached)
+                # Integers stay exact where some are missing; those of float columns are made floats by validation.
+                yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
         else:
             with path.open("rb") as file, pd.read_csv(file, **_options(cells), chunksize=size) as reader:
                 for frame in reader:
