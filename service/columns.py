@@ -109,6 +109,7 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
     for name in map(str, data):
         declaration = declarations.get(name) or Declaration()
         series = _cast(data[name], known.dates.get(name), declaration)
+        _check_known(series, known)
         if name in known.codes or name in known.uncoded or declaration.is_category or isinstance(series.dtype, pd.CategoricalDtype):
             series = _category(series, known, declaration)
         columns[name] = series
@@ -134,6 +135,23 @@ def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.S
     except (TypeError, ValueError, OverflowError) as error:
         what = declaration.dtype or declaration.type or date
         raise ArtifactError(f"Column {series.name!r} cannot be read as {what}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _check_known(series: pd.Series, known: Knowledge) -> None:
+    """Raises ArtifactError where none of the values is one that the encoder was fitted on, which would take all for unknown."""
+    name = str(series.name)
+    if name in known.foreign:
+        raise ArtifactError(
+            f"Column {name!r}: the estimator was fitted on {known.foreign[name]}s, which JSON rows cannot carry: "
+            f"{_REMEDIES.get(known.foreign[name], 'make numbers or strings of them')} before fitting, and pack that"
+        )
+    learned = [value for value in known.values.get(name, ()) if value is not None and value == value]
+    present = series.dropna()
+    if learned and len(present) and name not in known.dates and not set(present.unique().tolist()) & set(learned):
+        raise ArtifactError(
+            f"Column {name!r} holds {_shown(present.unique().tolist())}, and nothing of what the estimator was fitted on "
+            f"({_shown(learned)}): give data of the kind and the types that it was fitted on"
+        )
 
 
 def as_dates(series: pd.Series, dtype: Any) -> pd.Series:
@@ -166,10 +184,7 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
             f'(--columns), in the order of the training frame\'s dtype: [{name}] categories = ["…", …]'
         )
     else:  # their order means nothing to what sees them
-        categories = observed_values
-        categories += [
-            value for value in known.values.get(name, ()) if value is not None and value == value and value not in set(categories)
-        ]
+        categories = _with_learned(observed_values, known.values.get(name, ()))
     kinds = {str if isinstance(value, str) else float for value in categories}
     if wrong := [value for value in observed_values if not kinds & {str if isinstance(value, str) else float}]:
         raise ArtifactError(
@@ -182,6 +197,14 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
     codes = [places.get(value, -1) for value in series.astype(object).tolist()]
     values = pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories, ordered))
     return pd.Series(values, index=series.index, name=name)
+
+
+def _with_learned(own: list[Any], learned: Sequence[Any]) -> list[Any]:
+    """The data's categories, and behind them those that only an encoder knows, which has floats for integers where some were missing."""
+    there = {float(value) if isinstance(value, int | float) else value for value in own}
+    are_integers = bool(own) and all(type(value) is int for value in own)
+    more = [value for value in learned if value is not None and value == value and value not in there]
+    return own + [int(value) if are_integers and isinstance(value, float) and value.is_integer() else value for value in more]
 
 
 def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Knowledge | None = None, is_declared: bool = False) -> Column:

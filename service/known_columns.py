@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import Any
@@ -24,6 +24,7 @@ class Knowledge:
     values: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)  # pandas dtypes
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
@@ -41,19 +42,20 @@ class Knowledge:
         return bool(self.codes.get(column)) and all(type(value) is int for value in self.codes[column])
 
 
-def known_columns(estimator: Any, names: Sequence[str], data: Any = None) -> Knowledge:
-    """`names`: of the input, in the estimator's order; `data`: a DataFrame of them, which can tell what the estimator leaves open."""
+def known_columns(estimator: Any, names: Sequence[str], data: Any = None, declared: Collection[str] = ()) -> Knowledge:
+    """`names`: of the input, in order. What the estimator leaves open, a DataFrame of them and `declared` categories can tell."""
     knowledge = Knowledge()
-    _Walk(knowledge, data).see(estimator, list(names))
+    _Walk(knowledge, data, declared).see(estimator, list(names))
     return knowledge
 
 
 class _Walk:
     """Follows the input through the estimator as far as columns stay what they were."""
 
-    def __init__(self, knowledge: Knowledge, data: Any) -> None:
+    def __init__(self, knowledge: Knowledge, data: Any, declared: Collection[str]) -> None:
         self._known = knowledge
         self._data = data
+        self._declared = declared
 
     def see(self, part: Any, columns: Columns) -> Columns | None:
         """Notes what the part tells of the columns that it is given. What comes out of it by place; None where nothing is as it was."""
@@ -135,6 +137,8 @@ class _Walk:
             kind = values.dtype.kind
             if kind == "M":
                 self._known.dates[column] = str(values.dtype)
+            elif foreign := [value for value in values.tolist() if not isinstance(value, bool | int | float | str | None)]:
+                self._known.foreign[column] = type(foreign[0]).__name__
             elif kind in "OUTiufb":
                 known = (self._known.values.get(column, ()), values.tolist())
                 self._known.values[column] = tuple(_distinct(value for each in known for value in each))
@@ -191,6 +195,9 @@ class _Walk:
 
     def _matching(self, columns: Columns, known: Sequence[tuple[Any, ...]], told: Sequence[int]) -> list[int] | None:
         """The only places, ascending, whose values in the data are among the categories; None where there are several, or no data."""
+        declared = [place for place, column in enumerate(columns) if place in told or column in self._declared]
+        if len(declared) == len(known):
+            return declared
         if self._data is None:
             return None
         ways = []

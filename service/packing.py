@@ -76,7 +76,8 @@ def pack(
     data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
     features = None if data_of is None else data_of.features
     names = inspection.names(estimator) if features is None else [str(name) for name in features]
-    known = known_columns(estimator, names or (), features)
+    categories = [name for name, declaration in declarations.items() if declaration.is_category]
+    known = known_columns(estimator, names or (), features, categories)
     if features is not None:
         features = training_frame(features, known, declarations)
         features = as_fitted(estimator, features, known, declarations, notes)

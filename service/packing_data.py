@@ -48,7 +48,7 @@ def read_data(
         _check_header(data, names, inspection.names(estimator))
     file_names = None if has_header or not is_csv else _made_up_names(estimator, declarations, len(names))
     own = _known_names(estimator, file_names or names, target)
-    known = known_columns(estimator, own)
+    known = known_columns(estimator, own, declared=[name for name in own if name in declarations and declarations[name].is_category])
     cells = Cells(
         text=[name for name in own if known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],

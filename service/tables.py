@@ -104,7 +104,7 @@ def cells_of(signature: Signature, missing: Sequence[str] = (), names: Sequence[
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
     """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells)
+        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, lone=len(header(path)) == 1)
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
@@ -116,9 +116,9 @@ def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
 
 
-def parse_csv(source: Path | TextIO, cells: Cells) -> pd.DataFrame:
-    """Raises what pandas raises."""
-    return cells.read(pd.read_csv(source, **_options(cells)))
+def parse_csv(source: Path | TextIO, cells: Cells, *, lone: bool) -> pd.DataFrame:
+    """`lone`: of a single column, whose empty lines are empty cells. Raises what pandas raises."""
+    return cells.read(pd.read_csv(source, **_options(cells), skip_blank_lines=not lone))
 
 
 def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
@@ -131,7 +131,8 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
                 yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
         else:
-            with path.open("rb") as file, pd.read_csv(file, **_options(cells), chunksize=size) as reader:
+            options = _options(cells) | {"skip_blank_lines": len(header(path)) > 1, "chunksize": size}
+            with path.open("rb") as file, pd.read_csv(file, **options) as reader:
                 for frame in reader:
                     yield Chunk(cells.read(frame), file.tell())
 
