@@ -58,6 +58,8 @@ def series(column: Column, values: Sequence[Any]) -> pd.Series:
         return pd.Series([column.null if value is None else value for value in values], dtype=object)
     if not all(fits(column, value) for value in values):
         dtype = wider(dtype, values)
+    if dtype[0] in "biuf":
+        return pd.Series(np.array(values, dtype=dtype))  # pd.array makes 0 of 2**64 - 1
     return pd.Series(pd.array(list(values), dtype=dtype))
 
 
@@ -86,16 +88,25 @@ def as_json(value: Any) -> Any:
     return str(value) if isinstance(value, pd.Interval) else value
 
 
-def declaration(column: Column) -> dict[str, Any]:
-    """What columns.toml says of a column that a CSV cannot say."""
+TYPES_OF_OBJECTS = {"object": "string", "object, bool": "boolean", "object, int": "integer"}
+
+
+def declaration(column: Column) -> dict[str, Any] | None:
+    """What columns.toml says of a column that a CSV cannot say; None where nothing does."""
+    if column.kind in ("object, mixed", "object, Decimal", "category of intervals"):
+        return None
+    nullable = {"nullable": True} if column.has_missing else {}
     if column.of_category:
-        return {"type": "category", "categories": column.dtype.categories.tolist()}
-    return {"dtype": str(column.dtype)} if column.dtype != "object" else {"type": "string", "dtype": "object"}
+        return {"type": "category", "categories": column.dtype.categories.tolist(), **nullable}
+    if column.dtype != "object":
+        return {"dtype": str(column.dtype), **nullable}
+    # A missing value among objects is NaN: None is for whoever packs from the frame itself.
+    return None if column.has_missing and column.null is None else {"type": TYPES_OF_OBJECTS[column.kind], "dtype": "object", **nullable}
 
 
 def in_csv(column: Column, value: Any) -> bool:
     """Whether a CSV tells this value from all others of the column: an empty cell is a missing one."""
-    return value != "" and (column.kind != "object, mixed")
+    return value != "" and column.kind != "object, mixed"
 
 
 def several(values: st.SearchStrategy[Any], most: int = 6) -> st.SearchStrategy[list[Any]]:

@@ -21,11 +21,13 @@ from service.checking import open_model
 from service.manifest import read_manifest
 from tests.frames.cases import Case, Row
 from tests.frames.columns import NoDate, fits
-from tests.frames.ways import NAME, Answer, Refused, ask, carried, offline, pack_case, served, told_by_csv
+from tests.frames.ways import NAME, Answer, NoSuchFile, Refused, ask, carried, offline, pack_case, served, tells
 
 UNDECLARED = "csv, undeclared"
 WRONG = "wrong"
-SILENT = (WRONG, "answered, although it must be refused", "another number of answers", "fails", "packed, but not ready")
+FAILS = "fails"
+LOUD = (FAILS, "packed, but not ready", "another number of answers")  # wrong whatever the packer was told
+SILENT = (*LOUD, WRONG, "answered, although it must be refused")
 
 
 class Expected(NamedTuple):
@@ -107,6 +109,9 @@ class _Trial:
     def run(self, runner: asyncio.Runner) -> None:
         try:
             pack_case(self.case, self.how, self.folder)
+        except NoSuchFile:
+            self.outcome = "no such file"
+            return
         except Refused as refusal:
             self.outcome = "refused at pack"
             self.tally[f"pack refuses: {self.reason(refusal)}"] += 1
@@ -242,7 +247,7 @@ class _Trial:
 
     def must_name(self, refusal: Refused, way: str, *columns: str) -> None:
         if refusal.status >= 500:
-            self.fault("fails", way, str(refusal), *columns)
+            self.fault(FAILS, way, str(refusal), *columns)
         elif not any(column.name in str(refusal) for column in self.case.columns):
             self.fault("refused without a column's name", way, str(refusal), *columns)
 
@@ -255,8 +260,8 @@ class _Trial:
         return " ".join(words.split())[:120]
 
     def fault(self, what: str, way: str, detail: str, *columns: str) -> None:
-        if self.how == UNDECLARED and (what not in SILENT or (what == WRONG and not told_by_csv(self.case))):
-            self.tally[f"undeclared, left out: {what}"] += 1
+        if what not in (LOUD if not tells(self.case, self.how) else SILENT if self.how == UNDECLARED else (what,)):
+            self.tally[f"left out, for the packer was not told: {what}"] += 1
             return
         drawn = self.case.columns
         kinds = {column.kind for column in drawn if column.name in columns} or {column.kind for column in drawn}

@@ -44,8 +44,12 @@ class Refused(Exception):
         self.status = status
 
 
+class NoSuchFile(Exception):
+    """Neither the packer nor anybody else can be given this frame as such a file."""
+
+
 def pack_case(case: Case, how: str, folder: Path) -> None:
-    """Raises Refused in the packer's words."""
+    """Raises Refused in the packer's words, and NoSuchFile."""
     source = folder / "model.joblib"
     joblib.dump(case.estimator, source)
     sample = case.training.iloc[: case.sample]
@@ -61,7 +65,10 @@ def pack_case(case: Case, how: str, folder: Path) -> None:
     data, declared = folder / f"sample.{how[:3]}", folder / "columns.toml"
     if how == "parquet":
         data = data.with_suffix(".parquet")
-        sample.to_parquet(data)
+        try:
+            sample.to_parquet(data)
+        except Exception as error:  # of a column that Parquet has no type for
+            raise NoSuchFile from error
     else:
         sample.to_csv(data, index=False)
     arguments = ["pack", str(source), "--name", NAME, "--data", str(data), "--output", str(folder / "models")]
@@ -79,8 +86,7 @@ def _nullable(case: Case) -> dict[str, Declaration]:
 def columns_file(case: Case) -> str:
     tables = []
     for column in case.columns:
-        facts = declaration(column) | ({"nullable": True} if column.has_missing else {})
-        lines = [f"{key} = {_toml(value)}" for key, value in facts.items()]
+        lines = [f"{key} = {_toml(value)}" for key, value in (declaration(column) or {}).items()]
         tables.append("\n".join([f"[{column.name}]", *lines]))
     return "\n\n".join(tables) + "\n"
 
@@ -168,12 +174,22 @@ def carried(case: Case, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if all(in_csv(column, value) for column, value in zip(case.columns, row, strict=True))]
 
 
-def told_by_csv(case: Case) -> bool:
-    """Whether the packer's CSV alone shows every column as the frame has it; it need not show categories, which an estimator knows."""
-    sample = case.training.iloc[: case.sample]
+def tells(case: Case, how: str) -> bool:
+    """Whether what the packer is given shows every column as the frame has it; it need not show categories, which an estimator knows."""
+    if how in ("frame", "compiled"):
+        return True
+    columns, sample = [column for column in case.columns if not column.of_category], case.training.iloc[: case.sample]
+    if how == "csv":
+        return all(declaration(column) is not None for column in case.columns)
+    if how == "parquet":
+        file = io.BytesIO()
+        sample.to_parquet(file)
+        read = pd.read_parquet(file)
+        same = [read[column.name].dtype == sample[column.name].dtype for column in columns]
+        return all(same) and not any(column.dtype == "object" and column.has_missing and column.null is not None for column in columns)
     text = io.StringIO(sample.to_csv(index=False))
     read = pd.read_csv(text, keep_default_na=False, na_values=[""], float_precision="round_trip")
-    return all(column.of_category or _is_told(column, read[column.name].dtype) for column in case.columns)
+    return all(_is_told(column, read[column.name].dtype) for column in columns)
 
 
 def _is_told(column: Column, dtype: Any) -> bool:
