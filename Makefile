@@ -24,7 +24,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
+.PHONY: help run test frames-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
@@ -38,9 +38,12 @@ test: $(VENV)/dev.stamp ## run the tests that need Python alone; TESTS=tests/uni
 ifdef TESTS
 	$(bin)/python -m pytest $(TESTS)
 else
-	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/http tests/contract bench/tests
+	$(bin)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/http/test_frames.py tests/unit tests/http tests/contract bench/tests
 	$(bin)/python -m pytest tests/server
 endif
+
+frames-test: $(VENV)/dev.stamp ## test that frames of every pandas dtype are answered as their estimators do (FRAMES_EXAMPLES=50000: an hour or two)
+	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/http/test_frames.py
 
 lint: $(VENV)/dev.stamp ## check style and types
 	$(bin)/ruff check .

@@ -1,5 +1,6 @@
 """One case: a frame, an estimator fitted on the whole of it, the rows that the packer is given, and rows beyond the frame."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Case:
 
     def __str__(self) -> str:
         lines = [f"  {column}" for column in self.columns]
-        estimator = " ".join(repr(self.estimator).split())
+        estimator = re.sub(r"\w+=None, ", "", " ".join(repr(self.estimator).split()))  # XGBoost shows all that was not set
         return "\n".join([f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:600]}"])
 
 
