@@ -103,7 +103,7 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
     if known.unmatched:
         raise ArtifactError(
             f"The estimator knows categories ({_shown(known.unmatched[0][0])}, …), but the data does not tell of which columns: "
-            'declare these with type = "category" in a columns file (--columns)'
+            f'declare these with type = "category" in a columns file (--columns), some of {_shown(list(data))}'
         )
     columns = {}
     for name in map(str, data):
@@ -268,11 +268,12 @@ def _type(present: pd.Series) -> ColumnType | None:
 def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:
     """Of a column that is always missing: what the estimator tells, or a number, which is all that scikit-learn's other parts take."""
     learned = [value for value in known.categories(name) if value is not None and value == value]
-    if learned:
+    may_be_truth = {type(value) for value in learned} == {float} and set(learned) <= {0.0, 1.0}  # encoders make numbers of booleans
+    if learned and not may_be_truth:
         return json_type(learned)
     if name in known.dates:
         return "datetime"
-    if name in known.opaque:
+    if may_be_truth or name in known.opaque:
         raise ArtifactError(
             f"Column {name!r} has no value in the data, and the estimator does not tell what it holds: give data with one, or declare its "
             "type in a columns file (--columns)"
