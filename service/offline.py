@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from .answers import Answers
 from .artifact import Artifact
 from .errors import ArtifactError, InvalidInput
+from .escaping import defused
 from .files import whole
 from .rows import RowValidator
 from .schema import Signature
@@ -26,8 +28,11 @@ class Done(NamedTuple):
     notes: list[str]
 
 
-def predict_file(artifact: Artifact, data: Path, output: Path | None) -> Done:
-    """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError."""
+def predict_file(artifact: Artifact, data: Path, output: Path | None, *, defuse: bool = True) -> Done:
+    """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
+
+    `defuse`: text that a spreadsheet would take for a formula.
+    """
     signature = artifact.signature
     strings = [column.name for column in signature.columns or () if column.type == "string"]
     validator = artifact.validator(CHUNK)
@@ -38,10 +43,11 @@ def predict_file(artifact: Artifact, data: Path, output: Path | None) -> Done:
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
             answers = _answers(artifact, validator, _in_order(frame, signature), count)
+            lines = _lines(signature, answers)
             if count == 0:
-                writer.writerow(_header(signature, answers))
+                lines = chain([_header(signature, answers)], lines)
                 notes = _ignored(frame, signature)
-            writer.writerows(_lines(signature, answers))
+            writer.writerows(map(defused, lines) if defuse else lines)
             count += len(answers)
             bar.update(reached - bar.n)
             bar.set_postfix(rows=count)

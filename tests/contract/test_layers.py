@@ -16,7 +16,7 @@ PACKAGE = ROOT / "service"
 
 # What a model directory is and how it answers; it knows nothing of servers.
 MODEL = {"schema", "json_schema", "batch", "frames", "rows", "row_types", "inspection", "nested", "answers", "client_fault", "estimator"}
-MODEL |= {"files", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
+MODEL |= {"files", "escaping", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
 # Makes, compiles, checks and tries model directories, without a server.
 OFFLINE = {"packing", "columns", "tables", "example_rows", "examples", "checking", "offline", "compiling", "drift.learning"}
 # Parts of the prediction log that lie in other layers than the rest of `journal`.
