@@ -19,7 +19,7 @@ BEGINNING = 8192  # bytes of a long body in which its first rows are looked for
 # One without an end reaches to the end of the body.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 _strings = re.compile(_STRING, re.DOTALL)
-_pieces = re.compile(rb'(?:[^"]++|%b){1,4096}+' % _STRING, re.DOTALL)  # of a body, with whole strings in each
+_pieces = re.compile(rb'(?:[^"]++|%b){1,1024}+' % _STRING, re.DOTALL)  # of a body, with whole strings in each
 
 
 class Shape(NamedTuple):

@@ -157,9 +157,10 @@ def valid_bodies(target: Target, size: int, most_rows: int) -> Iterator[Body]:
         yield Body("rows by column", filled(size, '{"instances":[', _most(rows, most_rows), "]}"))
         if target.kind == "named":
             yield Body("one row", padded(size, rows[0]))
-    if target.kind == "positional":
+    if target.kind == "positional" or target.columns is None:
         rows = [json.dumps(row, separators=(",", ":")) for row in target.rows]
         yield Body("rows", filled(size, '{"instances":[', _most(rows, most_rows), "]}"))
+    if target.kind == "positional":
         yield Body("one row", padded(size, f'{{"features":{rows[0]}}}'))
         if target.columns is None:
             yield Body("one wide row", filled(size, '{"features":[', cycle(["0"]), "]}"))

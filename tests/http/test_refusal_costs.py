@@ -24,7 +24,7 @@ MOST_ROWS = 10_000
 TIMES = 2  # what a refusal may cost of the dearest valid body
 SECONDS = 0.005  # above it, for what any request takes and for other processes' turns
 BYTES = 300_000  # above it: twice what a table of a few thousand entries takes when it grows
-SAMPLED = 10  # a path like one that has had all bodies gets every tenth
+SAMPLED = 25  # a path like one that has had all bodies gets one in so many
 LOOKS = 3  # at what seems to take too long
 
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
