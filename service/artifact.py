@@ -17,6 +17,7 @@ from .format_one import risks
 from .manifest import Example, Manifest, Serving, installed_version, open_verified, read_manifest
 from .rows import Batch, RowValidator
 from .schema import Signature
+from .settings import Trust
 
 __all__ = [
     "Artifact",
@@ -95,13 +96,20 @@ class Artifact:
         return lambda got, expected: difference(got, expected) < compiled.bound
 
 
-def load(directory: Path, *, name: str, version: str, allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
+def load(
+    directory: Path, *, name: str, version: str, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+) -> Artifact:
     """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do, and nothing else.
 
     `compiled`: use the compiled form where there is one. If it cannot be used, the estimator is, and a note says why.
     """
     started = time.perf_counter()
     manifest = read_manifest(directory)
+    if manifest is None and trust == "manifest":
+        raise ArtifactError(
+            f"{directory} has no manifest.json, and SLIPWAY_TRUST=manifest refuses what none vouches for: "
+            "restore it, or pack the model with `slipway pack`"
+        )
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
     if manifest is not None and (manifest.name, manifest.version) != (name, version):
         raise ArtifactError(

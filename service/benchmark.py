@@ -51,9 +51,9 @@ def compare(directory: Path, settings: Settings, *, rows: int = 1, seconds: floa
     found = models_in(directory)
     if len(found) > 1:
         raise ArtifactError(f"{directory} holds {len(found)} models: name one, such as {found[0]}")
-    allow = settings.allow_version_mismatch
-    estimator = open_model(found[0], allow_version_mismatch=allow, compiled=False)
-    compiled = open_model(found[0], allow_version_mismatch=allow)
+    allow, trust = settings.allow_version_mismatch, settings.trust
+    estimator = open_model(found[0], trust=trust, allow_version_mismatch=allow, compiled=False)
+    compiled = open_model(found[0], trust=trust, allow_version_mismatch=allow)
     try:
         return asyncio.run(_compare(estimator, compiled, settings, rows, seconds))
     finally:
@@ -102,7 +102,7 @@ def _loaded(artifact: Artifact, execution: Execution, batching: bool, settings: 
         artifact.validator(settings.max_rows),
         execution,
         metrics.inference(artifact.name, artifact.version),
-        ModelSource(artifact.directory, artifact.name, artifact.version, artifact.digest, allow, artifact.form),
+        ModelSource(artifact.directory, artifact.name, artifact.version, artifact.digest, allow, artifact.form, settings.trust),
         batching,
     )
 

@@ -9,6 +9,7 @@ from .compiled.model import CompiledForm
 from .errors import ArtifactError
 from .folder import MODEL_FILE, overlooked
 from .manifest import MANIFEST
+from .settings import Trust
 
 
 class Verdict(NamedTuple):
@@ -30,10 +31,10 @@ def models_in(directory: Path) -> list[Path]:
     return found
 
 
-def check(directory: Path, *, allow_version_mismatch: bool = False, compiled: bool = True) -> Iterator[Verdict]:
+def check(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Iterator[Verdict]:
     """Loads the model and answers its examples; the last verdict is the first that is off."""
     try:
-        artifact = open_model(directory, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+        artifact = open_model(directory, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
     except ArtifactError as error:
         yield Verdict("off", "load", str(error))
         return
@@ -66,11 +67,11 @@ def _proof(compiled: CompiledForm, examples: int) -> str:
     )
 
 
-def open_model(directory: Path, *, allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
+def open_model(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
     """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
     manifest = read_manifest(directory)
     name, version = (manifest.name, manifest.version) if manifest else (directory.name, "1")
-    return load(directory, name=name, version=version, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+    return load(directory, name=name, version=version, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
 
 
 def _check_examples(artifact: Artifact) -> Verdict:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
 from .errors import ArtifactError
+from .escaping import printable
 from .flags import CommandParser, UsageError, add_settings, misspelt_variables, settings_of, spoken, typed_in
 from .log_commands import add_log_commands
 from .settings import Execution, Settings
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = run(options)
         sys.stdout.flush()
     except (ArtifactError, UsageError) as error:
-        print(f"slipway: {spoken(str(error), typed_in(options))}", file=sys.stderr)
+        print(f"slipway: {printable(spoken(str(error), typed_in(options)))}", file=sys.stderr)
         code = UNUSABLE
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
         print(f"slipway: this command needs the Python module {error.name!r}, which is not installed here", file=sys.stderr)
@@ -104,13 +105,14 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--missing", metavar="WORD,…", help="words that mean a missing value in text (default: as when it was packed)")
     predict.add_argument("--no-header", action="store_true", help="the CSV's first row holds values, in the order of the model's columns")
     predict.add_argument("--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)")
+    add_settings(predict, ("csv_defuse",))
     _add_loading(predict)
 
     bench = _add(commands, "bench", _bench, "Measure each way of running a model, and recommend one")
     bench.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
     bench.add_argument("--rows", type=int, default=1, metavar="N", help="rows in a request (default: 1)")
     bench.add_argument("--seconds", type=float, default=30.0, metavar="S", help="time to measure for, if no request is dear (default: 30)")
-    add_settings(bench, ("threads", "processes", "allow_version_mismatch"))
+    add_settings(bench, ("threads", "processes", "trust", "allow_version_mismatch"))
 
     drift = _add(commands, "drift", _drift, "Compare what a model was asked and answered with the data at packing, or with another time")
     drift.add_argument("--model", required=True, metavar="NAME", help="name of the model")
@@ -145,7 +147,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_loading(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, ("allow_version_mismatch", "compiled"))
+    add_settings(parser, ("trust", "allow_version_mismatch", "compiled"))
 
 
 def _example(options: argparse.Namespace) -> int:
@@ -190,7 +192,7 @@ def _words(listed: str | None) -> list[str]:
 
 def _report(packed: "Packed", models: Path) -> None:
     for note in packed.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     print(f"Packed {packed.directory}")
     if packed.compilation is not None and (form := packed.compilation.form) is not None:
         print(f"Compiled into {form.file}: {packed.compilation.won}")
@@ -204,8 +206,9 @@ def _check(options: argparse.Namespace) -> int:
     for directory in models_in(options.directory):
         print(directory)
         is_off = False
-        for verdict in check(directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled):
-            sentence = spoken(verdict.sentence, typed_in(options))
+        allow, compiled = settings.allow_version_mismatch, settings.compiled
+        for verdict in check(directory, trust=settings.trust, allow_version_mismatch=allow, compiled=compiled):
+            sentence = printable(spoken(verdict.sentence, typed_in(options)))
             print(f"  {verdict.state:5} {verdict.subject:9} {sentence}", flush=True)
             is_off = is_off or verdict.state == "off"
         print(f"  {'off' if is_off else 'ok':5} verdict   {'not fit to serve' if is_off else 'fit to serve'}")
@@ -218,11 +221,13 @@ def _predict(options: argparse.Namespace) -> int:
     from .offline import predict_file
 
     settings = settings_of(options)
-    artifact = open_model(options.directory, allow_version_mismatch=settings.allow_version_mismatch, compiled=settings.compiled)
+    allow, compiled = settings.allow_version_mismatch, settings.compiled
+    artifact = open_model(options.directory, trust=settings.trust, allow_version_mismatch=allow, compiled=compiled)
     missing = None if options.missing is None else _words(options.missing)
-    done = predict_file(artifact, options.data, options.output, missing=missing, header=not options.no_header)
+    header, defuse = not options.no_header, settings.csv_defuse
+    done = predict_file(artifact, options.data, options.output, missing=missing, header=header, defuse=defuse)
     for note in [*artifact.notes, *done.notes]:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     where = f" into {options.output}" if options.output else ""
     print(f"Answered {done.rows} rows with {artifact.name} {artifact.version}{where}", file=sys.stderr)
     return 0
@@ -242,7 +247,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     comparison = compare(options.directory, settings, rows=options.rows, seconds=options.seconds)
     for note in comparison.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     print(comparison.table(), comparison.verdict(), sep="\n\n")
     return 0
 

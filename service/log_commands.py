@@ -33,6 +33,7 @@ def add_log_commands(log: argparse.ArgumentParser) -> None:
 
     export = _add(commands, "export", _export, "Write rows into a file, oldest first, with the latest feedback of each as its outcome")
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="FILE.csv, or FILE.parquet (needs pyarrow)")
+    add_settings(export, ("csv_defuse",))
     _add_model(export)
     _add_period(export)
 
@@ -131,7 +132,8 @@ def _tail(options: argparse.Namespace, url: str) -> None:
 def _export(options: argparse.Namespace, url: str) -> None:
     from .journal.export import export
 
-    print(f"Exported {export(url, options.output, _known(options, url)):,} rows into {options.output}", file=sys.stderr)
+    rows = export(url, options.output, _known(options, url), defuse=settings_of(options).csv_defuse)
+    print(f"Exported {rows:,} rows into {options.output}", file=sys.stderr)
 
 
 def _stats(options: argparse.Namespace, url: str) -> None:

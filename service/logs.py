@@ -9,6 +9,7 @@ from contextvars import ContextVar
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from .escaping import printable
 from .settings import Settings
 
 # The request that this context works for; the envelope around each request sets it, every line carries it.
@@ -54,8 +55,15 @@ def _to_json(logger: WrappedLogger, name: str, fields: EventDict) -> str:
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
-    # Strings are quoted: a path may hold what starts a new line or drives the terminal.
+    # Strings are quoted, and messages escaped: a path or a name may hold what starts a new line or drives the terminal.
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, repr_native_str=True, event_key="message", exception_formatter=structlog.dev.plain_traceback
     )
-    return [_fields, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), renderer]
+    return [_fields, structlog.processors.format_exc_info, _escaped, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), renderer]
+
+
+def _escaped(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:
+    fields["message"] = printable(str(fields["message"]))
+    if "exception" in fields:
+        fields["exception"] = "\n".join(map(printable, fields["exception"].split("\n")))
+    return fields

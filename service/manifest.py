@@ -92,6 +92,8 @@ def read_manifest(directory: Path) -> Manifest | None:
     try:
         content = read_file(path, MOST_BYTES)
     except FileNotFoundError:
+        if path.is_symlink():  # a model that was vouched for must not become a bare one
+            raise ArtifactError(f"{path} is a link to a file that is not there: restore that file, or pack the model again") from None
         return None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None

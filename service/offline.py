@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from .answers import Answers
 from .artifact import Artifact
 from .errors import ArtifactError, InvalidInput
+from .escaping import defused
 from .files import whole
 from .rows import RowValidator
 from .schema import Signature
@@ -26,10 +28,19 @@ class Done(NamedTuple):
     notes: list[str]
 
 
-def predict_file(artifact: Artifact, data: Path, output: Path | None, *, missing: Sequence[str] | None = None, header: bool = True) -> Done:
+def predict_file(
+    artifact: Artifact,
+    data: Path,
+    output: Path | None,
+    *,
+    missing: Sequence[str] | None = None,
+    header: bool = True,
+    defuse: bool = True,
+) -> Done:
     """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
 
-    `missing`: words for a missing value in a CSV's text, None: those of the manifest; `header`: whether the CSV has one.
+    `missing`: words for a missing value in a CSV's text, None: those of the manifest; `header`: whether the CSV has one; `defuse`: text
+    that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
     if missing is None:
@@ -43,10 +54,11 @@ def predict_file(artifact: Artifact, data: Path, output: Path | None, *, missing
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
             answers = _answers(artifact, validator, _in_order(frame, signature), count)
+            lines = _lines(signature, answers)
             if count == 0:
-                writer.writerow(_header(signature, answers))
+                lines = chain([_header(signature, answers)], lines)
                 notes = _ignored(frame, signature)
-            writer.writerows(_lines(signature, answers))
+            writer.writerows(map(defused, lines) if defuse else lines)
             count += len(answers)
             bar.update(reached - bar.n)
             bar.set_postfix(rows=count)

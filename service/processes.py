@@ -10,6 +10,7 @@ from .artifact import load
 from .compiled.model import CompiledModel, Form
 from .estimator import Model
 from .lifecycle import die_with
+from .settings import Trust
 
 
 class ModelSource(NamedTuple):
@@ -21,6 +22,7 @@ class ModelSource(NamedTuple):
     digest: str
     allow_version_mismatch: bool
     form: Form | None
+    trust: Trust
 
 
 _models: dict[ModelSource, Model | CompiledModel] = {}
@@ -40,6 +42,7 @@ def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
             source.directory,
             name=source.name,
             version=source.version,
+            trust=source.trust,
             allow_version_mismatch=source.allow_version_mismatch,
             compiled=source.form is not None,
         )

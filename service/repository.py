@@ -157,7 +157,14 @@ class Repository:
         try:
             allow = self._settings.allow_version_mismatch
             compiled = self._settings.compiled and entry.serving.compiled
-            artifact = load(entry.directory, name=entry.name, version=entry.version, allow_version_mismatch=allow, compiled=compiled)
+            artifact = load(
+                entry.directory,
+                name=entry.name,
+                version=entry.version,
+                trust=self._settings.trust,
+                allow_version_mismatch=allow,
+                compiled=compiled,
+            )
             if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
                 entry.validator = artifact.validator(self._settings.max_rows)
         except ArtifactError as exc:
@@ -171,7 +178,7 @@ class Repository:
             entry.validator,
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
-            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form),
+            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
         )

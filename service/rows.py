@@ -1,8 +1,8 @@
 """Request rows to validated batches: pydantic-core checks every value, and a refusal says where and what to send instead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from . import dates, json_schema
 from .batch import Batch, Data, Row, batch_builder, batch_of_rows
 from .errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRows
-from .row_types import body_decoder, rows_checker, unstated_checks
+from .row_types import body_decoder, rows_checker, unstated_checks, value_checker
 from .schema import Column, Signature
 
 __all__ = ["Batch", "RowValidator"]
@@ -21,6 +21,7 @@ __all__ = ["Batch", "RowValidator"]
 MOST_ERRORS = 20
 MOST_NAMES = 10  # of columns or categories in one message
 MOST_CHARACTERS = 100  # of a name that a client made up
+MOST_LOOKED_AT = 1000  # values after the first wrong one: a row of any width must not be gone through one by one
 
 
 class RowValidator:
@@ -35,6 +36,7 @@ class RowValidator:
         self._as_rows = as_rows
         columns = signature.columns or ()
         self._check_rows = rows_checker(signature)
+        self._passes = value_checker(signature)
         self._decode = body_decoder(signature, max_rows)
         self._unstated = unstated_checks(signature)
         self._ordered = [column.name for column in columns]
@@ -55,7 +57,7 @@ class RowValidator:
         """
         try:
             body = self._decode(text)
-        except ValueError:  # msgspec's errors, and that of bytes that are no UTF-8
+        except (ValueError, RecursionError):  # msgspec's errors, that of bytes that are no UTF-8, and that of a thousand brackets
             return None
         features, instances = body.features, body.instances
         if (features is UNSET) == (instances is UNSET):
@@ -70,18 +72,20 @@ class RowValidator:
         """One row as a list in column order."""
         if not isinstance(value, list):
             raise _invalid([FieldError("features", self._expected_list())])
+        if self.signature.columns is not None:
+            self._check_widths([value], len(self._ordered), lambda _: "features")
         try:
             return self.build(self._check_rows([value]))
-        except ValidationError:
-            self._refuse([value], lambda _: "features")
+        except ValidationError as error:
+            self._refuse([value], error, lambda _: "features")
 
     def row(self, value: Any) -> Batch:
         """One row as an object by column; columns that may be missing may be left out."""
         row = self._in_order(value, "")
         try:
             return self.build(self._check_rows([row]))
-        except ValidationError:
-            self._refuse([row], lambda _: "", by_name=True)
+        except ValidationError as error:
+            self._refuse([row], error, lambda _: "", by_name=True)
 
     def instances(self, value: Any) -> Batch:
         """Many rows, all of them lists or all of them objects."""
@@ -97,10 +101,12 @@ class RowValidator:
                 expected = self._expected_list() if kind is list else "Expected an object by column"
                 raise _invalid([FieldError(f"instances[{i}]", f"{expected}; rows are all lists or all objects")])
         rows: list[Row] = value if kind is list else [self._in_order(row, f"instances[{i}].") for i, row in enumerate(value)]
+        if kind is list and self.signature.columns is not None:
+            self._check_widths(rows, len(self._ordered), "instances[{}]".format)
         try:
             checked = self._check_rows(rows)
-        except ValidationError:
-            self._refuse(rows, "instances[{}]".format, by_name=kind is dict)
+        except ValidationError as error:
+            self._refuse(rows, error, "instances[{}]".format, by_name=kind is dict)
         if self.signature.columns is None:
             self._check_widths(checked, len(checked[0]), "instances[{}]".format)
         return self.build(checked)
@@ -131,7 +137,8 @@ class RowValidator:
             raise _invalid([FieldError(at.rstrip("."), "This model's columns have no names: send rows as lists")])
         if row.keys() == self._names:
             return self._pick(row)
-        missing, unknown = self._required - row.keys(), row.keys() - self._names
+        missing = self._required - row.keys()
+        unknown = list(islice((name for name in row if name not in self._names), MOST_ERRORS))
         if not missing and not unknown:
             return tuple(map(row.get, self._ordered))
         columns = self.signature.columns
@@ -140,15 +147,14 @@ class RowValidator:
         errors += [FieldError(f"{at}{name[:MOST_CHARACTERS]}", remedy) for name in sorted(unknown)]
         raise _invalid(errors)
 
-    def _refuse(self, rows: Sequence[Row], at: Callable[[int], str], *, by_name: bool = False) -> NoReturn:
-        """Raises what is wrong with rows that did not pass, going through them again one by one: errors may be many, this list is short."""
+    def _refuse(self, rows: Sequence[Row], error: ValidationError, at: Callable[[int], str], *, by_name: bool = False) -> NoReturn:
+        """Raises what is wrong with rows, of which `error` knows the first, going through the others one by one until they are enough."""
         columns = self.signature.columns
-        if columns is not None and not by_name:
-            self._check_widths(rows, len(columns), at)
         errors: list[FieldError] = []
         not_finite: list[FieldError] = []
-        for i, row in enumerate(rows):
-            for j in self._wrong_values(row):
+        first = int(_place(error)[0])
+        for i, row in enumerate(islice(rows, first, None), first):
+            for j in islice(self._wrong_values(row), MOST_ERRORS):
                 field = f"{at(i)}.{self._ordered[j]}".lstrip(".") if by_name else f"{at(i)}[{j}]"
                 if _is_not_finite(row[j]):
                     not_finite.append(FieldError(field, "Expected a finite number"))
@@ -161,14 +167,18 @@ class RowValidator:
             raise NotFinite("Features contain NaN or infinity", not_finite[:MOST_ERRORS])
         raise _invalid(errors or [FieldError(at(0), "Expected at least one number")])
 
-    def _wrong_values(self, row: Row) -> list[int]:
-        """The places of the values that do not pass."""
+    def _wrong_values(self, row: Row) -> Iterator[int]:
+        """The places of the values that do not pass: the first one, and others among those that follow it."""
         try:
             self._check_rows([row])
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False, include_input=False)
-            return sorted({int(entry["loc"][1]) for entry in found if len(entry["loc"]) > 1})
-        return []
+            place = _place(error)
+            if len(place) > 1:
+                first = int(place[1])
+                yield first
+                for j in range(first + 1, min(len(row), first + MOST_LOOKED_AT)):
+                    if not self._passes(j, row[j]):
+                        yield j
 
     def _check_widths(self, rows: Sequence[Row], width: int, at: Callable[[int], str]) -> None:
         for i, row in enumerate(rows):
@@ -182,6 +192,11 @@ class RowValidator:
             return "Expected a list of numbers"
         count = len(self._ordered)
         return f"Expected a list of {count} value{'s' * (count != 1)}: {_listed(self._ordered)}"
+
+
+def _place(error: ValidationError) -> tuple[int | str, ...]:
+    """Of the first value that did not pass."""
+    return error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
 
 
 def _wanted(column: Column) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Execution = Literal["auto", "inline", "thread", "process"]
+Trust = Literal["any", "manifest"]
 Durability = Literal["off", "async", "spooled", "sync"]
 
 EMBEDDED_DATABASE = "sqlite:///slipway.db"
@@ -39,6 +40,10 @@ class Settings(BaseSettings):
     compiled: bool = Field(True, description="Use the compiled forms of models that were packed with one; false: their estimators answer.")
     allow_version_mismatch: bool = Field(
         False, description="Load models that were packed with another scikit-learn version, with a warning."
+    )
+    trust: Trust = Field(
+        "any",
+        description="Which models may be loaded: any, or manifest: a model that no manifest vouches for is refused before it is read.",
     )
     techniques: bool = Field(
         True, description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded, -cached and -with-logging."
@@ -90,6 +95,11 @@ class Settings(BaseSettings):
         64 * 1024, ge=256, description="Most bytes of features and answer in a record; longer ones are replaced by a note."
     )
 
+    csv_defuse: bool = Field(
+        True,
+        description="In CSV files of `slipway log export` and `slipway predict`, put an apostrophe before text that a spreadsheet would "
+        "take for a formula.",
+    )
     log_retention_days: int | None = Field(
         None,
         ge=1,

@@ -1,17 +1,13 @@
 """What every dialect does with a call: find the model it is for, and read its bounded JSON body."""
 
-from typing import Any
-
-from pydantic_core import from_json
-
 from ..caller import Caller
-from ..errors import FieldError, InvalidBody, InvalidParameter, UnsupportedMediaType
-from ..predictor import Read
+from ..errors import FieldError, InvalidParameter, UnsupportedMediaType
 from ..repository import Entry, Repository
 from ..rows import Batch, RowValidator
 from ..settings import Settings
 from .body import read_body
 from .call import Call
+from .decoding import FREE, decode, object_in, require_json_object, require_rows, require_shape, rows_in, shape_of
 
 SHORTEST_TIMEOUT = 0.001  # seconds; less than this only spells a mistake
 
@@ -45,11 +41,6 @@ class Exchange:
         body = await read_body(call, self._max_body_bytes, timeout)
         return body, Caller(call.started + timeout, call.receive, call.body is None, call.started, call.path, call.client, call.key)
 
-    async def read_json(self, call: Call) -> tuple[Any, Caller]:
-        """As `read`, the body decoded."""
-        body, caller = await self.read(call)
-        return decode(body), caller
-
 
 def _seconds(asked: bytes) -> float:
     try:
@@ -68,16 +59,6 @@ def _require_json(content_type: bytes) -> None:
         raise UnsupportedMediaType("The body must be JSON: send it with Content-Type: application/json")
 
 
-def decode(body: bytes) -> Any:
-    """JSON to Python. NaN and Infinity pass, as Python's own json lets them, for the validator to refuse by field."""
-    if not body:
-        raise InvalidBody('The body is empty: send JSON such as {"features": [5.1, 3.5, 1.4, 0.2]}')
-    try:
-        return from_json(body, allow_inf_nan=True)
-    except ValueError as exc:
-        raise InvalidBody(f"The body is not valid JSON: {exc}") from None
-
-
 class OneOrMany:
     """Reads the rows of `{"features": […]}` or `{"instances": […]}`; `many`: which of them it was."""
 
@@ -87,41 +68,36 @@ class OneOrMany:
         self._body = body
         self.many = False
         if entry.state != "ready":
-            _require_rows(decode(body))  # before anybody waits for the model
+            require_rows(body)  # before anybody waits for the model
 
     def __call__(self, validator: RowValidator) -> Batch:
+        if len(self._body) > FREE:
+            require_shape(self._body, shape_of(validator), validator.instances)
         found = validator.rows_of_json(self._body)
         if found is not None:
             batch, self.many = found
             return batch
-        body = _require_rows(decode(self._body))
+        body = rows_in(decode(self._body))
         if "features" in body:
             return validator.features(body["features"])
         self.many = True
         return validator.instances(body["instances"])
 
 
-def _require_rows(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise InvalidBody('The body must be a JSON object such as {"features": [5.1, 3.5, 1.4, 0.2]}')
-    unknown = [
-        FieldError(name[:100], "No such field: send either features or instances") for name in body if name not in ("features", "instances")
-    ]
-    if unknown:
-        raise InvalidBody(f"{unknown[0].field}: {unknown[0].detail}", unknown[:20])
-    if len(body) != 1:
-        raise InvalidBody('Send exactly one of "features" (one row) and "instances" (a list of rows)')
-    return body
+class OneOrManyByColumn:
+    """Reads one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
 
+    __slots__ = ("_body", "many")
 
-def named_rows_of(body: Any) -> Read:
-    """How to read one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
-    if list(require_object(body)) == ["instances"]:
-        return lambda validator: validator.instances(body["instances"])
-    return lambda validator: validator.row(body)
+    def __init__(self, body: bytes, entry: Entry) -> None:
+        self._body = body
+        self.many = False
+        if entry.state != "ready":
+            require_json_object(body)
 
-
-def require_object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise InvalidBody("The body must be a JSON object with the features by column")
-    return body
+    def __call__(self, validator: RowValidator) -> Batch:
+        if len(self._body) > FREE:
+            require_shape(self._body, shape_of(validator), validator.instances)
+        body = object_in(decode(self._body))
+        self.many = "instances" in body
+        return validator.instances(body["instances"]) if list(body) == ["instances"] else validator.row(body)

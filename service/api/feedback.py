@@ -1,18 +1,22 @@
 """POST /feedback: the true outcome of a row, joined to it by the key that its answer named."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from ..errors import FieldError, InvalidBody, TooManyRows
 from ..journal.journal import Journal
 from ..journal.row_keys import MOST_ROWS, TEXT
+from ..rows import MOST_CHARACTERS, MOST_ERRORS
 from ..settings import Settings
 from .call import JSON, Call, Operation, Reply
-from .exchange import Exchange, decode
+from .decoding import Shape, decode, require_shape
+from .exchange import Exchange
 
-MOST_ERRORS = 20
+FEWEST_BYTES = 60  # of an outcome and its key
 FEEDBACK_EXAMPLES = {
     "one row": {"value": {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 2}},
     "many rows": {"value": {"instances": [{"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "position": 1, "outcome": 0}]}},
@@ -38,7 +42,7 @@ class Outcome(BaseModel):
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
     position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
     outcome: Annotated[
-        Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)],
+        Scalar | Annotated[list[Scalar], Field(fail_fast=True)] | Annotated[dict[str, Scalar], Field(min_length=1, fail_fast=True)],
         Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
     ]
 
@@ -47,7 +51,7 @@ class Accepted(BaseModel):
     accepted: Annotated[int, Field(description="Outcomes that will be stored.")]
 
 
-_OUTCOMES = TypeAdapter(list[Outcome])
+_OUTCOMES = TypeAdapter(Annotated[list[Outcome], FailFast()])
 
 
 def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings) -> list[Operation]:
@@ -58,9 +62,15 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
             raise _invalid([FieldError(_path(row, "outcome"), remedy)])
         return outcome.prediction_id.lower(), outcome.position, written
 
+    def look(rows: list[Any]) -> None:
+        _read({"instances": rows}, settings.max_rows)
+
+    shape = Shape(settings.max_rows, FEWEST_BYTES, 2, len(WANTED), None)
+
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""
         read = (await exchange.read(call))[0]
+        require_shape(read, shape, look)
         body = decode(read) if read else None
         if not isinstance(body, dict):
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
@@ -84,19 +94,38 @@ def feedback_schema(max_rows: int) -> dict[str, Any]:
 def _read(body: dict[str, Any], most: int) -> list[Outcome]:
     """Raises InvalidBody, TooManyRows."""
     many = "instances" in body
-    if many and (others := [name for name in body if name != "instances"]):
-        raise _invalid([FieldError(name[:100], "Expected within each of the instances, not beside them") for name in others[:MOST_ERRORS]])
+    if many and len(body) > 1:
+        others = islice((name[:MOST_CHARACTERS] for name in body if name != "instances"), MOST_ERRORS)
+        raise _invalid([FieldError(name, "Expected within each of the instances, not beside them") for name in others])
     rows = body["instances"] if many else [body]
     if not isinstance(rows, list) or not rows:
         raise _invalid([FieldError("instances", "Expected a list of at least one outcome")])
     if len(rows) > most:
         raise TooManyRows(f"Expected at most {most} outcomes, got {len(rows)}: send them in several requests")
+    first = 0
+    if all(len(row) <= len(WANTED) for row in rows if isinstance(row, dict)):  # else there is an error for each member
+        try:
+            return _OUTCOMES.validate_python(rows)
+        except ValidationError as exc:
+            first = int(_places(exc)[0][0])
+    errors = (error for i, row in enumerate(islice(rows, first, None), first) for error in _errors(row, _row(many, i)))
+    raise _invalid(list(islice(errors, MOST_ERRORS)))
+
+
+def _errors(value: Any, row: str) -> Iterator[FieldError]:
+    """What is wrong with one outcome."""
+    if not isinstance(value, dict):
+        yield _error(row, "")
+        return
+    yield from (_error(row, name) for name in value if name not in WANTED)
     try:
-        return _OUTCOMES.validate_python(rows)
+        _OUTCOMES.validate_python([{name: value[name] for name in WANTED if name in value}])
     except ValidationError as exc:
-        found = exc.errors(include_url=False, include_context=False, include_input=False)
-        wrong = {(int(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""): None for error in found}
-        raise _invalid([_error(_row(many, row), field) for row, field in list(wrong)[:MOST_ERRORS]]) from None
+        yield from (_error(row, str(field)) for field in dict.fromkeys(place[1] for place in _places(exc)))
+
+
+def _places(exc: ValidationError) -> list[tuple[int | str, ...]]:
+    return [error["loc"] for error in exc.errors(include_url=False, include_context=False, include_input=False)]
 
 
 def _invalid(errors: list[FieldError]) -> InvalidBody:
@@ -108,7 +137,7 @@ def _row(many: bool, number: int) -> str:
 
 
 def _path(row: str, field: str) -> str:
-    return ".".join(filter(None, [row, field[:100]]))
+    return ".".join(filter(None, [row, field[:MOST_CHARACTERS]]))
 
 
 def _error(row: str, field: str) -> FieldError:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from ..predictor import Prediction, Predictor
 from .call import Call, Operation, Reply, reply
-from .exchange import Exchange, named_rows_of
+from .exchange import Exchange, OneOrManyByColumn
 from .predict import Confidence, Output, one_or_many
 
 Probabilities = dict[str, float | None]
@@ -43,9 +43,10 @@ def predicted_by_name(prediction: Prediction) -> list[dict[str, Any]]:
 def named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
     async def predict(call: Call) -> Reply:
         entry = exchange.entry(call)
-        body, caller = await exchange.read_json(call)
-        prediction = await predictor.predict(entry, named_rows_of(body), caller)
-        return reply(one_or_many(predicted_by_name(prediction), many="instances" in body), prediction)
+        body, caller = await exchange.read(call)
+        rows = OneOrManyByColumn(body, entry)
+        prediction = await predictor.predict(entry, rows, caller)
+        return reply(one_or_many(predicted_by_name(prediction), many=rows.many), prediction)
 
     # Not shown as they are: OpenAPI has these paths once per model, each with that model's own columns (openapi.py).
     paths = ("/models/{name}/predict", "/models/{name}/versions/{version}/predict")

@@ -10,7 +10,8 @@ from ..predictor import Prediction, Predictor
 from ..rows import RowValidator
 from ..schema import Column, Signature
 from .call import Call, Operation, Reply, reply
-from .exchange import Exchange, OneOrMany, require_object
+from .decoding import decode, object_in, require_shape, shape_of
+from .exchange import Exchange, OneOrMany
 from .predict import Output, PredictedRow, PredictedRows, one_or_many, predicted
 
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -77,8 +78,9 @@ def species(prediction: Prediction) -> dict[str, Any]:
 def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
     async def predict_iris(call: Call) -> Reply:
         entry = predictor.repository.find("iris")
-        body, caller = await exchange.read_json(call)
-        flower = np.asarray(FLOWER.row(require_object(body)).data)[0].tolist()
+        body, caller = await exchange.read(call)
+        require_shape(body, shape_of(FLOWER))
+        flower = np.asarray(FLOWER.row(object_in(decode(body))).data)[0].tolist()
         prediction = await predictor.predict(entry, lambda validator: validator.features(flower), caller)
         return reply(species(prediction), prediction)
 

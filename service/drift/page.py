@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
+from ..escaping import printable
 from .periods import SLICES, Compared, Drift
 from .plots import bars, course, level
 from .psi import FEWEST_ROWS, MUCH, SOME
@@ -67,7 +68,7 @@ def text(model: str, drift: Drift) -> str:
         ks = "" if each.ks is None else f"{each.ks:.2f}"
         missing = f"{each.reference[-1]:.1%} → {each.current[-1]:.1%}"
         lines.append(f"{each.variable.name:{width}}  {each.psi:7.3f}  {ks:>5}  {missing:>17}  {WORDS[level(each.psi)]}")
-    return "\n".join([f"{model}: {verdict(drift)}", *notes(drift), "", *lines])
+    return "\n".join(map(printable, [f"{model}: {verdict(drift)}", *notes(drift), "", *lines]))
 
 
 def verdict(drift: Drift) -> str:

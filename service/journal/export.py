@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 from tqdm import tqdm
 
+from ..escaping import defused, printable
 from ..files import whole
 from .reading import COLUMNS, Chosen, count, read
 from .tables import iso
@@ -28,8 +29,11 @@ GROUP = 50_000  # rows of a Parquet file that are held in memory and written as 
 Rows = Sequence[Sequence[Any]]
 
 
-def export(url: str, output: Path, chosen: Chosen) -> int:
-    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and in a sentence ArtifactError and ValueError."""
+def export(url: str, output: Path, chosen: Chosen, *, defuse: bool = True) -> int:
+    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and in a sentence ArtifactError and ValueError.
+
+    `defuse`: text in a CSV that a spreadsheet would take for a formula.
+    """
     suffix = output.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{output} ends in none of {', '.join(SUFFIXES)}, which say what to write")
@@ -40,7 +44,7 @@ def export(url: str, output: Path, chosen: Chosen) -> int:
     # Counting takes a second for some millions: only where somebody looks.
     total = count(url, chosen) if sys.stderr.isatty() else None
     bar = tqdm(total=total, desc=output.name, unit="row", unit_scale=True, disable=None, dynamic_ncols=True)
-    with bar, whole(output) as partial, (_csv if suffix == ".csv" else _parquet)(partial) as write:
+    with bar, whole(output) as partial, _csv(partial, defuse) if suffix == ".csv" else _parquet(partial) as write:
         for page in pages:
             write([_plain(row) for row in page])
             rows += len(page)
@@ -59,14 +63,15 @@ def _plain(row: tuple[Any, ...]) -> Sequence[Any]:
 
 
 @contextlib.contextmanager
-def _csv(path: Path) -> Iterator[Callable[[Rows], None]]:
+def _csv(path: Path, defuse: bool) -> Iterator[Callable[[Rows], None]]:
     time = COLUMNS.index("time")
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
 
         def write(rows: Rows) -> None:
-            writer.writerows((*row[:time], iso(row[time]), *row[time + 1 :]) for row in rows)
+            lines = ((*row[:time], iso(row[time]), *row[time + 1 :]) for row in rows)
+            writer.writerows(map(defused, lines) if defuse else lines)
 
         yield write
 
@@ -97,12 +102,12 @@ def _parquet(path: Path) -> Iterator[Callable[[Rows], None]]:
 
 
 def line(row: tuple[Any, ...]) -> str:
-    """A row of COLUMNS for people: time, model, request, what was asked, what was answered."""
+    """A row of COLUMNS for a terminal: time, model, request, what was asked, what was answered."""
     values = dict(zip(COLUMNS, row, strict=True))
     time: datetime = values["time"]
     confidence = "" if values["confidence"] is None else f" ({values['confidence']:.3f})"
     outcome = "" if values["outcome"] is None else f"  outcome {values['outcome']}"
-    return (
+    return printable(
         f"{iso(time)}  {values['model']} {values['version']}  {values['key']}  {values['features']} → {values['answer']}{confidence}"
         f"  {values['latency_ms']:.1f} ms{outcome}"
     )

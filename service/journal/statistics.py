@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Float, Text, and_, case, cast, exists, func, literal_column, select, tuple_
 
+from ..escaping import printable
 from .engines import address
 from .reading import PAGE, Chosen, Fetch, beyond, session
 from .tables import feedback, predictions
@@ -134,7 +135,7 @@ def _add(before: Outcomes, answer: Any, outcome: Any) -> Outcomes:
 
 def report(found: Sequence[Statistics]) -> str:
     """For people, a paragraph per version of a model."""
-    return "\n\n".join("\n".join(_lines(one)) for one in found) or "The log has no such rows."
+    return "\n\n".join("\n".join(map(printable, _lines(one))) for one in found) or "The log has no such rows."
 
 
 def _lines(one: Statistics) -> Iterator[str]:

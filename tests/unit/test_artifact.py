@@ -52,6 +52,38 @@ def opened(directory: Path, **options: Any) -> Artifact:
     return load(directory, name="iris", version="1", **options)
 
 
+class Witness:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("way", ["deleted", "dangling"])
+def test_what_no_manifest_vouches_for_can_be_refused_before_it_is_unpickled(packed: Path, tmp_path: Path, way: str) -> None:
+    assert opened(packed, trust="manifest").manifest is not None
+    joblib.dump(Witness(tmp_path / "ran"), packed / "model.joblib")
+    with pytest.raises(ArtifactError, match="is not the file that was packed"):
+        opened(packed, trust="manifest")
+    (packed / "manifest.json").unlink()
+    if way == "dangling":
+        (packed / "manifest.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(ArtifactError, match="is a link to a file that is not there" if way == "dangling" else "SLIPWAY_TRUST=manifest"):
+        opened(packed, trust="manifest")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_manifest_that_is_a_dangling_link_makes_no_bare_model(packed: Path, tmp_path: Path) -> None:
+    (packed / "manifest.json").unlink()
+    assert opened(packed).manifest is None
+    (packed / "manifest.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(ArtifactError, match="is a link to a file that is not there"):
+        opened(packed)
+
+
 def edit(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = json.loads((directory / "manifest.json").read_text())
     change(content)

@@ -264,6 +264,25 @@ def test_check_fails_for_a_bare_model(run: Any, files: Path, tmp_path: Path) -> 
     assert "nothing vouches for this model: pack it with `slipway pack`" in found.out
 
 
+def test_every_command_that_loads_can_refuse_a_bare_model(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.joblib").write_bytes((files / "model.joblib").read_bytes())
+    monkeypatch.setenv("SLIPWAY_TRUST", "manifest")
+    assert "SLIPWAY_TRUST=manifest refuses" in run("check", tmp_path).out
+    assert "SLIPWAY_TRUST=manifest refuses" in one_sentence(run("predict", tmp_path, "--data", files / "iris.csv"))
+    assert "SLIPWAY_TRUST=manifest refuses" in one_sentence(run("bench", tmp_path))
+    assert "nothing vouches for this model" in run("check", tmp_path, "--trust", "any").out
+
+
+def test_predict_writes_no_formulas_unless_that_is_asked_for(run: Any, files: Path, tmp_path: Path) -> None:
+    labels = {"labels": "=a,@b,-1"}
+    assert run(*packing(files, output=tmp_path / "models", **labels)).code == 0
+    directory, data = tmp_path / "models/iris/1", files / "iris.csv"
+    shown = run("predict", directory, "--data", data).out
+    assert {line.split(",")[1] for line in shown.splitlines()[1:]} == {"'=a", "'@b", "-1"}
+    shown = run("predict", directory, "--data", data, "--no-csv-defuse").out
+    assert {line.split(",")[1] for line in shown.splitlines()[1:]} == {"=a", "@b", "-1"}
+
+
 def test_check_notes_a_folder_that_a_server_would_not_find(run: Any, files: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").symlink_to(files / "models/iris/1")
     moved = tmp_path / "moved"

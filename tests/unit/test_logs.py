@@ -91,6 +91,18 @@ def test_people_get_columns_in_which_no_client_can_forge_a_line_or_drive_the_ter
     assert f"path={path!r}" in line
 
 
+def test_no_message_or_traceback_drives_the_terminal(configured: Configured) -> None:
+    stderr = configured(log_format="console")
+    try:
+        raise ValueError("\x1b[2J\u2028\u202e")
+    except ValueError:
+        logging.getLogger("slipway.models").exception("model %s is not served", "a\n\x9b\u202eb")
+    shown = stderr.getvalue()
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert r"model a\n\x9b\u202eb is not served" in shown
+    assert r"ValueError: \x1b[2J\u2028\u202e" in shown
+
+
 def test_the_level_is_the_settings(configured: Configured) -> None:
     stderr = configured(log_level="warning")
     logging.getLogger("slipway.test").info("not this")

@@ -478,3 +478,21 @@ def test_a_row_checked_while_it_is_parsed_is_the_row_checked_afterwards(signatur
 )
 def test_what_is_neither_a_row_nor_rows_is_left_to_the_slower_way(text: bytes) -> None:
     assert validator(NUMBERS).rows_of_json(text) is None
+
+
+def test_brackets_without_end_are_no_rows() -> None:
+    for signature in (UNKNOWN, NUMBERS, PASSENGER):
+        for name in (b"features", b"instances"):
+            for bracket in (b"[", b'{"":'):
+                assert RowValidator(signature, 10).rows_of_json(b'{"' + name + b'":' + bracket * 5000) is None
+
+
+@pytest.mark.parametrize("signature", [UNKNOWN, NUMBERS])
+def test_errors_are_looked_for_from_the_first_one_on_and_no_further_than_needed(signature: Signature) -> None:
+    row = [1.0, "a", 1.0, "b"]
+    with pytest.raises(InvalidBody) as refused:
+        RowValidator(signature, 10).instances([[1.0] * 4, row, row])
+    assert [error.field for error in refused.value.errors] == [f"instances[{i}][{j}]" for i in (1, 2) for j in (1, 3)]
+    with pytest.raises(InvalidBody) as refused:
+        RowValidator(UNKNOWN, 10).features([0.0] * 100_000 + [""] * 100_000)
+    assert [error.field for error in refused.value.errors] == [f"features[{j}]" for j in range(100_000, 100_020)]

@@ -1,5 +1,7 @@
 """`slipway log …` as a person calls it."""
 
+import csv
+import json
 import sqlite3
 import subprocess
 import sys
@@ -42,6 +44,43 @@ def test_a_log_is_made_read_exported_and_kept_small(url: str, tmp_path: Path, ca
     assert "deleted: 1" in capsys.readouterr().out
     assert run("stats") == 0
     assert [line for line in capsys.readouterr().out.splitlines() if "rows" in line and ":" in line] == ["iris 1: 1 rows", "wine 1: 1 rows"]
+
+
+HOSTILE = "\x1b]0;x\x07\x9b\u202e\u2028\n"
+
+
+def test_no_name_or_value_in_the_log_drives_the_terminal(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("migrate") == 0
+    row = record(
+        1,
+        datetime.now(UTC),
+        features=json.dumps({f"age{HOSTILE}": HOSTILE}, ensure_ascii=False),
+        answer=json.dumps(HOSTILE),
+        model=f"iris{HOSTILE}",
+    )
+    write(url, [row])
+    capsys.readouterr()
+    for command in ("tail", "stats"):
+        assert run(command) == 0
+        shown = capsys.readouterr().out.removesuffix("\n").split("\n")
+        assert all(line.isprintable() for line in shown), command
+        assert r"iris\x1b]0;x\x07\x9b\u202e\u2028\n" in shown[0]
+
+
+def test_an_export_holds_no_formulas_unless_that_is_asked_for(url: str, tmp_path: Path) -> None:
+    assert run("migrate") == 0
+    now = datetime.now(UTC)
+    write(url, [record(1, now, answer="\"=cmd|' /C calc'!A0\""), record(2, now + timedelta(seconds=1), answer='"-1"')])
+    path = tmp_path / "x.csv"
+
+    def answers() -> list[str]:
+        with path.open(newline="") as file:
+            return [row["answer"] for row in csv.DictReader(file)]
+
+    assert run("export", "--output", str(path)) == 0
+    assert answers() == ["'=cmd|' /C calc'!A0", "-1"]
+    assert run("export", "--output", str(path), "--no-csv-defuse") == 0
+    assert answers() == ["=cmd|' /C calc'!A0", "-1"]
 
 
 @pytest.mark.parametrize(
