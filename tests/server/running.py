@@ -162,3 +162,8 @@ def children(pid: int) -> list[int]:
 def running(pids: list[int]) -> list[int]:
     """Those that have not ended; one that nobody has waited for has."""
     return [pid for pid, state, _ in _processes() if pid in pids and state != "Z"]
+
+
+def stopped(pid: int) -> bool:
+    """Whether SIGSTOP has reached all threads of a process."""
+    return all(task.read_text().rsplit(")", 1)[1].split()[0] == "T" for task in Path(f"/proc/{pid}/task").glob("*/stat"))
