@@ -1,5 +1,6 @@
 """POST /feedback: the true outcome of a row, joined to it by the key that its answer named."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -7,7 +8,7 @@ from pydantic_core import to_json
 
 from ..errors import FieldError, InvalidBody, TooManyRows
 from ..journal.journal import Journal
-from ..journal.row_keys import MOST_ROWS, TEXT
+from ..journal.row_keys import MOST_ROWS, TEXT, time_of
 from ..settings import Settings
 from .call import JSON, Call, Operation, Reply
 from .exchange import Exchange, decode
@@ -57,12 +58,16 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""
-        read = (await exchange.read(call))[0]
+        read, caller = await exchange.read(call)
         body = decode(read) if read else None
         if not isinstance(body, dict):
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
         many = "instances" in body
         outcomes = [text(outcome, _row(many, i)) for i, outcome in enumerate(_read(body, settings.max_rows))]
+        since, until = await journal.kept(caller)
+        if strange := [i for i, (key, _, _) in enumerate(outcomes) if not since <= time_of(key) <= until]:
+            detail = f"Expected the id of an answer that the log keeps: since {_moment(since)}, and not of the future"
+            raise _invalid([FieldError(_path(_row(many, i), "prediction_id"), detail) for i in strange[:MOST_ERRORS]])
         journal.feedback(outcomes, call.client)
         content = to_json({"accepted": len(outcomes)})
         return Reply(202, [JSON, (b"content-length", b"%d" % len(content))], content)
@@ -94,6 +99,10 @@ def _read(body: dict[str, Any], most: int) -> list[Outcome]:
         found = exc.errors(include_url=False, include_context=False, include_input=False)
         wrong = {(int(error["loc"][0]), str(error["loc"][1]) if len(error["loc"]) > 1 else ""): None for error in found}
         raise _invalid([_error(_row(many, row), field) for row, field in list(wrong)[:MOST_ERRORS]]) from None
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _invalid(errors: list[FieldError]) -> InvalidBody:

@@ -30,6 +30,7 @@ STORE = {
         "repair",
         "pace",
         "store",
+        "room",
         "sqlite",
         "postgresql",
         "copy_format",

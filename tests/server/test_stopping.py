@@ -162,7 +162,12 @@ def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None
     with pytest.raises(subprocess.TimeoutExpired):  # longer than without a scraper
         draining.wait(7)
     server.predict("iris", [5.1, 3.5, 1.4, 0.2])
-    server.metrics()
+
+    def ended_after_a_scrape() -> bool:
+        server.metrics()  # the first may begin before that answer is counted, by another worker
+        return draining.poll() is not None
+
+    server.until(ended_after_a_scrape)
     assert draining.communicate(timeout=20)[0].endswith(" s: no client connection is left.\n")
 
 
