@@ -34,7 +34,7 @@ class LogMetrics:
         self._failures = Counter(
             "slipway_log_database_failures", "Calls of the database that failed, by kind.", ("kind",), registry=registry
         )
-        # Alert before it reaches the bound, SLIPWAY_LOG_DATABASE_BYTES, all of it of one day: what comes then is dropped.
+        # Panel: how near it is to its bound, SLIPWAY_LOG_DATABASE_BYTES; past it records wait in the spool, and are dropped.
         self._database_bytes = Gauge(
             "slipway_log_database_bytes",
             "Bytes of the SQLite file and its write-ahead log.",
