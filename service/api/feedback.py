@@ -8,17 +8,12 @@ from pydantic_core import to_json
 
 from ..errors import FieldError, InvalidBody, TooManyRows
 from ..journal.journal import Journal
-from ..journal.row_keys import MOST_ROWS, TEXT, time_of
+from ..journal.row_keys import MOST_ROWS, TEXT, new_key, time_of
 from ..settings import Settings
 from .call import JSON, Call, Operation, Reply
 from .exchange import Exchange, decode
 
 MOST_ERRORS = 20
-FEEDBACK_EXAMPLES = {
-    "one row": {"value": {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 2}},
-    "many rows": {"value": {"instances": [{"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "position": 1, "outcome": 0}]}},
-}
-
 WANTED = {
     "prediction_id": "Expected the X-Prediction-ID of an answer, such as 019a1b2c-3d4e-7f00-b123-456789a00000",
     "position": f"Expected the place of the row in its request, a whole number from 0 to {MOST_ROWS - 1}",
@@ -73,6 +68,15 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
         return Reply(202, [JSON, (b"content-length", b"%d" % len(content))], content)
 
     return [Operation("/feedback", feedback, Accepted, "The true outcome of a logged row", "log", status=202)]
+
+
+def feedback_examples() -> dict[str, Any]:
+    """With an id of now: an older one may be of before the rows that are kept."""
+    identity = new_key()[0]
+    return {
+        "one row": {"value": {"prediction_id": identity, "outcome": 2}},
+        "many rows": {"value": {"instances": [{"prediction_id": identity, "position": 1, "outcome": 0}]}},
+    }
 
 
 def feedback_schema(max_rows: int) -> dict[str, Any]:
