@@ -29,8 +29,9 @@ from .errors import ArtifactError, Problem
 from .journal.answered import Recorder
 from .journal.embedded import prepare
 from .journal.forms import AS_RECORDS, AS_VALUES, PACKED
-from .journal.journal import Journal
+from .journal.journal import Journal, allowed
 from .journal.redaction import Redaction
+from .journal.room import Room
 from .journal.store import open_store
 from .lifecycle import Board, Lifecycle
 from .metrics import Metrics
@@ -122,4 +123,5 @@ def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -
             raise ArtifactError(str(exc)) from None
     form = AS_RECORDS if settings.log == "spooled" else PACKED if url.startswith("postgres") else AS_VALUES
     recorder = Recorder(redaction, metrics.log, form)
-    return Journal(settings, recorder, metrics.log, lambda: open_store(url), lambda: prepare(url))
+    room = Room(allowed(settings, settings.log_database_bytes), metrics.log, deletes=settings.log != "off")
+    return Journal(settings, recorder, metrics.log, lambda: open_store(url, room), lambda: prepare(url))

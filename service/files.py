@@ -1,4 +1,4 @@
-"""A model's files, which anybody may have put into its folder, read with care; and a command's output, written whole or not at all."""
+"""A model's files, which anybody may have put into its folder, read with care; and what is written, for its owner alone."""
 
 import contextlib
 import errno
@@ -31,14 +31,30 @@ def read_file(path: Path, most_bytes: int) -> bytes:
             raise OSError(errno.ENOMEM, f"Its {size:,} bytes do not fit into memory") from None
 
 
+def make_private_folder(folder: Path) -> None:
+    """What is missing of it and above it, whatever the umask: pathlib's `parents` would be for everybody. Raises OSError."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private_file(path: Path, flags: int = 0) -> None:
+    """An empty one where there is none; what opens it by name afterwards leaves its mode as it is. Raises OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600))
+
+
 @contextlib.contextmanager
 def whole(output: Path) -> Iterator[Path]:
-    """A file beside `output` to write, which takes its place in the end. Raises ArtifactError where the disk does not take it."""
+    """A file beside `output` to write, which takes its place in the end, for its owner alone.
+
+    Raises ArtifactError where the disk does not take it.
+    """
     if not output.name or (output.exists() and not output.is_file()):
         raise ArtifactError(f"{output} is a folder or a device: name a file for the output")
     target = output.resolve()  # a symbolic link stays one
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        partial.unlink(missing_ok=True)  # of a process that had this number before
+        make_private_file(partial, os.O_EXCL | os.O_NOFOLLOW)
         yield partial
         partial.replace(target)
     except OSError as error:

@@ -34,6 +34,18 @@ class LogMetrics:
         self._failures = Counter(
             "slipway_log_database_failures", "Calls of the database that failed, by kind.", ("kind",), registry=registry
         )
+        # Panel: how near it is to its bound, SLIPWAY_LOG_DATABASE_BYTES; past it records wait in the spool, and are dropped.
+        self._database_bytes = Gauge(
+            "slipway_log_database_bytes",
+            "Bytes of the SQLite file and its write-ahead log.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        # Panel: feedback for ids that were never given, or whose rows are lost.
+        strays = Counter("slipway_log_strays", "Feedback whose row nobody finds, by what became of it.", ("outcome",), registry=registry)
+        self._strays = {outcome: strays.labels(outcome) for outcome in ("stored", "dropped")}
+        # Panel: what the bound of the SQLite file has cost.
+        self._deleted = Counter("slipway_log_deleted_rows", "Rows of the oldest days that made room in the SQLite file.", registry=registry)
         # Panel: whether the writer keeps up.
         self._queue = Gauge("slipway_log_queue_rows", "Rows in memory.", registry=registry, multiprocess_mode="livesum")
 
@@ -43,6 +55,16 @@ class LogMetrics:
 
     def spool_bytes(self, size: int) -> None:
         self._spool_bytes.set(size)
+
+    def database_bytes(self, size: int) -> None:
+        self._database_bytes.set(size)
+
+    def deleted(self, rows: int) -> None:
+        self._deleted.inc(rows)
+
+    def strays(self, outcome: Literal["stored", "dropped"], rows: int) -> None:
+        if rows:
+            self._strays[outcome].inc(rows)
 
     def database_up(self, up: bool) -> None:
         self._database_up.set(up)

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         description="Where it is kept: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
         json_schema_extra={"default": EMBEDDED_DATABASE},
     )
+    log_database_bytes: int = Field(
+        1024 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Most bytes of an SQLite file; near it the oldest whole days are deleted, and past it records are dropped.",
+    )
     log_spool: Path = Field(
         Path("slipway-spool"), description="Folder of this server alone, where records wait for a database that is away."
     )

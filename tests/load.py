@@ -91,7 +91,7 @@ class Load:
         """From now on a client that is told to go does not come back, as if the service led it to another pod."""
         self._away = True
 
-    async def until(self, answers: int, seconds: float = 30.0) -> None:
+    async def until(self, answers: int, seconds: float = 100.0) -> None:
         """Waits until there have been so many answers; raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while self.total < answers:

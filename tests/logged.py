@@ -160,6 +160,31 @@ class StoreContract:
         asyncio.run(run())
         assert rows(log, "key") == [key(1), key(2)]
 
+    def test_rows_are_found_by_their_keys_among_those_that_are_being_written(self, log: str) -> None:
+        entries = [record(number, NOON + timedelta(seconds=number)) for number in range(3000)]
+        begun = [record(number, NOON + timedelta(days=1)) for number in range(4000, 4100)]
+        asked = [key(number) for number in range(2000, 4000)]
+
+        async def run() -> tuple[list[float | None], set[str]]:
+            store = open_store(log)
+            await store.open()
+            oldest = [await store.oldest()]
+            await store.write(entries)
+            store.begin(begun[:50])
+            found = await store.find(asked)
+            store.begin(begun)
+            oldest.append(await store.oldest())
+            await store.write(begun)
+            await store.close()
+            with pytest.raises(StoreAway):
+                await store.find(asked)
+            return oldest, found
+
+        oldest, found = asyncio.run(run())
+        assert oldest == [None, NOON.timestamp()]
+        assert found == {key(number) for number in range(2000, 3000)}
+        assert len(rows(log, "key")) == 3100
+
     def test_a_schema_that_is_missing_old_or_new_is_told_with_the_remedy(self, log: str) -> None:
         execute(log, f"DELETE FROM {REVISION_TABLE}")
         assert trouble(log).kind == "schema"

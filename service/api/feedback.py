@@ -1,6 +1,7 @@
 """POST /feedback: the true outcome of a row, joined to it by the key that its answer named."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from pydantic_core import to_json
 
 from ..errors import FieldError, InvalidBody, TooManyRows
 from ..journal.journal import Journal
-from ..journal.row_keys import MOST_ROWS, TEXT
+from ..journal.row_keys import MOST_ROWS, TEXT, new_key, time_of
 from ..rows import MOST_CHARACTERS, MOST_ERRORS
 from ..settings import Settings
 from .call import JSON, Call, Operation, Reply
@@ -17,10 +18,7 @@ from .decoding import Shape, decode, require_shape
 from .exchange import Exchange
 
 FEWEST_BYTES = 60  # of an outcome and its key
-FEEDBACK_EXAMPLES = {
-    "one row": {"value": {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 2}},
-    "many rows": {"value": {"instances": [{"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "position": 1, "outcome": 0}]}},
-}
+MOST_MEMBERS = 12  # in as many bytes, where the outcome is an object by output
 
 WANTED = {
     "prediction_id": "Expected the X-Prediction-ID of an answer, such as 019a1b2c-3d4e-7f00-b123-456789a00000",
@@ -65,22 +63,35 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
     def look(rows: list[Any]) -> None:
         _read({"instances": rows}, settings.max_rows)
 
-    shape = Shape(settings.max_rows, FEWEST_BYTES, 2, len(WANTED), None)
+    shape = Shape(settings.max_rows, FEWEST_BYTES, 2, MOST_MEMBERS, None)
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""
-        read = (await exchange.read(call))[0]
+        read, caller = await exchange.read(call)
         require_shape(read, shape, look)
         body = decode(read) if read else None
         if not isinstance(body, dict):
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
         many = "instances" in body
         outcomes = [text(outcome, _row(many, i)) for i, outcome in enumerate(_read(body, settings.max_rows))]
+        since, until = await journal.kept(caller)
+        if strange := [i for i, (key, _, _) in enumerate(outcomes) if not since <= time_of(key) <= until]:
+            detail = f"Expected the id of an answer that the log keeps: since {_moment(since)}, and not of the future"
+            raise _invalid([FieldError(_path(_row(many, i), "prediction_id"), detail) for i in strange[:MOST_ERRORS]])
         journal.feedback(outcomes, call.client)
         content = to_json({"accepted": len(outcomes)})
         return Reply(202, [JSON, (b"content-length", b"%d" % len(content))], content)
 
     return [Operation("/feedback", feedback, Accepted, "The true outcome of a logged row", "log", status=202)]
+
+
+def feedback_examples() -> dict[str, Any]:
+    """With an id of now: an older one may be of before the rows that are kept."""
+    identity = new_key()[0]
+    return {
+        "one row": {"value": {"prediction_id": identity, "outcome": 2}},
+        "many rows": {"value": {"instances": [{"prediction_id": identity, "position": 1, "outcome": 0}]}},
+    }
 
 
 def feedback_schema(max_rows: int) -> dict[str, Any]:
@@ -126,6 +137,10 @@ def _errors(value: Any, row: str) -> Iterator[FieldError]:
 
 def _places(exc: ValidationError) -> list[tuple[int | str, ...]]:
     return [error["loc"] for error in exc.errors(include_url=False, include_context=False, include_input=False)]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _invalid(errors: list[FieldError]) -> InvalidBody:

@@ -9,7 +9,7 @@ from ..artifact import version_key
 from ..repository import Entry, Repository
 from ..schema import Signature
 from .exchange import SHORTEST_TIMEOUT
-from .feedback import FEEDBACK_EXAMPLES, feedback_schema
+from .feedback import feedback_examples, feedback_schema
 from .named import NamedRow, NamedRows
 from .problems import MEDIA_TYPE, ProblemDetails
 from .techniques import FLOWER
@@ -58,7 +58,7 @@ def describe_api(app: FastAPI, repository: Repository, *, max_rows: int, keys: b
             example = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
             iris = document["paths"]["/predict-iris"]["post"]
             describe_operation(iris, FLOWER.row_schema(), {"one row": {"value": example}}, parameters=("Timeout",))
-        describe_operation(document["paths"]["/feedback"]["post"], feedback_schema(max_rows), FEEDBACK_EXAMPLES, parameters=("Timeout",))
+        describe_operation(document["paths"]["/feedback"]["post"], feedback_schema(max_rows), feedback_examples(), parameters=("Timeout",))
         for path in ("/models", "/models/{name}"):
             operation = document["paths"][path]["get"]
             operation["responses"].pop("422", None)

@@ -1,5 +1,6 @@
 """The prediction log as the predictor and the API see it: keep this answer, and this outcome."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from random import random
 
 from ..answers import Answers
 from ..batch import Batch
-from ..caller import Caller
+from ..caller import Caller, MustWait
 from ..errors import LogAway, LogFull
 from ..loaded import LoadedModel
 from ..log_metrics import LogMetrics
@@ -20,14 +21,23 @@ from .memory import MOST_ROWS
 from .record import Feedback
 from .row_keys import new_key, row_key
 from .spool import Spool
-from .store import Store
+from .store import Store, StoreAway
 from .writer import Writer
 
 Headers = tuple[tuple[bytes, bytes], ...]
 ID_HEADER = b"x-prediction-id"
 QUIET_SECONDS = 60.0  # between two lines that say the same
+LOOK_SECONDS = 10.0  # between two looks for the oldest row
+LONGEST_REQUEST = 3600.0  # seconds from a request, which its key tells, to its answer, which its row does
+CLOCK_SKEW = 300.0  # seconds that another server's clock may be ahead
+UNASKED_BYTES = 64 * 1024 * 1024  # in the file, and in the spool, where the log is off and single requests leave rows
 
 log = logging.getLogger("slipway.log")
+
+
+def allowed(settings: Settings, most_bytes: int) -> int:
+    """Of the bytes that a setting allows."""
+    return min(most_bytes, UNASKED_BYTES) if settings.log == "off" else most_bytes
 
 
 class Journal:
@@ -40,7 +50,9 @@ class Journal:
         self._refuse = settings.log_overflow == "refuse"
         self._metrics = metrics
         self._say_at = 0.0
-        self._spool = Spool(settings.log_spool, settings.log_spool_bytes)
+        self._look_at = 0.0
+        self._since = 0.0  # the time of the oldest request whose rows are kept
+        self._spool = Spool(settings.log_spool, allowed(settings, settings.log_spool_bytes))
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
         link = Link(connect, prepare, metrics, needed=settings.log == "sync")
         self._writer = Writer(link, backlog, recorder, metrics, commit=settings.log == "sync")
@@ -100,12 +112,29 @@ class Journal:
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
         """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
-        if self._memory.rows >= MOST_ROWS or self._backlog.refusing:
-            self._refuse_or_drop(len(outcomes), refuse=True)
+        if self._writer.outcomes.full or self._backlog.refusing:
+            raise LogFull("The prediction log takes no more feedback for now: too much of it waits to be stored")
         now, (first, _) = time.time(), new_key()
         rows = enumerate(outcomes)
-        self._memory.put_rows([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
+        self._writer.outcomes.put([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
         self._writer.start()
+
+    async def kept(self, caller: Caller) -> tuple[float, float]:
+        """Between which times, in seconds since 1970, a request was made whose rows may be here; from 0 where that is not known."""
+        if time.monotonic() >= self._look_at:
+            if not caller.waits:
+                raise MustWait
+            await caller.wait(asyncio.ensure_future(self._look()))
+        return self._since, time.time() + CLOCK_SKEW
+
+    async def _look(self) -> None:
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._writer.start()  # whose end closes what is opened here
+        try:
+            oldest = await self._writer.oldest()
+            self._since = (time.time() if oldest is None else oldest) - LONGEST_REQUEST
+        except StoreAway:
+            self._since = 0.0
 
     def _answered(self, model: LoadedModel, batch: Batch, answers: Answers, caller: Caller) -> Answered:
         key, caller.key = caller.key or new_key(), None
@@ -119,9 +148,9 @@ class Journal:
             return False
         return True
 
-    def _refuse_or_drop(self, rows: int, *, refuse: bool = False) -> None:
+    def _refuse_or_drop(self, rows: int) -> None:
         why = "its database is away, and the spool is full" if self._backlog.refusing else f"{MOST_ROWS} rows wait to be written already"
-        if self._refuse or refuse:
+        if self._refuse:
             raise LogFull(f"The prediction log takes no more records: {why}")
         self._metrics.counted("dropped", rows)
         if time.monotonic() >= self._say_at:

@@ -14,7 +14,8 @@ PREPARE_SECONDS = 30.0
 OPEN_SECONDS = 3.0
 WRITE_SECONDS = 5.0  # SQLite waits four for another process's lock
 CLOSE_SECONDS = 1.0
-SHOWN_BY_WRITING = frozenset({"disk_full", "read_only", "file", "locked", "privilege"})  # kinds of trouble with which it still opens
+# Kinds of trouble with which it still opens.
+SHOWN_BY_WRITING = frozenset({"disk_full", "bound", "read_only", "file", "locked", "privilege"})
 IDLE_SECONDS = 2.0  # after which nobody knows whether the database is still there
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds until the next attempt after so many failures; a broken connection is opened again at once
 
@@ -76,6 +77,26 @@ class Link:
         """The same for rows that may be in the database: those are passed over."""
         await self._call(lambda store: store.replay(rows))
 
+    async def find(self, keys: Sequence[str]) -> set[str]:
+        """Those of these keys that have a row."""
+        found = set[str]()
+
+        async def find(store: Store) -> None:
+            found.update(await store.find(keys))
+
+        await self._call(find, writes=False)
+        return found
+
+    async def oldest(self) -> float | None:
+        """When the oldest row was answered; None without one."""
+        found = list[float | None]()
+
+        async def look(store: Store) -> None:
+            found.append(await store.oldest())
+
+        await self._call(look, writes=False)
+        return found[0]
+
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
@@ -83,7 +104,7 @@ class Link:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await store.close()
 
-    async def _call(self, work: Callable[[Store], Awaitable[None]] | None) -> None:
+    async def _call(self, work: Callable[[Store], Awaitable[None]] | None, *, writes: bool = True) -> None:
         async with self._calls:
             if not self.usable:
                 raise StoreAway("away", self.trouble or "")
@@ -109,7 +130,7 @@ class Link:
             except BaseException:  # cancelled in the middle of a call: the connection cannot be used again
                 await self.close()
                 raise
-            if work is not None or self._kind not in SHOWN_BY_WRITING or self._needed:
+            if (work is not None and writes) or self._kind not in SHOWN_BY_WRITING or self._needed:
                 self._back()
 
     async def _open(self) -> Store:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..files import make_private_file, make_private_folder
 from . import partitions
 from .away import away, schema
 from .engines import CONNECT_SECONDS, FAILURES, Address, address, engine
@@ -60,7 +61,8 @@ def maintain(url: str, retention_days: int | None, today: date | None = None) ->
 async def _connected(where: Address, run: Callable[[AsyncConnection, Address], Awaitable[Result]], *, create: bool = False) -> Result:
     try:
         if create and where.path is not None:
-            where.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(where.path.parent)
+            make_private_file(where.path)  # SQLite gives the files beside it the same mode
         async with engine(where, create=create).connect() as connection:
             return await run(connection, where)
     except FAILURES as error:

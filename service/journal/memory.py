@@ -44,12 +44,6 @@ class Memory:
                 self._making = True
                 asyncio.get_running_loop().call_soon(self._make, context=self._context)
 
-    def put_rows(self, rows: Sequence[Row]) -> None:
-        self.made += rows
-        self.rows += len(rows)
-        if self.rows >= BATCH_ROWS:
-            self._enough()
-
     def _make(self) -> None:
         """A few in a turn of the event loop. A request of more waits for `take`, which pauses, and so does what came after it."""
         some, count = list[Answered](), 0

@@ -73,6 +73,14 @@ class PostgreSQLStore:
         if not begun or unpacked(begun[0]).key in {unpacked(row).key for row in rows}:
             self._stream = None  # else what was begun with is stored, too, and the write that brings it is to know
 
+    async def find(self, keys: Sequence[str]) -> set[str]:
+        query = f"SELECT key::text AS key FROM {predictions.name} WHERE key = ANY($1::uuid[])"
+        return {row["key"] for row in await self._ask(query, keys)}
+
+    async def oldest(self) -> float | None:
+        [(time,)] = await self._ask(f"SELECT min(time) FROM {predictions.name}")
+        return None if time is None else float(time.timestamp())
+
     async def close(self) -> None:
         if self._stream is not None:
             self._abandon()
@@ -81,10 +89,26 @@ class PostgreSQLStore:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
-    async def _transact(self, put: Put, rows: Sequence[Row]) -> None:
-        connection = self._connection
-        if connection is None:
+    async def _ask(self, query: str, *values: Any) -> list[asyncpg.Record]:
+        connection = self._connected()
+        try:
+            try:
+                await self._end_stream(())
+            except Exception as error:
+                if not _is_about_data(error) and getattr(error, "sqlstate", None) != MOVED:
+                    raise  # else the write that brings these rows sees to it
+            return list(await connection.fetch(query, *values))
+        except BaseException as error:
+            self._abandon()
+            raise self._meaning(error) from error
+
+    def _connected(self) -> asyncpg.Connection:
+        if self._connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        return self._connection
+
+    async def _transact(self, put: Put, rows: Sequence[Row]) -> None:
+        connection = self._connected()
         try:
             try:
                 rows = await self._end_stream(rows)

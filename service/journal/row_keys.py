@@ -24,6 +24,11 @@ def new_key() -> Key:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}", number
 
 
+def time_of(key: str) -> float:
+    """Seconds since 1970, in UTC, when it was made."""
+    return int(key[:8] + key[9:13], 16) / 1000
+
+
 def row_key(first: K, position: int) -> K:
     """The key of another row of the request whose first row has the key `first`, in the same form."""
     if not position:

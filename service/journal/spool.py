@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from ..files import make_private_folder
 from .spool_files import listed, owned, size_of, sync_folder
 
 SEGMENT_BYTES = 4 * 1024 * 1024  # what is read again at most, when a worker dies between a commit and the end of a file
@@ -153,7 +154,7 @@ class Spool:
 
     def _own(self) -> None:
         """The folder is ours alone: features are nobody else's business."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         for _ in range(NAMES_TRIED):
             if self._owner in self._locks or self._lock(self._owner):
                 return

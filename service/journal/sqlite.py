@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -15,17 +16,20 @@ from .engines import Address, engine
 from .forms import unpacked
 from .record import Feedback, Row
 from .repair import storable
+from .room import Room
 from .sqlite_format import values_of
 from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 
 # Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
 # a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared; a write needs few.
 SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
+LOOKED_FOR = 500  # keys in a statement
 
 
 class SQLiteStore:
-    def __init__(self, where: Address) -> None:
+    def __init__(self, where: Address, room: Room | None = None) -> None:
         self._where = where
+        self._room = room
         self._connection: aiosqlite.Connection | None = None
         self._ending: asyncio.Future[Any] | None = None  # of a thread that has been told to end
         self._file: os.stat_result | None = None  # the file that is open
@@ -40,6 +44,8 @@ class SQLiteStore:
             self._connection = connection
             pooled.detach()  # the pool would wait for the thread, and the disk may hang
             await connection.execute("PRAGMA synchronous = FULL")  # what is committed outlasts a loss of power
+            if self._room is not None:
+                await self._room.claim(connection)
             async with connection.execute(f"SELECT version_num FROM {REVISION_TABLE}") as cursor:
                 row = await cursor.fetchone()
         except BaseException as error:
@@ -61,6 +67,18 @@ class SQLiteStore:
     async def replay(self, rows: Sequence[Row]) -> None:
         await self._transact("ON CONFLICT (key) DO NOTHING", rows)
 
+    async def find(self, keys: Sequence[str]) -> set[str]:
+        found = set[str]()
+        for start in range(0, len(keys), LOOKED_FOR):
+            some = keys[start : start + LOOKED_FOR]
+            places = ", ".join("?" * len(some))
+            found.update([key for (key,) in await self._ask(f"SELECT key FROM {predictions.name} WHERE key IN ({places})", some)])
+        return found
+
+    async def oldest(self) -> float | None:
+        [(time,)] = await self._ask(f"SELECT min(time) FROM {predictions.name}")
+        return None if time is None else datetime.fromisoformat(time).timestamp()
+
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -69,10 +87,22 @@ class SQLiteStore:
             await asyncio.wait([self._ending], timeout=1)  # longer only where the disk hangs
             self._ending = None
 
-    async def _transact(self, ending: str, rows: Sequence[Row]) -> None:
-        connection = self._connection
-        if connection is None:
+    async def _ask(self, query: str, values: Sequence[str] = ()) -> list[Any]:
+        connection = self._connected()
+        try:
+            async with connection.execute(query, values) as cursor:
+                return list(await cursor.fetchall())
+        except BaseException as error:
+            await self._abandon(error)
+            raise self._meaning(error) from error
+
+    def _connected(self) -> aiosqlite.Connection:
+        if self._connection is None:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        return self._connection
+
+    async def _transact(self, ending: str, rows: Sequence[Row]) -> None:
+        connection = self._connected()
         await self._check_file()
         try:
             try:
@@ -82,9 +112,12 @@ class SQLiteStore:
                     await connection.execute("ROLLBACK")
                 await _put(connection, ending, [storable(unpacked(row)) for row in rows])
         except BaseException as error:
+            full = None if self._room is None else await self._room.full(connection, error, self._where.place)
             await self._abandon(error)
-            raise self._meaning(error) from error
+            raise full or self._meaning(error) from error
         await self._check_file()
+        if self._room is not None and self._file is not None:
+            await self._room.keep(connection, self._where.place, self._file.st_size, len(rows))
 
     async def _check_file(self) -> None:
         """SQLite goes on writing into a file that nobody finds any more. Log files only grow: a shorter one is another's content."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from .away import StoreAway as StoreAway
 from .record import Row
+from .room import Room
 
 
 class Store(Protocol):
@@ -28,16 +29,25 @@ class Store(Protocol):
     async def replay(self, rows: Sequence[Row]) -> None:
         """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""
 
+    async def find(self, keys: Sequence[str]) -> set[str]:
+        """Those of these keys that have a row. Raises StoreAway."""
+
+    async def oldest(self) -> float | None:
+        """The time of the oldest row, in seconds since 1970; None where there is none. Raises StoreAway."""
+
     async def close(self) -> None:
         """Lets the connection go; without one nothing happens."""
 
 
-def open_store(url: str) -> Store:
-    """A store that is not connected yet. Raises ValueError, in a sentence, where the address is of neither database."""
+def open_store(url: str, room: Room | None = None) -> Store:
+    """A store that is not connected yet. `room` bounds an SQLite file.
+
+    Raises ValueError, in a sentence, where the address is of neither database.
+    """
     # Here: a server whose log is off does without SQLAlchemy and the drivers, a third of a second.
     from .engines import address
     from .postgresql import PostgreSQLStore
     from .sqlite import SQLiteStore
 
     where = address(url)
-    return PostgreSQLStore(where) if where.path is None else SQLiteStore(where)
+    return PostgreSQLStore(where) if where.path is None else SQLiteStore(where, room)

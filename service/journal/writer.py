@@ -13,7 +13,8 @@ from ..log_metrics import LogMetrics
 from .answered import Answered, Recorder, rows_in
 from .backlog import Backlog
 from .link import Link
-from .memory import BATCH_ROWS, MOST_ROWS, Memory
+from .memory import BATCH_ROWS, MOST_ROWS, MOST_WRITTEN, Memory
+from .outcomes import Outcomes
 from .record import Row
 from .store import StoreAway
 
@@ -43,6 +44,7 @@ class Writer:
         self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self.memory = Memory(recorder, self._wake.set, self._begin)
+        self.outcomes = Outcomes(metrics)
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
@@ -77,6 +79,10 @@ class Writer:
         """So that `trouble` is known; otherwise the first flush finds out."""
         with contextlib.suppress(StoreAway):
             await self._link.open()
+
+    async def oldest(self) -> float | None:
+        """When the oldest row in the database was answered; None without one. Raises StoreAway."""
+        return await self._link.oldest()
 
     async def close(self) -> None:
         """After the last answer. What the database does not take within STOP_SECONDS goes to the spool."""
@@ -127,12 +133,24 @@ class Writer:
 
     async def _flush(self) -> None:
         """What is in memory now, and no younger."""
-        self._metrics.queue(self.memory.rows + self._backlog.held)
+        self._metrics.queue(self.memory.rows + len(self.outcomes) + self._backlog.held)
         async with contextlib.aclosing(self.memory.take()) as taken:
             async for some in taken:
                 await self._deliver(some)
+        await self._flush_outcomes()
         if self._backlog.holding:
             await self._backlog.append(())
+
+    async def _flush_outcomes(self) -> None:
+        """After the rows of this worker, behind which they go to the spool, too: what is there is bounded, and cannot be looked up."""
+        new, late = self.outcomes.take(last=self._stopping)
+        rows = [*new, *late]
+        if rows and self._backlog.empty:
+            with contextlib.suppress(StoreAway):
+                found = await self._link.find([row.prediction for row in rows])
+                rows = self.outcomes.admitted(new, late, found)
+        for start in range(0, len(rows), MOST_WRITTEN):
+            await self._deliver(rows[start : start + MOST_WRITTEN])
 
     async def _deliver(self, rows: Sequence[Row]) -> None:
         """Straight to the database while nothing older waits, it answers at once, and memory does not fill; to the spool otherwise."""

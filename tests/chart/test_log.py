@@ -72,6 +72,7 @@ def test_the_settings_arrive() -> None:
     expected = {
         "SLIPWAY_LOG": "spooled",
         "SLIPWAY_LOG_DATABASE": ("predictions-database", "serving"),
+        "SLIPWAY_LOG_DATABASE_BYTES": "536870912",
         "SLIPWAY_LOG_SPOOL_BYTES": "1073741824",
         "SLIPWAY_LOG_OVERFLOW": "refuse",
         "SLIPWAY_LOG_RATE": "0.5",

@@ -32,6 +32,7 @@ STORE = {
         "repair",
         "pace",
         "store",
+        "room",
         "sqlite",
         "postgresql",
         "copy_format",

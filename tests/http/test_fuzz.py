@@ -389,13 +389,16 @@ async def test_malformed_requests_are_refused_in_one_shape_in_time_and_never_rea
         while refused.total() < REFUSALS:
             assert answered.total() < REFUSALS, "most of these should be refused"
             attack = generator.attack()
-            started = time.monotonic()
             try:
-                response = await served.post(attack.path, content=attack.body, headers=attack.headers)
+                for _ in range(2):  # a machine that stood still does so once
+                    started = time.monotonic()
+                    response = await served.post(attack.path, content=attack.body, headers=attack.headers)
+                    if (seconds := time.monotonic() - started) < SECONDS:
+                        break
                 problem = problem_of(response)
             except Exception as exc:
                 raise AssertionError(f"part {part}, request {refused.total() + answered.total()}: {attack}") from exc
-            assert time.monotonic() - started < SECONDS, attack
+            assert seconds < SECONDS, attack
             if problem is None:
                 answered[response.headers["x-model"]] += 1
             else:

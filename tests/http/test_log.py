@@ -1,9 +1,13 @@
 """The prediction log through the application: what is kept of an answer, and what of an outcome."""
 
+import asyncio
 import json
 import re
 import sqlite3
+import time
+import uuid
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from service.errors import ArtifactError
 from service.examples import train_and_pack
+from service.journal import outcomes
 
 pytestmark = pytest.mark.anyio
 
@@ -184,3 +189,73 @@ async def test_a_misspelt_column_is_told_with_its_setting_and_the_columns_that_a
     with pytest.raises(ArtifactError, match=f"^{re.escape(sentence)}$"):
         async with serve(tmp_path / "models", log="sync", log_omit=["petal_lenght"], log_hash=[names[3]], log_hash_key="sixteen letters!"):
             pass
+
+
+def identity(seconds: float) -> str:
+    """An id that nobody has given, of that time since 1970."""
+    digits = f"{int(seconds * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.mark.parametrize("log", ["off", "async"])
+async def test_feedback_for_an_id_that_no_row_can_have_is_told_the_time_from_which_on_they_are_kept(serve, models, log) -> None:  # type: ignore[no-untyped-def]
+    now = time.time()
+    async with serve(models, log=log) as client:
+        for seconds, status in ((now - 86_400, 422), (now, 202), (now + 86_400, 422), (now - 60, 202)):
+            body = {"instances": [{"prediction_id": identity(now), "outcome": 1}, {"prediction_id": identity(seconds), "outcome": 1}]}
+            answer = await client.post("/feedback", json=body)
+            assert answer.status_code == status, seconds
+            if status == 422:
+                [error] = answer.json()["errors"]
+                assert error["field"] == "instances[1].prediction_id"
+                assert datetime.fromisoformat(error["detail"].split("since ")[1].split(",")[0]) <= datetime.now(UTC)
+
+
+async def test_feedback_for_ids_that_nobody_finds_is_bounded_and_for_rows_it_is_not(serve, models, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(outcomes, "STRAYS", 5)
+    monkeypatch.setattr(outcomes, "WAIT_SECONDS", 0.0)
+    path = tmp_path / "log.db"
+    async with serve(models, log="async", log_database=f"sqlite:///{path}") as client:
+        key = (await client.post("/predict", json={"instances": [ROW] * 30})).headers["x-prediction-id"]
+        strays = [{"prediction_id": identity(time.time()), "outcome": 1} for _ in range(20)]
+        found = [{"prediction_id": key, "position": i, "outcome": 1} for i in range(30)]
+        assert (await client.post("/feedback", json={"instances": strays + found})).json() == {"accepted": 50}
+        async with asyncio.timeout(30):
+            while 'slipway_log_strays_total{outcome="dropped"}' not in (text := (await client.get("/metrics")).text) or (
+                'slipway_log_strays_total{outcome="dropped"} 0' in text
+            ):
+                await asyncio.sleep(0.05)
+    assert 'slipway_log_strays_total{outcome="stored"} 5.0' in text
+    assert 'slipway_log_strays_total{outcome="dropped"} 15.0' in text
+    kept, asked = {row["key"] for row in rows(path)}, [row["prediction"] for row in rows(path, "feedback")]
+    assert (len(kept & set(asked)), len(asked)) == (30, 35)
+
+
+async def test_feedback_that_comes_before_its_row_waits_for_it(serve, models, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(outcomes, "STRAYS", 0)
+    path = tmp_path / "log.db"
+    async with serve(models, log="async", log_database=f"sqlite:///{path}") as client:
+        answer = await client.post("/predict", json={"features": ROW})
+        early = identity(time.time())
+        for key in (answer.headers["x-prediction-id"], early):
+            assert (await client.post("/feedback", json={"prediction_id": key, "outcome": 2})).status_code == 202
+        async with asyncio.timeout(30):
+            while not rows(path, "feedback"):  # of the row that is there
+                await asyncio.sleep(0.05)
+        with closing(sqlite3.connect(path)) as connection:  # as another worker does
+            connection.execute(
+                "INSERT INTO predictions SELECT ?, time, request_id, position, model, version, digest, dialect, features,"
+                " answer, confidence, latency_ms, client FROM predictions",
+                (early,),
+            )
+            connection.commit()
+    assert {row["prediction"] for row in rows(path, "feedback")} == {answer.headers["x-prediction-id"], early}
+
+
+async def test_more_feedback_than_may_wait_is_refused_until_it_is_stored(serve, models, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(outcomes, "MOST_WAITING", 3)
+    async with serve(models, log="async") as client:
+        many = {"instances": [{"prediction_id": identity(time.time()), "outcome": 1}] * 3}
+        assert (await client.post("/feedback", json=many)).status_code == 202
+        refused = await client.post("/feedback", json=many)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")

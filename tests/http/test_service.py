@@ -9,6 +9,7 @@ import pytest
 
 from service.app import create_app
 from service.errors import ArtifactError
+from service.journal.row_keys import new_key
 from service.lifecycle import Board, Lifecycle
 from service.settings import Settings
 
@@ -122,7 +123,7 @@ async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> N
         ]
         assert len(many) > 3
         assert {rows["maxItems"] for rows in many} == {3}
-        row = {"prediction_id": "019a1b2c-3d4e-7f00-b123-456789a00000", "outcome": 1}
+        row = {"prediction_id": new_key()[0], "outcome": 1}
         for path, allowed in (("/predict", [[1, 2, 3, 1]] * 3), ("/feedback", [row] * 3)):
             assert (await client.post(path, json={"instances": allowed})).is_success
             assert (await client.post(path, json={"instances": [*allowed, allowed[0]]})).status_code == 413

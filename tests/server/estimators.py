@@ -1,4 +1,4 @@
-"""Estimators that are slow or stuck, importable by the server that unpickles them."""
+"""Estimators that are slow, stuck or held, importable by the server that unpickles them."""
 
 import time
 from pathlib import Path
@@ -18,6 +18,21 @@ class SlowToLoad(Stub):
         Path(state["began"]).touch()
         time.sleep(state["seconds"])
         super().__setstate__(state)
+
+
+class Held(Stub):
+    """Waits while the file `closed` exists: in the first call of a process, and for rows whose first feature is above 0."""
+
+    calls = 0
+
+    def __init__(self, closed: str = "") -> None:
+        self.closed = closed
+
+    def predict(self, X: Any) -> Any:
+        Held.calls += 1
+        while (Held.calls == 1 or X[0, 0] > 0) and Path(self.closed).exists():
+            time.sleep(0.01)
+        return super().predict(X)
 
 
 class StuckInAWorker(Stub):

@@ -55,7 +55,7 @@ class Server:
             self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         if self._wait:
             try:
-                self.until(self.is_ready, 100)
+                self.until(self.is_ready, 200)
             except BaseException:
                 self._end()
                 raise
@@ -93,7 +93,7 @@ class Server:
         except (OSError, http.client.HTTPException):
             return False
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 100.0) -> None:
         """Waits until the condition holds; fails when it does not in time, or when the server has ended."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -162,3 +162,8 @@ def children(pid: int) -> list[int]:
 def running(pids: list[int]) -> list[int]:
     """Those that have not ended; one that nobody has waited for has."""
     return [pid for pid, state, _ in _processes() if pid in pids and state != "Z"]
+
+
+def stopped(pid: int) -> bool:
+    """Whether SIGSTOP has reached all threads of a process."""
+    return all(task.read_text().rsplit(")", 1)[1].split()[0] == "T" for task in Path(f"/proc/{pid}/task").glob("*/stat"))

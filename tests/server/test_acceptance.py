@@ -62,7 +62,7 @@ def test_a_worker_killed_every_five_seconds_fails_its_own_requests_alone_and_no_
                 os.kill(worker, signal.SIGSTOP)  # so that what it holds can be counted
                 held, failed = connections_of(worker, server.port), load.failures.total()
                 os.kill(worker, signal.SIGKILL)
-                await asyncio.sleep(0.5)
+                await load.until(load.total + 500)  # by then every client has heard of it
                 costs.append((held, load.failures.total() - failed))
         watching.cancel()
         return load

@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 
 from tests.load import Load, get, post
 from tests.server.conftest import Start, bare
-from tests.server.estimators import StuckInAWorker
+from tests.server.estimators import Held, StuckInAWorker
 from tests.server.running import Server
 from tests.server.test_workers import RESTARTS, WORKERS, condition
 
@@ -112,12 +112,18 @@ def test_models_that_never_come_up_are_replaced_by_the_next_signal(start: Start,
     assert {answer(server) for _ in range(6)} == {2}
 
 
-def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_models(start: Start, constant: Path) -> None:
+def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_models(
+    start: Start, constant: Path, tmp_path: Path
+) -> None:
     server = start(models=constant)
     old = server.workers()
     put(constant, "2", 2)
+    bare(constant, "held", Held(str(tmp_path / "closed")).fit())
+    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
+    (tmp_path / "closed").touch()  # the new ones wait in their warm-up
     server.signal(signal.SIGHUP)
-    server.until(lambda: len(server.workers()) > 2)
+    server.until(lambda: len(server.workers()) == 4)
     os.kill(server.workers()[-1], signal.SIGKILL)
+    (tmp_path / "closed").unlink()
     server.until(lambda: not set(old) & set(server.workers()) and len(server.workers()) == 2 and server.is_ready())
     assert {answer(server) for _ in range(6)} == {2}

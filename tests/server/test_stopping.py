@@ -60,20 +60,26 @@ async def connects(port: int) -> bool:
 
 
 def test_an_idle_connection_delays_the_end_by_two_seconds_at_most(start: Start) -> None:
-    server = start()
+    """By the clock of a server beside it that has none."""
+    server, alone = start(), start()
 
-    async def stay() -> None:
+    async def stay() -> float:
         connection = await Connection.open("127.0.0.1", server.port)
         await connection.ask(get("/health"))
+        stopping = time.monotonic()
         server.signal(signal.SIGTERM)
         while not connection.left_by_server():
             await asyncio.sleep(0.05)
         connection.close()
+        return stopping
 
-    started = time.monotonic()
-    asyncio.run(stay())
-    assert server.process.wait(10) == 0
-    assert time.monotonic() - started < 4
+    stopping = time.monotonic()
+    alone.signal(signal.SIGTERM)
+    assert alone.process.wait(30) == 0
+    without = time.monotonic() - stopping
+    stopping = asyncio.run(stay())
+    assert server.process.wait(30) == 0
+    assert time.monotonic() - stopping < 2 + 3 * max(without, 1.0)
 
 
 def test_sigint_ends_at_once_and_waits_for_nobody(start: Start) -> None:
@@ -158,9 +164,9 @@ def test_while_draining_the_pod_is_not_ready_and_every_answer_says_close(start: 
     for _ in range(4):  # both workers
         answer = server.predict("iris", [5.1, 3.5, 1.4, 0.2])
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-    out, _ = draining.communicate(timeout=15)
+    out, _ = draining.communicate(timeout=60)
     assert draining.returncode == 0
-    assert out.startswith("Drained in 5.")
+    assert 5.0 <= float(out.removeprefix("Drained in ").partition(" s")[0]) < 30.0  # the time that it has
 
 
 def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None:
@@ -171,7 +177,12 @@ def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None
     with pytest.raises(subprocess.TimeoutExpired):  # longer than without a scraper
         draining.wait(7)
     server.predict("iris", [5.1, 3.5, 1.4, 0.2])
-    server.metrics()
+
+    def ended_after_a_scrape() -> bool:
+        server.metrics()  # the first may begin before that answer is counted, by another worker
+        return draining.poll() is not None
+
+    server.until(ended_after_a_scrape)
     assert draining.communicate(timeout=20)[0].endswith(" s: no client connection is left.\n")
 
 
@@ -181,7 +192,7 @@ def test_draining_gives_up_on_a_client_that_stays(start: Start) -> None:
     async def stay() -> str:
         connection = await Connection.open("127.0.0.1", server.port)
         await connection.ask(get("/health"))
-        draining = await asyncio.to_thread(lambda: drain(server, drain_timeout=6).communicate(timeout=15)[0])
+        draining = await asyncio.to_thread(lambda: drain(server, drain_timeout=6).communicate(timeout=60)[0])
         connection.close()
         return draining
 

@@ -1,6 +1,7 @@
 """Workers that are killed, hang, come and go; and what they leave behind, which is nothing."""
 
 import asyncio
+import http.client
 import os
 import signal
 import time
@@ -16,9 +17,9 @@ import xgboost
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from tests import estimators
 from tests.load import Connection, Load, get, post
 from tests.server.conftest import Start, bare
+from tests.server.estimators import Held
 from tests.server.running import Server, children, running
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
@@ -50,8 +51,7 @@ def test_connections_are_shared_out_evenly(start: Start) -> None:
     async def run() -> None:
         async with predict_load(server, 64) as load:
             await load.until(500)
-            await condition(lambda: sum(held(server)) == 64)
-            assert min(held(server)) >= 20, held(server)
+            await condition(lambda: sum(held(server)) == 64 and min(held(server)) >= 20)
 
     asyncio.run(run())
 
@@ -77,7 +77,10 @@ def test_a_killed_worker_under_load_costs_its_own_requests_alone_and_no_metric_r
     seen: list[dict[str, float]] = []
 
     def sample() -> bool:
-        seen.append(server.metrics())
+        try:
+            seen.append(server.metrics())
+        except (OSError, http.client.HTTPException):  # of the worker that is dying
+            return False
         return True
 
     async def run() -> Load:
@@ -105,12 +108,14 @@ def test_a_killed_worker_under_load_costs_its_own_requests_alone_and_no_metric_r
 
 
 def test_the_pod_is_unready_from_a_workers_death_until_its_successor_has_answered(start: Start, tmp_path: Path) -> None:
-    folder = tmp_path / "models"
-    bare(folder, "slow", estimators.Slow(0.3).fit())  # so that the successor's warm-up takes a while
+    folder, closed = tmp_path / "models", tmp_path / "closed"
+    bare(folder, "held", Held(str(closed)).fit())
     server = start(models=folder)
+    closed.touch()  # the successor's warm-up waits
     os.kill(server.workers()[1], signal.SIGKILL)
-    server.until(lambda: not server.is_ready())
-    assert server.get("/ready").json()["error"] == "1 of 2 workers have answered their models' example rows"
+    server.until(lambda: server.get("/ready").json().get("error") == "1 of 2 workers have answered their models' example rows")
+    assert not server.is_ready()
+    closed.unlink()
     server.until(server.is_ready)
     assert server.metrics()[RESTARTS] == 1
     assert server.metrics()[WORKERS] == 2
@@ -169,7 +174,7 @@ def test_a_killed_master_leaves_nobody_behind(with_processes: Server) -> None:
     assert len(family) >= 4
     with_processes.process.kill()
     with_processes.process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := running(family):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)

@@ -1,5 +1,7 @@
 """Files are read only so far as there is memory for them, and written whole or not at all."""
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ArtifactError
-from service.files import whole
+from service.files import make_private_folder, whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,3 +66,18 @@ def test_a_disk_that_does_not_take_the_file_is_named(tmp_path: Path) -> None:
     message = "missing/file cannot be written: No such file or directory"
     with pytest.raises(ArtifactError, match=message), whole(tmp_path / "missing/file") as partial:
         partial.write_text("new")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_output_and_the_folders_that_are_made_are_for_their_owner_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        make_private_folder(tmp_path / "a" / "b")
+        (tmp_path / "a" / f".out.csv.{os.getpid()}").touch(0o666)  # of a process that was killed
+        with whole(tmp_path / "a" / "out.csv") as partial:
+            assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+            partial.write_text("new")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {"a": 0o700, "b": 0o700, "out.csv": 0o600}

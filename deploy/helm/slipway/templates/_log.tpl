@@ -102,6 +102,8 @@ The quarter is for what workers write at once, before they see each other's file
 - name: SLIPWAY_LOG
   value: {{ include "slipway.durability" . | quote }}
 {{ include "slipway.logDatabase" (dict "context" . "key" $log.database.key) }}
+- name: SLIPWAY_LOG_DATABASE_BYTES
+  value: {{ int64 $log.database.sqliteBytes | quote }}
 - name: SLIPWAY_LOG_SPOOL
   value: /var/lib/slipway/spool
 - name: SLIPWAY_LOG_SPOOL_BYTES
