@@ -31,9 +31,34 @@ class Connection(HttpToolsProtocol):
     comes in one piece is shown to the application first; only if it cannot answer at once does the request go Uvicorn's way.
     """
 
-    _leaving = False
-    _refused = False  # what still comes is thrown away
-    _refusal: Problem | None = None  # is answered after the requests before it
+    __slots__ = (  # Uvicorn's own are more than Python finds quickly in a dictionary
+        "_application",
+        "_begun_at",
+        "_body_bytes",
+        "_chunks",
+        "_clock",
+        "_due",
+        "_ended_at",
+        "_fields",
+        "_head",
+        "_head_bytes",
+        "_head_complete",
+        "_hot",
+        "_idle_since",
+        "_is_first",
+        "_leaving",
+        "_now",
+        "_output",
+        "_piece",
+        "_refusal",
+        "_refused",
+        "_rest",
+        "_rest_at",
+        "_running",
+        "_timeouts",
+        "_unread",
+        "_unread_since",
+    )
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], application: Envelope, timeouts: Timeouts
@@ -41,6 +66,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state)
         self._application = application
         self._timeouts = timeouts
+        self._leaving = False
+        self._refused = False  # what still comes is thrown away
+        self._refusal: Problem | None = None  # is answered after the requests before it
         self._output: OneWrite
         self.flow: Flow
         self._running: RequestResponseCycle | None = None  # the request that Uvicorn answers, or answered last; `cycle` is the newest
