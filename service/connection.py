@@ -386,10 +386,10 @@ class Connection(HttpToolsProtocol):
             return
         now, keep_alive = self.loop.time(), self.timeout_keep_alive
         self._due = float("inf")
-        if self._refused and self._is_quiet():
-            due, act = self._ended_at + self._timeouts.goodbye, self.transport.abort
-        elif self.flow.write_paused:
+        if self.flow.write_paused:
             due, act = self._unread_since + self._timeouts.unread, self._cut_unless_read
+        elif self._refused and self._is_quiet():
+            due, act = self._ended_at + self._timeouts.goodbye, self.transport.abort
         elif self._head_bytes is not None and not self.flow.read_paused:
             due, act = self._begun_at + self._reading_time(), self._give_up
         elif not self._is_quiet() or self.flow.read_paused:

@@ -319,7 +319,7 @@ async def honest(port: int, until: float, seconds: list[float]) -> None:
         asked = time.monotonic()
         connection = connection or await Connection.open("127.0.0.1", port)
         async with asyncio.timeout(30):
-            answer = await connection.ask(post("/predict", {"features": row}) if number % 10 else get("/ready"))
+            answer = await connection.ask(post("/predict", {"features": row}) if number % 10 else get("/health"))
         seconds.append(time.monotonic() - asked)
         assert answer.status == 200, answer
         assert number % 10 == 0 or json.loads(answer.body)["prediction"] == species

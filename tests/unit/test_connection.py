@@ -52,8 +52,11 @@ class Asked(Envelope):
 class Client:
     """A raw connection to a server that makes our connections."""
 
-    def __init__(self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: set[Connection]
+    ) -> None:
         self.application = application
+        self.served = served  # the server's side
         self.board = board
         self.reader = reader
         self.writer = writer
@@ -92,7 +95,7 @@ async def connected(models: Path, keep_alive: int = 75, timeouts: dict[str, int]
         server = await loop.create_server(lambda: Connection(config, state, {}, application, patience), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         try:
-            yield Client(asked, board, reader, writer)
+            yield Client(asked, board, reader, writer, cast(set[Connection], state.connections))
         finally:
             writer.close()
             server.close()
@@ -429,5 +432,99 @@ def test_a_head_behind_a_large_body_in_one_piece_is_not_too_large(models: Path) 
             body = b'{"features": [5.1, 3.5, 1.4, ' + b" " * 200_000 + b"0.2]}"
             await client.send(HEAD % len(body), body + REQUEST[:20], REQUEST[20:])
             assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+
+    run(test())
+
+
+async def gone(client: Client) -> None:
+    while client.served:
+        await asyncio.sleep(0.01)
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1000, 57, 3])
+@pytest.mark.parametrize("kind", ["get", "post", "chunked"])
+def test_sixteen_requests_of_a_connection_are_in_hand_at_most_and_all_are_answered_in_order(models: Path, size: int, kind: str) -> None:
+    content = b'{"features": ["\r\n\r\n\r\n\r\n"]}'
+    post = b"POST /nowhere HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n"
+    whole = {
+        "get": GET,
+        "post": post + b"Content-Length: 26\r\n\r\n" + content,
+        "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n1a\r\n" + content + b"\r\n0\r\n\r\n",
+    }[kind]
+
+    async def test() -> None:
+        async with connected(models) as client:
+            wire = b"".join(whole % i for i in range(200))
+            most = 0
+
+            async def send() -> None:
+                for at in range(0, len(wire), size):
+                    client.writer.write(wire[at : at + size])
+                    await client.writer.drain()
+                    if size < 10:
+                        await asyncio.sleep(0)
+
+            sending = asyncio.create_task(send())
+            for i in range(200):
+                answering = asyncio.create_task(client.answer())
+                while not answering.done():
+                    await asyncio.sleep(0)
+                    most = max(most, *(len(served.pipeline) + 1 for served in client.served))
+                status, headers, _ = answering.result()
+                assert (status, headers["x-request-id"]) == (200 if kind == "get" else 404, str(i))
+            await sending
+            assert most <= 16
+            assert most > 8 or size < 1000
+
+    run(test())
+
+
+def test_a_client_that_reads_no_answer_is_cut(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"unread": 1}) as client:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.writer.write(ASSET * 16)
+            await gone(client)
+
+    run(test())
+
+
+ASSET = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: slipway\r\n\r\n"  # more than a megabyte
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_last_answer_is_waited_for_as_long_as_its_client_reads(models: Path, reads: bool) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"unread": 1}) as client:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            [served] = client.served
+            served._output.write(b"x" * 20_000_000)
+            served._output.close()
+            if not reads:
+                await gone(client)
+                return
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            started, received = asyncio.get_running_loop().time(), 0
+            while piece := await client.reader.read(1 << 20):
+                received += len(piece)
+                await asyncio.sleep(0.2 if asyncio.get_running_loop().time() - started < 2.5 else 0)
+            assert received == 20_000_000
+
+    run(test())
+
+
+def test_a_body_that_never_ends_is_refused_in_its_place(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"request": 1, "goodbye": 1}) as client:
+            await client.send(GET % 1 + HEAD % 100 + b"{")
+            assert (await client.answer())[0] == 200
+            status, headers, body = await client.answer()
+            assert (status, headers["connection"]) == (408, "close")
+            assert json.loads(body)["type"] == "urn:slipway:request_timeout"
+            assert await client.reader.read() == b""
+            await gone(client)
 
     run(test())
