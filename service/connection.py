@@ -10,10 +10,11 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from .api.call import Reply, combined
+from .api.call import Reply
 from .api.dispatch import HotPath
 from .api.envelope import Envelope
-from .errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout, UnsupportedCoding
+from .errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
+from .request_head import checked_fields, problem_of, without_offer
 from .timeouts import Timeouts
 from .transport import Flow, OneWrite, takes_its_answers
 
@@ -70,7 +71,6 @@ class Connection(HttpToolsProtocol):
         self._refused = False  # what still comes is thrown away
         self._refusal: Problem | None = None  # is answered after the requests before it
         self._output: OneWrite
-        self.flow: Flow
         self._running: RequestResponseCycle | None = None  # the request that Uvicorn answers, or answered last; `cycle` is the newest
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
         self._head: list[tuple[bytes, bytes]]  # its headers
@@ -81,21 +81,20 @@ class Connection(HttpToolsProtocol):
         self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
         self._head_complete = False  # of the request that is being read
         self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
-        self._rest = b""  # received and not read yet, from `_rest_at` on
-        self._rest_at = 0
+        self._rest, self._rest_at = b"", 0  # received and not read yet, from there on
         self._now: float  # when something was received
         self._begun_at: float  # when the request that is being read began
         self._idle_since: float  # when the last request was complete, or its answer: what a client sends in between does not count
         self._unread: int  # bytes, when the client was last found not to read
         self._unread_since: float
         self._ended_at: float
-        self._clock: asyncio.TimerHandle
-        self._due: float  # when it rings
+        self._clock: asyncio.TimerHandle  # rings at `_due`
+        self._due: float
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._output = OneWrite(transport, self.loop, self._timeouts)
         super().connection_made(cast(asyncio.Transport, self._output))
-        self.flow = Flow(self.transport)
+        self.flow: Flow = Flow(self.transport)
         # Uvicorn starts a clock after each answer, and none before the first: it would keep a silent connection for ever.
         self._now = self._idle_since = self.loop.time()
         self._look_at(self._now + self.timeout_keep_alive)
@@ -105,7 +104,7 @@ class Connection(HttpToolsProtocol):
         self._rest = b""
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:  # Uvicorn tells the newest request alone
-            self._disconnect(self._running)
+            _disconnect(self._running)
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -196,7 +195,7 @@ class Connection(HttpToolsProtocol):
                     return
                 data = self._without_offer(data[offer.args[0] :])
             except HttpParserError as exc:
-                self._refuse(_problem_of(exc))
+                self._refuse(problem_of(exc))
                 return
         if self._head_bytes is not None:
             self._head_bytes += self._piece
@@ -219,7 +218,7 @@ class Connection(HttpToolsProtocol):
         self._head, self.headers = self.headers, []  # what comes from now on are trailers, which must not stand in for headers
         self._fields = dict(self._head)
         if b"host" not in self._fields or b"transfer-encoding" in self._fields or len(self._fields) < len(self._head):
-            self._check_head()
+            self._fields = checked_fields(self._head, self.parser.get_http_version())
         hot = self._application.hot_path(self.url) if self._is_plain() else None
         if hot is None:
             self._hand_over()
@@ -252,16 +251,6 @@ class Connection(HttpToolsProtocol):
             self._hand_over()
         super().on_message_complete()
 
-    def _check_head(self) -> None:
-        """Raises a Problem, which ends the connection. From now on a header that came twice is one, a list, as RFC 9110 has it."""
-        hosts = sum(name == b"host" for name, _ in self._head)
-        version = self.parser.get_http_version()
-        if hosts > 1 or (hosts == 0 and version != "1.0"):
-            raise MalformedRequest("A request of HTTP/1.1 has one Host header, no more and no less")
-        self._fields = combined(self._head)
-        if self._fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
-            raise UnsupportedCoding("Send the body with Content-Length, or with Transfer-Encoding: chunked and no other coding")
-
     def _is_plain(self) -> bool:
         """Whether the answer to this request can leave at once, and the connection stays open after it."""
         parser = self.parser
@@ -278,11 +267,7 @@ class Connection(HttpToolsProtocol):
         """The request that offers another protocol, as if it did not: nobody has to take an offer. The parser stops behind its head."""
         parser, self.parser = self.parser, HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as Uvicorn does
-        head = [parser.get_method(), b" ", self.url, b" HTTP/", parser.get_http_version().encode(), b"\r\n"]
-        for name, value in self.headers:
-            if name != b"upgrade":
-                head += (name, b": ", value, b"\r\n")
-        return b"".join((*head, b"\r\n", rest))
+        return without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers) + rest
 
     def _refuse(self, problem: Problem) -> None:
         """Nothing more is read. The requests before are answered first; one that broke off in its body is answered by this alone."""
@@ -305,13 +290,8 @@ class Connection(HttpToolsProtocol):
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._running)
         else:
-            self._disconnect(cycle)
+            _disconnect(cycle)
             self.cycle = self._running = None  # type: ignore[assignment]  # as they are before the first request
-
-    @staticmethod
-    def _disconnect(cycle: RequestResponseCycle) -> None:
-        cycle.disconnected = True
-        cycle.message_event.set()
 
     def _end(self) -> None:
         refusal, self._refusal = self._refusal, None
@@ -410,15 +390,11 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _give_up(self) -> None:
-        part = "body" if self._head_complete else "head"
-        self._refuse(RequestTimeout(f"The request's {part} did not arrive within {self._reading_time()} s"))
+        self._refuse(RequestTimeout(f"The request did not arrive within {self._reading_time()} s: send it at a stretch"))
         if not self.transport.is_closing():
             self._look_by(self.loop.time() + self.timeout_keep_alive)
 
 
-def _problem_of(error: HttpParserError) -> Problem:
-    if isinstance(error.__context__, Problem):  # what was raised while it was read
-        return error.__context__
-    if "`Transfer-Encoding`" in str(error):
-        return UnsupportedCoding("Send the body with Content-Length, or with Transfer-Encoding: chunked and no other coding")
-    return MalformedRequest("This is no HTTP request: send one as RFC 9112 has it")
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()
