@@ -44,14 +44,14 @@ async def unread(_: Reader, writer: Writer) -> None:
     """Answers pile up until the server does not read on."""
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     while True:
-        writer.write(get("/openapi.json") * 20)
+        writer.write(get("/openapi.json") * 5)
         await writer.drain()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
 
 
 async def flood(reader: Reader, writer: Writer) -> None:
     while True:
-        writer.write(PREDICT * 50)
+        writer.write(PREDICT * 20)
         await writer.drain()
         await reader.read(65536)
         await asyncio.sleep(0.5)
