@@ -61,6 +61,7 @@ LAYERS = (
         "gunicorn_conf",
         "worker",
         "connection",
+        "request_head",
         "transport",
         "accept",
         "drain",
