@@ -10,6 +10,7 @@ PROMETHEUS_IMAGE ?= slipway-prometheus:test
 POSTGRESQL_IMAGE ?= slipway-postgresql:test
 HELM ?= helm
 CHART_TESTS ?= tests/chart
+SIEGE ?= 1
 
 bin := $(VENV)/bin
 pip := $(bin)/pip --disable-pip-version-check --quiet
@@ -24,7 +25,8 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test frames-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test metrics-test database-test docker-engine \
+.PHONY: help run test frames-test siege-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
+	metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
@@ -44,6 +46,9 @@ endif
 
 frames-test: $(VENV)/dev.stamp ## test that frames of every pandas dtype are answered as their estimators do (FRAMES_EXAMPLES=50000: an hour or two)
 	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/http/test_frames.py
+
+siege-test: $(VENV)/dev.stamp ## besiege a server for three minutes: bodies, sequences, hostile clients; SIEGE=10 for half an hour
+	SIEGE=$(SIEGE) $(bin)/python -m pytest tests/siege
 
 lint: $(VENV)/dev.stamp ## check style and types
 	$(bin)/ruff check .

@@ -79,6 +79,7 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead wherever the client's own Host header says
     )
     respond_to_error = ErrorResponder(metrics)
     for error in (Problem, HTTPException, Exception):

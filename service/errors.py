@@ -86,11 +86,25 @@ class UnsupportedMediaType(InvalidInput):
 
 
 class MalformedRequest(Problem):
-    """What came is no HTTP; the connection ends with the answer, as with the next."""
+    """What came is no HTTP; the connection ends with the answer, as with the next three."""
 
     status = 400
     title = "Malformed request"
     reason = "malformed_request"
+
+
+class RequestTimeout(Problem):
+    """A request that never ends to arrive; the connection ends with the answer."""
+
+    status = 408
+    title = "Request did not arrive"
+    reason = "request_timeout"
+
+
+class UnsupportedCoding(Problem):
+    status = 501
+    title = "Transfer coding not supported"
+    reason = "transfer_coding"
 
 
 class HeadTooLarge(Problem):

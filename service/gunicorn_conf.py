@@ -11,7 +11,8 @@ from gunicorn.glogging import Logger
 from .lifecycle import die_with
 from .runtime import release
 from .settings import Settings
-from .worker import Timeouts, Worker
+from .timeouts import Timeouts
+from .worker import Worker
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 

@@ -45,7 +45,9 @@ class ApiKeys:
                 found = client
         if found is None or not presented:
             raise Unauthorized(
-                "Send an API key as X-API-Key, or as Authorization: Bearer" if not presented else "This API key is not known"
+                "Send an API key as X-API-Key, or as Authorization: Bearer"
+                if not presented
+                else "This API key is not known; it must be sent once, and alone"
             )
         return found
 

@@ -2,42 +2,25 @@
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import socket
 import sys
 from types import FrameType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
-from .accept import Acceptor
+from .accept import Acceptor, Idle, most_connections
 from .api.envelope import Envelope
 from .connection import Connection
 from .lifecycle import Board
-from .settings import Settings
+from .timeouts import Timeouts
 
 _TICKS_PER_SECOND = 10  # of Uvicorn's main loop
 _SMALLEST_LEAD = 8  # connections that are not worth a move
-
-
-class Timeouts(NamedTuple):
-    """Seconds. request_timeout < drain, linger + drain < graceful < hang; the pod's grace period must exceed `slipway drain` + graceful."""
-
-    linger: int  # for clients with a kept-alive connection to send one more request, and to be told to go
-    drain: int  # for requests in hand to end
-    graceful: int  # from SIGTERM until the master kills the worker
-    hang: int  # without a sign of life, of which there are none after SIGTERM
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Timeouts":
-        linger = 2
-        drain = math.ceil(settings.request_timeout) + 1
-        graceful = linger + drain + 3  # the lifespan's end: thread and process pools close
-        return cls(linger, drain, graceful, graceful + 2)
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]
@@ -77,7 +60,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings).linger)
+        server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings))
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         await server.serve(sockets=[listener.sock for listener in self.sockets])
@@ -86,16 +69,21 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 class LeavingServer(Server):
     """Counts its connections on the board, and closes them where their clients expect it: after an answer that says so."""
 
-    def __init__(self, config: Config, application: Envelope, board: Board, slot: int, linger: float) -> None:
+    def __init__(self, config: Config, application: Envelope, board: Board, slot: int, timeouts: Timeouts) -> None:
         super().__init__(config)
         self._application = application
         self._board = board
         self._slot = slot
-        self._linger = linger
+        self._timeouts = timeouts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
-        acceptors = [Acceptor(listener, self._connect, self._board, self._slot, self._count, self.config.ssl) for listener in sockets or []]
+        most = most_connections()  # not before: what the application keeps open is open now
+        tls, handshake = self.config.ssl, self._timeouts.handshake
+        acceptors = [
+            Acceptor(listener, self._connect, self._board, self._slot, self._count, tls, handshake, self._idle, most)
+            for listener in sockets or []
+        ]
         self.servers = cast(list[asyncio.Server], acceptors)  # closed and waited for in shutdown, nothing else
 
     def _count(self) -> int:
@@ -104,8 +92,13 @@ class LeavingServer(Server):
     def _connections(self) -> set[Connection]:
         return cast(set[Connection], self.server_state.connections)  # _connect makes no others
 
+    def _idle(self) -> Idle:
+        for connection in self._connections():
+            if (since := connection.idle_since()) is not None:
+                yield since, connection.transport.abort
+
     def _connect(self) -> Connection:
-        return Connection(self.config, self.server_state, self.lifespan.state, self._application)
+        return Connection(self.config, self.server_state, self.lifespan.state, self._application, self._timeouts)
 
     async def on_tick(self, counter: int) -> bool:
         self._board.connections(self._slot, self._count())
@@ -133,7 +126,7 @@ class LeavingServer(Server):
         # Uvicorn would now close all connections that are between two requests, and fail each request that is on its way.
         for connection in self._connections():
             connection.leave()
-        deadline = asyncio.get_running_loop().time() + self._linger
+        deadline = asyncio.get_running_loop().time() + self._timeouts.linger
         while self.server_state.connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)

@@ -1,6 +1,6 @@
 """A request to a prediction path and its answer, as small as they can be: these paths are answered before FastAPI's router."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -13,6 +13,20 @@ from ..journal.row_keys import Key
 from ..predictor import Prediction
 
 JSON = (b"content-type", b"application/json")
+
+
+def fields_of(headers: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by their lower-case names."""
+    fields = dict(headers)
+    return fields if len(fields) == len(headers) else combined(headers)
+
+
+def combined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The same where a name may come twice: its values are one list (RFC 9110), so that no two readers can each pick another one."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
 
 
 class Call:
@@ -89,5 +103,5 @@ class Operation(NamedTuple):
         """For FastAPI's router, which answers where the dispatcher in front of it does not."""
         scope = request.scope
         named = {part: request.path_params.get(part) for part in ("name", "version")}
-        call = Call(dict(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named)
+        call = Call(fields_of(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named)
         return (await self.handler(call)).response()

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..caller import MustWait
 from ..journal.row_keys import Key
 from ..repository import Repository
-from .call import Call, Handler, Operation, Reply
+from .call import Call, Handler, Operation, Reply, fields_of
 from .problems import ErrorResponder
 
 
@@ -79,7 +79,7 @@ class Dispatch:
             await self._app(scope, receive, send)
             return
         scope["route"] = hot  # the envelope counts by its path, the template
-        reply = await self.answer(hot, scope, dict(scope["headers"]), receive)
+        reply = await self.answer(hot, scope, fields_of(scope["headers"]), receive)
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})
 

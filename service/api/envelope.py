@@ -14,7 +14,7 @@ from ..logs import request_id
 from ..metrics import Metrics
 from ..settings import Settings
 from . import probes
-from .call import Reply
+from .call import Reply, fields_of
 from .dispatch import Dispatch, HotPath
 from .problems import problem_response
 
@@ -48,14 +48,16 @@ class Envelope:
         started = perf_counter()
         if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
             scope["root_path"] = self._prefix
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = fields_of(scope["headers"])
         identity, key = identity_of(headers)
         token = request_id.set(identity)
         answer = Answer(send, identity.encode(), self._board)
         try:
             if self._hot is None or scope["method"] != "POST" or (hot := self._hot.find(scope["path"])) is None:
-                await self.app(scope, receive, answer.send)
-                answer.route = getattr(scope.get("route"), "path", answer.route)
+                # Every path that answers GET answers HEAD; the server leaves the body out.
+                asked = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
+                await self.app(asked, receive, answer.send)
+                answer.route = getattr(asked.get("route"), "path", answer.route)
             else:
                 answer.route = hot.path
                 reply = await self._hot.answer(hot, scope, headers, receive, key)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from fastapi import Request
 
+from ..errors import Unauthorized
 from ..keys import ApiKeys
-from .call import Call, Handler, Reply
+from .call import Call, Handler, Reply, fields_of
 
 
 class Guard:
@@ -23,10 +24,15 @@ class Guard:
 
     async def request(self, request: Request) -> None:
         """As a dependency of FastAPI's routes."""
-        self._check(request.headers.get("x-api-key"), request.headers.get("authorization"))
+        call = Call(fields_of(request.headers.raw), request.url.path)
+        self._check(call.header(b"x-api-key"), call.header(b"authorization"))
 
     def _check(self, key: str | None, authorization: str | None) -> str:
-        if key is None and authorization is not None:
+        """One credential: of two, a proxy before us may have checked the other. A header that came twice is a list, and no key."""
+        if authorization is not None:
             scheme, _, credentials = authorization.partition(" ")
-            key = credentials.strip() if scheme.lower() == "bearer" else None
+            if scheme.lower() == "bearer":
+                if key is not None:
+                    raise Unauthorized("Send one API key: as X-API-Key, or as Authorization: Bearer, and not both")
+                key = credentials.strip()
         return self._keys.client(key)

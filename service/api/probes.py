@@ -54,7 +54,8 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
     async def exposition(request: Request) -> Response:
         began = monotonic()
         body = await asyncio.to_thread(metrics.render)
-        if not await request.is_disconnected():  # Prometheus gives up after its timeout, and has seen nothing then
+        # Prometheus gives up after its timeout, and has seen nothing then; nor has who asks for the head alone.
+        if not (request.scope.get("head") or await request.is_disconnected()):
             lifecycle.board.scraped(began)
         return Response(body, media_type=CONTENT_TYPE)
 

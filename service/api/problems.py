@@ -67,6 +67,9 @@ class ErrorResponder:
             phrase = HTTPStatus(exc.status_code).phrase
             detail = REMEDIES.get(exc.status_code, exc.detail)
             content = {"type": "about:blank", "title": phrase, "status": exc.status_code, "detail": detail}
-            return Response(to_json(content), exc.status_code, dict(exc.headers or {}), MEDIA_TYPE)
+            headers = dict(exc.headers or {})
+            if headers.get("Allow") == "GET":
+                headers["Allow"] = "GET, HEAD"
+            return Response(to_json(content), exc.status_code, headers, MEDIA_TYPE)
         log.error("unhandled error", exc_info=exc)
         return problem_response(Problem("An unexpected error; the server's log has the cause under this request's id"))

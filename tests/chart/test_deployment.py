@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.settings import Settings
-from service.worker import Timeouts
+from service.timeouts import Timeouts
 from tests.chart.helm import CHART, Refused, render
 
 EXTRAS = CHART / "ci" / "extras-values.yaml"

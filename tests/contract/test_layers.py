@@ -47,13 +47,30 @@ REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "ma
 # Imports point down or stay within a layer, and never in a circle. A new module takes its place here.
 LAYERS = (
     {"settings", "errors", "cpu"},
-    MODEL | {"metrics", "log_metrics", "slot_values", "lifecycle", "runtime", "logs", "caller", "keys", "termination"} | STORE | COUNTED,
+    MODEL
+    | {"metrics", "log_metrics", "slot_values", "lifecycle", "runtime", "logs", "caller", "keys", "termination", "timeouts"}
+    | STORE
+    | COUNTED,
     {"repository", "engine", "batching", "processes", "loaded"},
     {"cache", "readiness", "journal", "drift.counting"},
     {"predictor"},
     {"api"},
     OFFLINE | REPORTS | {"app", "benchmark", "comparison", "drift.periods", "drift.page", "drift.plots"},
-    {"cli", "flags", "server", "development", "gunicorn_conf", "worker", "connection", "accept", "drain", "log_commands", "drift_command"},
+    {
+        "cli",
+        "flags",
+        "server",
+        "development",
+        "gunicorn_conf",
+        "worker",
+        "connection",
+        "request_head",
+        "transport",
+        "accept",
+        "drain",
+        "log_commands",
+        "drift_command",
+    },
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
 LONGEST = 400

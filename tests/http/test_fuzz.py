@@ -105,7 +105,10 @@ TARGETS = [
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("targets")
+    return make_targets(tmp_path_factory.mktemp("targets"))
+
+
+def make_targets(folder: Path) -> Path:
     for name in ("iris", "passengers"):
         train_and_pack(name, folder)
     reviews, praise = ["good film", "great actor", "bad plot", "awful scene"], ["yes", "yes", "no", "no"]

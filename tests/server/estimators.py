@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.estimators import Stub
 
@@ -41,3 +41,14 @@ class StuckInAWorker(Stub):
     def predict(self, X: Any) -> Any:
         time.sleep(600)
         return super().predict(X)
+
+
+class Echo(Stub):
+    """Answers the first feature, at once."""
+
+    def fit(self, *_: Any) -> Self:
+        self.n_features_in_ = 2
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return X[:, 0].copy()

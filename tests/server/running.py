@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -33,13 +34,17 @@ class Answer(NamedTuple):
 class Server:
     """`with Server(models, folder): ...` runs `slipway serve` on a free port, with two workers unless told otherwise, and waits for /ready.
 
-    `settings` become SLIPWAY_ variables; `folder` takes the log and the runtime folder. Leaving the block ends the server.
+    `settings` become SLIPWAY_ variables; `folder` takes the log and the runtime folder; `descriptors`: how many files a process of it may
+    open. Leaving the block ends the server.
     """
 
-    def __init__(self, models: Path, folder: Path, *arguments: str, wait: bool = True, **settings: Any) -> None:
+    def __init__(
+        self, models: Path, folder: Path, *arguments: str, wait: bool = True, descriptors: int | None = None, **settings: Any
+    ) -> None:
         self.port = settings.setdefault("port", free_port())
         settings.setdefault("workers", 2)
         self._wait = wait
+        self._descriptors = descriptors
         self._log = folder / f"server-{self.port}.log"
         self._runtime = runtime_dir(folder, self.port)
         self.spool, self.database = folder / "spool", folder / "slipway.db"
@@ -52,7 +57,7 @@ class Server:
 
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log, preexec_fn=self._limit)
         if self._wait:
             try:
                 self.until(self.is_ready, 200)
@@ -60,6 +65,10 @@ class Server:
                 self._end()
                 raise
         return self
+
+    def _limit(self) -> None:
+        if self._descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
 
     def __exit__(self, *_: object) -> None:
         self._end()

@@ -11,8 +11,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from service.examples import train_and_pack
-from service.gunicorn_conf import Timeouts
 from service.settings import Settings
+from service.timeouts import Timeouts
 from tests.load import Connection, Load, get, post
 from tests.server.conftest import Start
 from tests.server.running import Server, series

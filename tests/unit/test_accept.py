@@ -122,3 +122,19 @@ def test_without_file_descriptors_it_says_so_and_goes_on_when_there_are_some(
     with caplog.at_level(logging.ERROR, "slipway.accept"):
         accepting(listener, Board(None, slots=1), then)
     assert {record.getMessage() for record in caplog.records} == {"cannot accept connections: [Errno 24] Too many open files"}
+
+
+def test_beyond_its_most_the_longest_idle_are_closed_for_a_new_one(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    closed: list[float] = []
+
+    async def run() -> None:
+        idle = {since: lambda since=since: closed.append(since) for since in (3.0, 1.0, 2.0)}
+        acceptor = Acceptor(listener, Greeting, Board(None, slots=1), 0, lambda: 3 - len(closed), idle=lambda: list(idle.items()), most=3)
+        assert await greet(listener) < 1.0
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    with caplog.at_level(logging.ERROR, "slipway.accept"):
+        asyncio.run(run())
+    assert closed == [1.0]
+    assert [record.getMessage()[:23] for record in caplog.records] == ["3 connections are open,"]

@@ -16,10 +16,12 @@ from uvicorn.server import ServerState
 
 from service.api.envelope import Envelope
 from service.app import create_app
-from service.connection import Connection, OneWrite
+from service.connection import Connection
 from service.examples import train_and_pack
 from service.lifecycle import Board, Lifecycle
 from service.settings import Settings
+from service.timeouts import Timeouts
+from service.transport import OneWrite
 
 BODY = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: slipway\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -50,8 +52,11 @@ class Asked(Envelope):
 class Client:
     """A raw connection to a server that makes our connections."""
 
-    def __init__(self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: set[Connection]
+    ) -> None:
         self.application = application
+        self.served = served  # the server's side
         self.board = board
         self.reader = reader
         self.writer = writer
@@ -74,9 +79,11 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(models: Path, keep_alive: int = 75, **settings: Any) -> AsyncIterator[Client]:
+async def connected(models: Path, keep_alive: int = 75, timeouts: dict[str, int] | None = None, **settings: Any) -> AsyncIterator[Client]:
     board = Board(None, slots=1)
-    application = create_app(Settings(models=models, access_log=False, **settings), lifecycle=Lifecycle(board))
+    configured = Settings(models=models, access_log=False, **settings)
+    application = create_app(configured, lifecycle=Lifecycle(board))
+    patience = Timeouts.of(configured)._replace(**timeouts or {})
     application.__class__ = Asked
     asked = cast(Asked, application)
     asked.ways = []
@@ -85,10 +92,10 @@ async def connected(models: Path, keep_alive: int = 75, **settings: Any) -> Asyn
     state = ServerState()
     loop = asyncio.get_running_loop()
     async with application.fastapi.router.lifespan_context(application.fastapi):
-        server = await loop.create_server(lambda: Connection(config, state, {}, application), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Connection(config, state, {}, application, patience), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         try:
-            yield Client(asked, board, reader, writer)
+            yield Client(asked, board, reader, writer, cast(set[Connection], state.connections))
         finally:
             writer.close()
             server.close()
@@ -230,10 +237,10 @@ def test_bodies_beyond_the_limit_are_refused_whichever_way_they_come(models: Pat
 @pytest.mark.parametrize("said", [b"", REQUEST[:20], REQUEST, b"GET /health HTTP/1.1\r\nHost: slipway\r\n\r\n"])
 def test_a_connection_that_says_nothing_more_is_closed(models: Path, said: bytes) -> None:
     async def test() -> None:
-        async with connected(models, keep_alive=1) as client:
+        async with connected(models, keep_alive=1, timeouts={"head": 1, "goodbye": 1}) as client:
             await client.send(said)
-            if said.endswith((BODY, b"\r\n\r\n")):
-                assert (await client.answer())[0] == 200
+            if said:
+                assert (await client.answer())[0] == (200 if said.endswith((BODY, b"\r\n\r\n")) else 408)
             assert await client.reader.read() == b""
 
     run(test())
@@ -269,6 +276,9 @@ class Recorder(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 async def turn() -> None:
     await asyncio.sleep(0)
@@ -277,7 +287,7 @@ async def turn() -> None:
 def test_head_and_body_leave_as_one_piece_at_the_end_of_the_turn() -> None:
     async def answer() -> None:
         recorder = Recorder()
-        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport = OneWrite(recorder, asyncio.get_running_loop(), Timeouts.of(Settings()))
         transport.write(b"head ")
         transport.write(b"body")
         assert recorder.sent == [], "the answer is not counted yet"
@@ -293,7 +303,7 @@ def test_head_and_body_leave_as_one_piece_at_the_end_of_the_turn() -> None:
 def test_closing_sends_what_is_held_first() -> None:
     async def answer() -> None:
         recorder = Recorder()
-        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport = OneWrite(recorder, asyncio.get_running_loop(), Timeouts.of(Settings()))
         transport.write(b"the last")
         transport.close()
         assert (recorder.sent, recorder.closed) == ([b"the last"], True)
@@ -306,7 +316,7 @@ def test_closing_sends_what_is_held_first() -> None:
 def test_a_client_that_has_left_is_sent_nothing() -> None:
     async def answer() -> None:
         recorder = Recorder()
-        transport = OneWrite(recorder, asyncio.get_running_loop())
+        transport = OneWrite(recorder, asyncio.get_running_loop(), Timeouts.of(Settings()))
         transport.write(b"too late")
         recorder.close()
         await turn()
@@ -422,5 +432,99 @@ def test_a_head_behind_a_large_body_in_one_piece_is_not_too_large(models: Path) 
             body = b'{"features": [5.1, 3.5, 1.4, ' + b" " * 200_000 + b"0.2]}"
             await client.send(HEAD % len(body), body + REQUEST[:20], REQUEST[20:])
             assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+
+    run(test())
+
+
+async def gone(client: Client) -> None:
+    while client.served:
+        await asyncio.sleep(0.01)
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1000, 57, 3])
+@pytest.mark.parametrize("kind", ["get", "post", "chunked"])
+def test_sixteen_requests_of_a_connection_are_in_hand_at_most_and_all_are_answered_in_order(models: Path, size: int, kind: str) -> None:
+    content = b'{"features": ["\r\n\r\n\r\n\r\n"]}'
+    post = b"POST /nowhere HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n"
+    whole = {
+        "get": GET,
+        "post": post + b"Content-Length: 26\r\n\r\n" + content,
+        "chunked": post + b"Transfer-Encoding: chunked\r\n\r\n1a\r\n" + content + b"\r\n0\r\n\r\n",
+    }[kind]
+
+    async def test() -> None:
+        async with connected(models) as client:
+            wire = b"".join(whole % i for i in range(200))
+            most = 0
+
+            async def send() -> None:
+                for at in range(0, len(wire), size):
+                    client.writer.write(wire[at : at + size])
+                    await client.writer.drain()
+                    if size < 10:
+                        await asyncio.sleep(0)
+
+            sending = asyncio.create_task(send())
+            for i in range(200):
+                answering = asyncio.create_task(client.answer())
+                while not answering.done():
+                    await asyncio.sleep(0)
+                    most = max(most, *(len(served.pipeline) + 1 for served in client.served))
+                status, headers, _ = answering.result()
+                assert (status, headers["x-request-id"]) == (200 if kind == "get" else 404, str(i))
+            await sending
+            assert most <= 16
+            assert most > 8 or size < 1000
+
+    run(test())
+
+
+def test_a_client_that_reads_no_answer_is_cut(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"unread": 1}) as client:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.writer.write(ASSET * 16)
+            await gone(client)
+
+    run(test())
+
+
+ASSET = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: slipway\r\n\r\n"  # more than a megabyte
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_last_answer_is_waited_for_as_long_as_its_client_reads(models: Path, reads: bool) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"unread": 1}) as client:
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            [served] = client.served
+            served._output.write(b"x" * 20_000_000)
+            served._output.close()
+            if not reads:
+                await gone(client)
+                return
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            started, received = asyncio.get_running_loop().time(), 0
+            while piece := await client.reader.read(1 << 20):
+                received += len(piece)
+                await asyncio.sleep(0.2 if asyncio.get_running_loop().time() - started < 2.5 else 0)
+            assert received == 20_000_000
+
+    run(test())
+
+
+def test_a_body_that_never_ends_is_refused_in_its_place(models: Path) -> None:
+    async def test() -> None:
+        async with connected(models, timeouts={"request": 1, "goodbye": 1}) as client:
+            await client.send(GET % 1 + HEAD % 100 + b"{")
+            assert (await client.answer())[0] == 200
+            status, headers, body = await client.answer()
+            assert (status, headers["connection"]) == (408, "close")
+            assert json.loads(body)["type"] == "urn:slipway:request_timeout"
+            assert await client.reader.read() == b""
+            await gone(client)
 
     run(test())

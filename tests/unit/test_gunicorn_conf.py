@@ -7,7 +7,7 @@ from gunicorn.config import Config
 
 from service.gunicorn_conf import options
 from service.settings import Settings
-from service.worker import Timeouts
+from service.timeouts import Timeouts
 
 
 def config(**settings: float) -> Config:
