@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
+from .contained import Escaped, contained
 from .errors import ArtifactError
 from .flags import UsageError, add_settings, settings_of
 from .log_commands import add_log_commands
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = run(options)
         sys.stdout.flush()
-    except (ArtifactError, UsageError) as error:
+    except (ArtifactError, UsageError, Escaped) as error:
         print(f"slipway: {error}", file=sys.stderr)
         code = UNUSABLE
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
@@ -155,19 +156,20 @@ def _pack(options: argparse.Namespace) -> int:
     if options.compile and options.data is None:
         raise UsageError("--compile proves the compiled form on the rows of --data, which is not given")
     strings = [name for name, declaration in declarations.items() if declaration.type == "string"]
-    packed = pack(
-        options.model,
-        name=options.name,
-        version=options.version,
-        output=options.output,
-        data=None if options.data is None else read_table(options.data, strings),
-        target=options.target,
-        labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
-        declarations=declarations,
-        serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
-        force=options.force,
-        compiled=options.compile,
-    )
+    with contained:  # whatever reads the estimator may run its code
+        packed = pack(
+            options.model,
+            name=options.name,
+            version=options.version,
+            output=options.output,
+            data=None if options.data is None else read_table(options.data, strings),
+            target=options.target,
+            labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
+            declarations=declarations,
+            serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
+            force=options.force,
+            compiled=options.compile,
+        )
     _report(packed, options.output)
     return 0
 

@@ -16,6 +16,7 @@ from typing import Literal
 from .answers import Answers, same
 from .batching import Inferred, Lane
 from .caller import Caller
+from .contained import kind
 from .errors import InferenceFailed, Overloaded, Problem, Rejected
 from .loaded import LoadedModel
 from .metrics import Metrics
@@ -85,7 +86,7 @@ class Engine:
                     await self._warm_child(model)
         except Exception as exc:  # a model may raise anything
             log.exception("model %s %s fails on its own example rows", model.name, model.version)
-            return f"it fails on its own example rows: {type(exc).__name__}"
+            return f"it fails on its own example rows: {kind(exc)}"
         return error
 
     async def _warm_child(self, model: LoadedModel) -> None:

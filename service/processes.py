@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from .answers import Answers
 from .artifact import load
 from .compiled.model import CompiledModel, Form
+from .contained import Escaped, described
+from .errors import Problem
 from .estimator import Model
 from .lifecycle import die_with
 
@@ -47,4 +49,9 @@ def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
             raise RuntimeError(f"{source.directory} holds another model than the one that is being served: restart the server to serve it")
         model = _models[source] = artifact.model
     started = time.perf_counter()
-    return model.infer(data), time.perf_counter() - started
+    try:
+        return model.infer(data), time.perf_counter() - started
+    except Problem:
+        raise
+    except Exception as error:  # of a class of its own, perhaps, which cannot be unpickled in the parent, and would break the pool
+        raise Escaped(described(error)) from error

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from . import termination
+from .contained import described
 from .engine import Engine
 from .journal.journal import Journal
 from .lifecycle import Lifecycle
@@ -54,4 +55,4 @@ class Readiness:
                 return model.check()
             return await asyncio.to_thread(model.check)
         except Exception as exc:  # a model may raise anything
-            return f"it fails on its own example rows: {type(exc).__name__}: {exc}"
+            return f"it fails on its own example rows: {described(exc)}"

@@ -15,7 +15,7 @@ from gunicorn.arbiter import Arbiter
 
 from . import cpu, logs, termination
 from .development import serve_for_development
-from .errors import ArtifactError
+from .errors import ArtifactError, Stopped
 from .gunicorn_conf import STOP_SIGNALS, options
 from .journal.embedded import prepare
 from .journal.store import StoreAway
@@ -42,7 +42,7 @@ def serve(settings: Settings, reload: bool = False) -> None:
     if reload:
         serve_for_development(settings)
         return
-    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them; the first process of a container has no default
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them
         signal.signal(number, _stop_early)
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
@@ -177,7 +177,7 @@ def make_embedded(url: str) -> None:
 
 def _stop_early(number: int, _frame: object) -> None:
     log.info("stopped by %s before it served", signal.Signals(number).name)
-    sys.exit(0)
+    raise Stopped(0)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sklearn.exceptions import InconsistentVersionWarning
 from threadpoolctl import ThreadpoolController
 
+from .contained import contained, described
 from .errors import ArtifactError
 from .estimator import Model, require_predict
 from .inspection import classes, width
@@ -37,7 +38,7 @@ def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) ->
 
 def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
     try:
-        with _loading, warnings.catch_warnings(record=True) as caught:
+        with _loading, warnings.catch_warnings(record=True) as caught, contained:
             warnings.simplefilter("always")
             estimator = joblib.load(file)
     except ModuleNotFoundError as error:
@@ -48,7 +49,7 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
     except MemoryError:
         raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
     except Exception as error:  # a pickle may raise anything
-        raise ArtifactError(f"{path} is no joblib file that can be loaded: {type(error).__name__}: {error}") from error
+        raise ArtifactError(f"{path} is no joblib file that can be loaded: {described(error)}") from error
     for warning in caught:
         note = str(warning.message)
         if isinstance(warning.message, InconsistentVersionWarning):
@@ -64,13 +65,14 @@ def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: li
         signature = Signature.of(estimator) if manifest is None else manifest.signature
         if manifest is not None:
             _check_signature(signature, estimator, directory)
-        model = Model(estimator, signature)
+        with contained:
+            model = Model(estimator, signature)
     except ArtifactError:
         raise
     except ValidationError as error:
         raise ArtifactError(f"{directory} holds an estimator that cannot be served: {first_error(error)}") from None
     except Exception as error:  # an estimator's own attributes may raise anything
-        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {type(error).__name__}: {error}") from error
+        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {described(error)}") from error
     if hasattr(estimator, "predict_proba") and signature.classes is None:
         notes.append("The estimator has predict_proba but no classes_: its probabilities are not served")
     return model
