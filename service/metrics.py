@@ -106,6 +106,13 @@ class Metrics:
         self._inference_errors = Counter(
             "slipway_inference_errors", "Inference calls that failed.", ("model", "version"), registry=registry
         )
+        # Alert: a model that hangs, or takes its process along, until it is set aside.
+        self._inferences_lost = Counter(
+            "slipway_inferences_lost",
+            "Inference calls that did not return: hung, or died where their process ended.",
+            ("model", "version", "reason"),
+            registry=registry,
+        )
         # Panel: drift of the predicted classes; their sum is the rows per model.
         self._predictions = Counter(
             "slipway_predictions",
@@ -184,6 +191,10 @@ class Metrics:
         if key not in self._models:
             self._models[key] = InferenceMetrics(self._inference_duration, self._inference_errors, self._predictions, name, version)
         return self._models[key]
+
+    def inference_lost(self, name: str, version: str, reason: Literal["hung", "died"]) -> None:
+        """It did not return, and never will."""
+        self._inferences_lost.labels(name, version, reason).inc()
 
     def cache(self, hits: int, misses: int) -> None:
         """Rows that were found and not found."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,9 @@ from typing import Any, Literal
 from .artifact import Overrides, Serving, find_models, load, read_manifest, read_overrides, version_key
 from .caller import Caller
 from .errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from .lifecycle import Board, Lifecycle
 from .loaded import LoadedModel
+from .marks import Marks
 from .metrics import Metrics
 from .processes import ModelSource
 from .rows import RowValidator
@@ -37,6 +39,7 @@ class Entry:
     loading: "asyncio.Task[None] | None" = None
     validator: RowValidator | None = None
     example: list[Any] | None = None
+    aside: bool = False  # it failed because the master has set it aside
 
     def __str__(self) -> str:
         return f"model {self.name} {self.version}"
@@ -45,9 +48,10 @@ class Entry:
 class Repository:
     """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only fails itself."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
         self._entries: dict[str, dict[str, Entry]] = {}
         self._default_versions: dict[str, str] = {}
         overrides = self._read_folder()
@@ -173,9 +177,13 @@ class Repository:
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 
+    def _load_in_worker(self, entry: Entry) -> None:
+        with self._marks.held(f"{entry.name} {entry.version}", "load"):
+            self._load(entry)
+
     async def warm_up(self, entry: Entry, warm_up: WarmUp) -> None:
         """After the fork: a loaded model that does not answer its own example rows is not served."""
-        if entry.model is None:
+        if entry.model is None or entry.aside:
             return
         error = await warm_up(entry.model)
         if error is None:
@@ -183,6 +191,18 @@ class Repository:
         else:
             entry.model = None
             self._fail(entry, error)
+
+    async def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
+        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again."""
+        for entry in self:
+            why = models.get(f"{entry.name} {entry.version}")
+            if why is not None and entry.state != "failed":
+                entry.aside = True
+                self._fail(entry, why)
+            elif why is None and entry.aside:
+                entry.aside, entry.error = False, None
+                self._set_state(entry, "unloaded" if entry.model is None else "loading")
+                await self.warm_up(entry, warm_up)
 
     async def ready(self, entry: Entry, warm_up: WarmUp, caller: Caller) -> LoadedModel:
         """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed, ModelLoading, ClientGone."""
@@ -200,7 +220,7 @@ class Repository:
 
     async def _load_lazily(self, entry: Entry, warm_up: WarmUp) -> None:
         if entry.model is None:
-            await asyncio.to_thread(self._load, entry)
+            await asyncio.to_thread(self._load_in_worker, entry)
         await self.warm_up(entry, warm_up)
 
     def _set_state(self, entry: Entry, state: State) -> None:

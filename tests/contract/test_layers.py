@@ -44,8 +44,11 @@ REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "ma
 # Imports point down or stay within a layer, and never in a circle. A new module takes its place here.
 LAYERS = (
     {"settings", "errors", "cpu", "contained"},
-    MODEL | {"metrics", "log_metrics", "slot_values", "lifecycle", "runtime", "logs", "caller", "keys", "termination"} | STORE | COUNTED,
-    {"repository", "engine", "batching", "processes", "loaded"},
+    MODEL
+    | {"metrics", "log_metrics", "slot_values", "lifecycle", "marks", "runtime", "logs", "caller", "keys", "termination"}
+    | STORE
+    | COUNTED,
+    {"repository", "engine", "batching", "pools", "processes", "loaded", "quarantine"},
     {"cache", "readiness", "journal", "drift.counting"},
     {"predictor"},
     {"api"},
