@@ -11,14 +11,14 @@ from typing import Literal, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, values
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from . import __version__
 from .drift.metrics import DriftMetrics
 from .log_metrics import LogMetrics
-from .slot_values import counter, observer, slot_values
+from .slot_values import ReservedDict, counter, observer, series_lost, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
@@ -75,6 +75,7 @@ class Metrics:
             # The library takes both from the environment when it is first imported, and names the files by process id.
             # Set here, as long as no metric exists, they are as good, and the files are named by slot.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+            values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
             values.ValueClass = slot_values(self._slot)
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -231,7 +232,11 @@ class _AllSlots(Collector):
     def collect(self) -> Iterable[Metric]:
         files = [str(path) for path in self._directory.glob("*.db") if _filled(path)]
         merged = cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
-        return chain(merged, self._same_in_all.collect())
+        # Alert: the panels and the other alerts no longer see all.
+        lost = GaugeMetricFamily(
+            "slipway_metrics_lost", "1 since there was no room for a series in the runtime folder.", int(series_lost())
+        )
+        return chain(merged, self._same_in_all.collect(), (lost,))
 
 
 def _filled(path: Path) -> bool:

@@ -73,7 +73,10 @@ class Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, workers: int, listener: socket.socket, directory: Path) -> None:
         self.settings = settings
         self.directory = directory
-        self.lifecycle = Lifecycle(Board(board_path(directory), workers))
+        try:
+            self.lifecycle = Lifecycle(Board(board_path(directory), workers))
+        except OSError as exc:
+            raise CannotStart(f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder") from exc
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
         self._slots: set[int] = set()
