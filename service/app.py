@@ -33,6 +33,7 @@ from .journal.journal import Journal
 from .journal.redaction import Redaction
 from .journal.store import open_store
 from .lifecycle import Board, Lifecycle
+from .loading import Loading
 from .marks import Marks
 from .metrics import Metrics
 from .predictor import Predictor
@@ -44,13 +45,15 @@ from .settings import Settings
 log = logging.getLogger("slipway.app")
 
 
-def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None) -> Envelope:
+def create_app(
+    settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None, loading: Loading | None = None
+) -> Envelope:
     """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork. Raises ArtifactError."""
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
     marks = Marks(lifecycle)
     repository = Repository(settings, metrics, marks)
-    repository.load_eager()
+    repository.load_eager(loading)
     engine = Engine(settings, metrics, marks)
     journal = make_journal(settings, repository, metrics)
     drift = DriftCounter(metrics.drift)

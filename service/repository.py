@@ -10,8 +10,10 @@ from typing import Any, Literal
 from .artifact import Overrides, Serving, find_models, load, read_manifest, read_overrides, version_key
 from .caller import Caller
 from .errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from .folder import MODEL_FILE
 from .lifecycle import Board, Lifecycle
 from .loaded import LoadedModel
+from .loading import Loading
 from .marks import Marks
 from .metrics import Metrics
 from .processes import ModelSource
@@ -146,10 +148,20 @@ class Repository:
             raise UnknownModel(f"Model {name!r} has no version {version!r}; there are {', '.join(sorted(versions, key=version_key))}")
         return entry
 
-    def load_eager(self) -> None:
-        """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children."""
+    def load_eager(self, loading: Loading | None = None) -> None:
+        """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
+
+        An optional model that has ended an earlier start in the middle of its loading is left out.
+        """
+        loading = loading or Loading(None)
         for entry in self:
-            if entry.state == "unloaded" and not entry.serving.lazy:
+            if entry.state != "unloaded" or entry.serving.lazy:
+                continue
+            model, path = f"{entry.name} {entry.version}", entry.directory / MODEL_FILE
+            if entry.serving.optional and loading.ended(model, path):
+                self._fail(entry, "it ended the process when it was last loaded, and is optional: mend or remove it")
+                continue
+            with loading.of(model, path):
                 self._load(entry)
 
     def _load(self, entry: Entry) -> None:

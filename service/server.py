@@ -23,6 +23,7 @@ from .gunicorn_conf import STOP_SIGNALS, options
 from .journal.embedded import prepare
 from .journal.store import StoreAway
 from .lifecycle import Board, Lifecycle
+from .loading import Loading
 from .metrics import MASTER, Metrics
 from .quarantine import Quarantine
 from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
@@ -77,6 +78,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             self.lifecycle = Lifecycle(Board(board_path(directory), workers))
         except OSError as exc:
             raise CannotStart(f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder") from exc
+        self.loading = Loading(directory)
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
         self._slots: set[int] = set()
@@ -94,7 +96,7 @@ class Application(BaseApplication):  # type: ignore[misc]
 
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
-        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics)
+        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading)
 
     def freeze(self) -> None:
         """Before the workers are forked. The collector would write to every object, and so copy the pages that they share."""

@@ -45,7 +45,7 @@ REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "ma
 LAYERS = (
     {"settings", "errors", "cpu", "contained"},
     MODEL
-    | {"metrics", "log_metrics", "slot_values", "lifecycle", "marks", "runtime", "logs", "caller", "keys", "termination"}
+    | {"metrics", "log_metrics", "slot_values", "lifecycle", "loading", "marks", "runtime", "logs", "caller", "keys", "termination"}
     | STORE
     | COUNTED,
     {"repository", "engine", "batching", "pools", "processes", "loaded", "quarantine"},
