@@ -190,6 +190,8 @@ class Metrics:
     def inference(self, name: str, version: str) -> InferenceMetrics:
         key = (name, version)
         if key not in self._models:
+            for reason in ("hung", "died"):  # an alert sees no increase in a series that begins with 1
+                self._inferences_lost.labels(name, version, reason)
             self._models[key] = InferenceMetrics(self._inference_duration, self._inference_errors, self._predictions, name, version)
         return self._models[key]
 
