@@ -42,19 +42,19 @@ class InHand(NamedTuple):
 class Mark:
     """A place on the board for one thing that a worker has in hand. It stays there when the worker dies in the middle."""
 
-    __slots__ = ("_at", "_memory")
+    __slots__ = ("at", "memory")
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
-        self._memory = memory
-        self._at = at
+        self.memory = memory
+        self.at = at
 
     def begin(self, text: bytes) -> None:
         """`text`: name, version, what is done, and ids, with a blank between; it ends with a newline."""
-        at = self._at
-        self._memory[at : at + len(text)] = text
+        at = self.at
+        self.memory[at : at + len(text)] = text
 
     def end(self) -> None:
-        self._memory[self._at] = 0
+        self.memory[self.at] = 0
 
 
 class Board:

@@ -42,9 +42,9 @@ class LoadedModel:
         return f"{self.name} {self.version}"
 
     @cached_property
-    def predicting(self) -> bytes:
+    def predicting(self) -> str:
         """A mark that it is asked, but for the request's id."""
-        return text(self.label, "predict").removesuffix(b"\n") + b" "
+        return text(self.label, "predict").decode().removesuffix("\n") + " "
 
     @cached_property
     def distribution(self) -> Distribution | None:
