@@ -22,7 +22,7 @@ from .logs import request_id
 from .marks import Doing, Marks
 from .metrics import Metrics
 from .pools import Pool
-from .processes import infer_in_child
+from .processes import ModelSource, infer_in_child
 from .rows import Batch
 from .settings import Settings
 
@@ -65,6 +65,7 @@ class Engine:
         self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
         self._threads: Pool | None = None
         self._processes: Pool | None = None
+        self._in_children: list[ModelSource] = []  # the models that a child has loaded without harm
         self._checks: Pool | None = None  # a thread of their own: overload must not make a pod unready
         self._open = False
 
@@ -132,7 +133,15 @@ class Engine:
 
     async def _warm_child(self, model: LoadedModel) -> None:
         batch = model.warm_up_batch
-        await self._process_pool().prepare(model.source)
+        pool = self._process_pool()
+        try:
+            await pool.prepare(model.source)
+        except BrokenExecutor:  # it has ended its child: the next model is to find another one
+            pool.abandon()
+            if self._processes is pool:
+                self._processes = None
+            raise
+        self._in_children.append(model.source)
         if batch is not None:
             await self.run(model, batch, Caller(time.monotonic() + self._settings.request_timeout))
 
@@ -216,8 +225,7 @@ class Engine:
 
     def _process_pool(self) -> Pool:
         if self._processes is None:
-            sources = [model.source for model, placement in self._placements.items() if placement.mode == "process"]
-            self._processes = Pool.of_processes(self._settings.processes, sources)
+            self._processes = Pool.of_processes(self._settings.processes, list(self._in_children))
         return self._processes
 
     async def watch(self) -> None:
