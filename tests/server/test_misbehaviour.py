@@ -124,7 +124,9 @@ def hang(server: Server, model: str) -> tuple[int, float]:
 def test_an_inference_that_never_returns_is_replaced_and_good_rows_are_answered_again(
     start: Start, wicked: Path, in_children: Path, mode: str
 ) -> None:
+    began = time.monotonic()
     server = start(models=in_children if mode == "process" else wicked, request_timeout=3, workers=1, threads=1)
+    to_start = time.monotonic() - began
     server.until(lambda: attempt(server, mode, GOOD) == 200)  # a child has loaded it
     [worker] = server.workers()
     inherited = children(worker)
@@ -141,7 +143,7 @@ def test_an_inference_that_never_returns_is_replaced_and_good_rows_are_answered_
     server.until(server.is_ready)
     [line] = [line for line in server.log() if line.get("request_ids")]
     assert f"model {mode} 1 (predict): it" in line["message"]
-    assert within < GRACE + 10 + 5, within  # the five are for a busy machine, on which a child starts slowly
+    assert within < GRACE + 10 + to_start, within  # on a busy machine nothing is started quickly, a child neither
     assert server.metrics()["slipway_worker_restarts_total{}"] == (1 if mode == "inline" else 0)
 
 
