@@ -34,6 +34,8 @@ from .journal.redaction import Redaction
 from .journal.room import Room
 from .journal.store import open_store
 from .lifecycle import Board, Lifecycle
+from .loading import Loading
+from .marks import Marks
 from .metrics import Metrics
 from .predictor import Predictor
 from .readiness import Readiness
@@ -44,13 +46,16 @@ from .settings import Settings
 log = logging.getLogger("slipway.app")
 
 
-def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None) -> Envelope:
+def create_app(
+    settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None, loading: Loading | None = None
+) -> Envelope:
     """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork. Raises ArtifactError."""
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
-    repository = Repository(settings, metrics)
-    repository.load_eager()
-    engine = Engine(settings, metrics)
+    marks = Marks(lifecycle)
+    repository = Repository(settings, metrics, marks)
+    repository.load_eager(loading)
+    engine = Engine(settings, metrics, marks)
     journal = make_journal(settings, repository, metrics)
     drift = DriftCounter(metrics.drift)
     predictor = Predictor(settings, repository, engine, journal, drift, metrics)
@@ -60,11 +65,12 @@ def create_app(settings: Settings, *, lifecycle: Lifecycle | None = None, metric
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
         await journal.start()
+        await repository.set_aside(lifecycle.board.aside, engine.warm_up)
         for entry in repository:
             await repository.warm_up(entry, engine.warm_up)
         await readiness.report()
         drift.start(entry.model for entry in repository if entry.model is not None)
-        tasks = [asyncio.create_task(task) for task in (readiness.run(), drift.run())]
+        tasks = [asyncio.create_task(task) for task in (engine.watch(), readiness.run(), drift.run())]
         yield
         for task in tasks:
             task.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 from .answers import Answers, same
 from .compiled import model as compiled_model
 from .compiled.model import CompiledForm, CompiledModel, Form, difference
+from .contained import contained, described
 from .errors import ArtifactError, InvalidInput
 from .estimator import Model
 from .folder import MODEL_FILE, Overrides, find_models, read_overrides, version_key
@@ -103,6 +104,16 @@ def load(
 
     `compiled`: use the compiled form where there is one. If it cannot be used, the estimator is, and a note says why.
     """
+    try:
+        with contained:
+            return _load(directory, name, version, trust, allow_version_mismatch, compiled)
+    except ArtifactError:
+        raise
+    except Exception as error:  # a pickle runs code, which may raise anything
+        raise ArtifactError(f"{directory} cannot be loaded: {described(error)}") from error
+
+
+def _load(directory: Path, name: str, version: str, trust: Trust, allow_version_mismatch: bool, compiled: bool) -> Artifact:
     started = time.perf_counter()
     manifest = read_manifest(directory)
     if manifest is None and trust == "manifest":

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .caller import Caller
+from .errors import InferenceFailed
 from .estimator import Answers
+from .logs import request_id
 from .rows import Batch
 
 Inferred = tuple[Answers, float]  # with the seconds that the inference took
-Submit = Callable[[Sequence[Batch]], "Future[Inferred]"]
+Submit = Callable[[Sequence["Call"]], "Future[Inferred]"]
 
 
 @dataclass(eq=False, slots=True)
@@ -22,6 +24,7 @@ class Call:
     outcome: "asyncio.Future[Inferred | BaseException]"
     inference: "Inference | None" = None  # that its rows are part of now
     died: bool = False  # a child process has died of it, or beside it
+    request: str = field(default_factory=request_id.get)  # the id of the request that it is part of
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +33,7 @@ class Inference:
 
     calls: list[Call]
     work: "Future[Inferred] | None" = None
+    lost: bool = False  # it does not return; nobody waits for it any more
 
 
 class Lane:
@@ -50,7 +54,7 @@ class Lane:
         self._waiting: dict[Call, None] = {}  # in the order of arrival
         self._again: deque[list[Call]] = deque()  # parts of inferences that failed
         self._trying_again = False
-        self._running = 0
+        self._running: set[Inference] = set()
 
     async def infer(self, batch: Batch, caller: Caller) -> Inferred | BaseException:
         """The answers to these rows, or why there are none. Raises DeadlineExceeded and ClientGone."""
@@ -83,17 +87,17 @@ class Lane:
         for call in inference.calls:
             call.inference = inference
         try:
-            inference.work = self._submit([call.batch for call in inference.calls])
+            inference.work = self._submit(inference.calls)
         except Exception as error:
             self._failed(inference, error)
         else:
-            self._running += 1
+            self._running.add(inference)
             inference.work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, inference))
 
     def _next(self) -> list[Call]:
         """Who begins now: a part of what failed, else the first who waits and all behind it that fit. Empty: nobody."""
         # What failed is tried again with nothing beside it: a child process that dies takes everybody's work with it.
-        if self._running >= (1 if self._again or self._trying_again else self._width):
+        if len(self._running) >= (1 if self._again or self._trying_again else self._width):
             return []
         self._trying_again = False
         while self._again:
@@ -118,7 +122,12 @@ class Lane:
 
     def _end(self, inference: Inference) -> None:
         assert inference.work is not None
-        self._running -= 1
+        if inference.lost:
+            return
+        self._running.remove(inference)
+        if inference.work.cancelled():
+            self._put_back(inference)
+            return
         try:
             answers, seconds = inference.work.result()
             self._count(answers, seconds)
@@ -129,6 +138,29 @@ class Lane:
             for call, part in zip(inference.calls, parts, strict=True):
                 self._settle(call, (part, seconds))
         self._begin()
+
+    def _put_back(self, inference: Inference) -> None:
+        """It never began: everybody who waited for it has given up, or its pool was."""
+        waiting, self._waiting = self._waiting, {}
+        for call in inference.calls:
+            call.inference = None
+            if call.outcome.done():
+                self._release()
+            else:
+                self._waiting[call] = None
+        self._waiting |= waiting
+        self._begin()
+
+    def lose(self, works: Container["Future[Inferred] | None"]) -> list[Call]:
+        """Waits no longer for these inferences, which do not return; answers the calls that they were for, if any are this lane's."""
+        lost = [inference for inference in self._running if inference.work in works]
+        for inference in lost:
+            inference.lost = True
+            self._running.remove(inference)
+            for call in inference.calls:
+                self._settle(call, InferenceFailed("Model inference did not return in time"))
+        self._begin()
+        return [call for inference in lost for call in inference.calls]
 
     def _failed(self, inference: Inference, error: BaseException) -> None:
         """One of several callers' rows may be to blame: tries the halves, and halves of halves, until the guilty one is alone."""

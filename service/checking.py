@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from .artifact import Artifact, find_models, load, read_manifest
 from .compiled.model import CompiledForm
+from .contained import described
 from .errors import ArtifactError
 from .folder import MODEL_FILE, overlooked
 from .manifest import MANIFEST
@@ -81,7 +82,7 @@ def _check_examples(artifact: Artifact) -> Verdict:
     try:
         difference = artifact.disagreement(artifact.model.infer(batch.data))
     except Exception as error:  # an estimator may raise anything
-        return Verdict("off", "examples", f"it fails on its own example rows: {type(error).__name__}: {error}")
+        return Verdict("off", "examples", f"it fails on its own example rows: {described(error)}")
     if difference is not None:
         return Verdict("off", "examples", difference)
     return Verdict("ok", "examples", f"all {len(batch)} are answered as packed")

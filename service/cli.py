@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from . import __version__
+from .contained import Escaped, contained
 from .errors import ArtifactError
 from .escaping import printable
 from .flags import CommandParser, UsageError, add_settings, misspelt_variables, settings_of, spoken, typed_in
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = run(options)
         sys.stdout.flush()
-    except (ArtifactError, UsageError) as error:
+    except (ArtifactError, UsageError, Escaped) as error:
         print(f"slipway: {printable(spoken(str(error), typed_in(options)))}", file=sys.stderr)
         code = UNUSABLE
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
@@ -167,21 +168,22 @@ def _pack(options: argparse.Namespace) -> int:
         raise UsageError("--target names a column of --data, which is not given")
     if options.compile and options.data is None:
         raise UsageError("--compile proves the compiled form on the rows of --data, which is not given")
-    packed = pack(
-        options.model,
-        name=options.name,
-        version=options.version,
-        output=options.output,
-        data=options.data,
-        target=options.target,
-        missing=_words(options.missing),
-        header=not options.no_header,
-        labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
-        declarations=declarations,
-        serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
-        force=options.force,
-        compiled=options.compile,
-    )
+    with contained:  # whatever reads the estimator may run its code
+        packed = pack(
+            options.model,
+            name=options.name,
+            version=options.version,
+            output=options.output,
+            data=options.data,
+            target=options.target,
+            missing=_words(options.missing),
+            header=not options.no_header,
+            labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
+            declarations=declarations,
+            serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
+            force=options.force,
+            compiled=options.compile,
+        )
     _report(packed, options.output)
     return 0
 

@@ -3,23 +3,26 @@
 import asyncio
 import functools
 import logging
-import multiprocessing
-import os
 import statistics
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from typing import Literal
 
 from .answers import Answers, same
-from .batching import Inferred, Lane
+from .batching import Call, Inferred, Lane
 from .caller import Caller
+from .contained import contained, described, kind
 from .errors import InferenceFailed, Overloaded, Problem, Rejected
+from .lifecycle import Board, Lifecycle
 from .loaded import LoadedModel
+from .logs import request_id
+from .marks import Doing, Marks
 from .metrics import Metrics
-from .processes import infer_in_child, start_child
+from .pools import Pool
+from .processes import ModelSource, infer_in_child
 from .rows import Batch
 from .settings import Settings
 
@@ -31,6 +34,9 @@ LOOP_SECONDS = 0.005  # a batch that would hold the loop longer than this goes t
 UNTIMED_ROWS = 64  # joined at most where there is no row to time the model with
 MOST_JOINED_ROWS = 1000  # one-row calls never come to it; those with more rows than this must not have the others wait for them
 AMORTISED = 10  # times the cost of a call: a batch that costs more saves less than a tenth by growing
+# Seconds: nobody waits for an inference longer than a request's deadline; one that takes this much longer is taken for hung.
+GRACE = 2.0
+_LOOK = 1.0  # seconds between two looks for those
 WORTH_JOINING = 0.5  # of a lone row's cost: what one among others costs at most, or joining gains too little for the wait
 
 
@@ -50,26 +56,31 @@ _UNKNOWN = Placement("thread")  # until it is warm
 class Engine:
     """One per worker process. `start` after the fork: neither threads nor child processes survive one."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
         self._places = threading.Semaphore(settings.max_in_flight)
         self._placements: dict[LoadedModel, Placement] = {}
         self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
-        self._threads: ThreadPoolExecutor | None = None
-        self._processes: ProcessPoolExecutor | None = None
+        self._threads: Pool | None = None
+        self._processes: Pool | None = None
+        self._in_children: list[ModelSource] = []  # the models that a child has loaded without harm
+        self._checks: Pool | None = None  # a thread of their own: overload must not make a pod unready
         self._open = False
 
     def start(self) -> None:
-        self._threads = ThreadPoolExecutor(self._settings.threads, "inference")
+        self._marks.start()
+        self._threads = Pool.of_threads(self._settings.threads, "inference")
+        self._checks = Pool.of_threads(1, "check")
         self._open = True
 
     def close(self) -> None:
         """After the last answer: lets begun work end, drops what has not begun."""
         self._open = False
-        for pool in (self._threads, self._processes):
+        for pool in (self._threads, self._processes, self._checks):
             if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown()
 
     def placement(self, model: LoadedModel) -> Placement | None:
         """None until the model is warm."""
@@ -78,18 +89,59 @@ class Engine:
     async def warm_up(self, model: LoadedModel) -> str | None:
         """Times the model and decides where it runs. Answers what is wrong with it, or None."""
         try:
-            error = await asyncio.to_thread(model.check)
-            if error is None and model not in self._placements:
-                self._placements[model] = placement = await asyncio.to_thread(place, model)
+            error, placement = await asyncio.to_thread(self._try_out, model)
+            if placement is not None:
+                self._placements[model] = placement
                 if placement.mode == "process":
                     await self._warm_child(model)
-        except Exception as exc:  # a model may raise anything
+        except Exception as exc:
             log.exception("model %s %s fails on its own example rows", model.name, model.version)
-            return f"it fails on its own example rows: {type(exc).__name__}"
+            return f"it fails on its own example rows: {kind(exc)}"
         return error
+
+    def _try_out(self, model: LoadedModel) -> tuple[str | None, Placement | None]:
+        """What is wrong with its answers, and where it is to run; None where that is known."""
+        with self._marks.held(model.label, "check"), contained:
+            error = model.check()
+            return error, place(model) if error is None and model not in self._placements else None
+
+    async def check(self, model: LoadedModel) -> str | None:
+        """What is wrong with its answers to the example rows, or None. Does not wait for predictions."""
+        placement = self._placements.get(model)
+        try:
+            if placement is not None and placement.mode == "inline":
+                return self._check(model)
+            return await self._check_in_thread(model)
+        except Exception as exc:
+            return f"it fails on its own example rows: {described(exc)}"
+
+    def _check(self, model: LoadedModel) -> str | None:
+        with self._marks.held(model.label, "check"):
+            return model.check()
+
+    async def _check_in_thread(self, model: LoadedModel) -> str | None:
+        assert self._checks is not None, "start() comes first"
+        checking = asyncio.wrap_future(self._checks.submit(self._check, model))
+        done, _ = await asyncio.wait([checking], timeout=self._longest)
+        if done:
+            return checking.result()
+        self._checks.abandon()
+        self._checks = Pool.of_threads(1, "check")
+        self._give_up(model, "check", ())
+        self._marks.wear_out()
+        return f"it has not answered its own example rows for {self._longest:.0f} s"
 
     async def _warm_child(self, model: LoadedModel) -> None:
         batch = model.warm_up_batch
+        pool = self._process_pool()
+        try:
+            await pool.prepare(model.source)
+        except BrokenExecutor:  # it has ended its child: the next model is to find another one
+            pool.abandon()
+            if self._processes is pool:
+                self._processes = None
+            raise
+        self._in_children.append(model.source)
         if batch is not None:
             await self.run(model, batch, Caller(time.monotonic() + self._settings.request_timeout))
 
@@ -109,10 +161,16 @@ class Engine:
 
     def infer(self, model: LoadedModel, batch: Batch) -> tuple[Answers, float]:
         """The answers and the seconds that they took, here and now. Raises RefusedByModel, InferenceFailed."""
+        mark = self._marks.inline
+        memory, at = mark.memory, mark.at  # not by its methods: their calls cost as much as what they do, and every request pays
+        text = f"{model.predicting}{request_id.get()}\n".encode()
+        memory[at : at + len(text)] = text
         try:
             answered = model.timed(batch.data)
         except Exception as exc:
             raise self._failure(model, exc) from exc
+        finally:
+            memory[at] = 0
         model.count(*answered)
         return answered
 
@@ -146,28 +204,59 @@ class Engine:
         # Threads that share a CPU only split one batch into several: with two a row costs a quarter more CPU, with four 60 % more at least.
         return 1
 
-    def _submit(self, model: LoadedModel, process: bool, batches: Sequence[Batch]) -> "Future[Inferred]":
+    def _submit(self, model: LoadedModel, process: bool, calls: Sequence[Call]) -> "Future[Inferred]":
         if not self._open:
             raise Rejected("The server is shutting down")
         if not process:
             assert self._threads is not None, "start() comes first"
-            return self._threads.submit(_infer, model, batches)
-        data = model.validator.joined(batches)
+            return self._threads.submit(self._infer, model, calls)
+        data = model.validator.joined([call.batch for call in calls])
         pool = self._process_pool()
         try:
             return pool.submit(infer_in_child, model.source, data)
         except BrokenExecutor:  # it broke while it was idle
-            pool.shutdown(wait=False)
+            pool.abandon()
             self._processes = None
             return self._process_pool().submit(infer_in_child, model.source, data)
 
-    def _process_pool(self) -> ProcessPoolExecutor:
+    def _infer(self, model: LoadedModel, calls: Sequence[Call]) -> Inferred:
+        with self._marks.held(model.label, "predict", [call.request for call in calls]):
+            return model.timed(model.validator.joined([call.batch for call in calls]))
+
+    def _process_pool(self) -> Pool:
         if self._processes is None:
-            # spawn: a forked child would inherit OpenMP's thread pool without its threads, and hang in it.
-            self._processes = ProcessPoolExecutor(
-                self._settings.processes, multiprocessing.get_context("spawn"), initializer=start_child, initargs=(os.getpid(),)
-            )
+            self._processes = Pool.of_processes(self._settings.processes, list(self._in_children))
         return self._processes
+
+    async def watch(self) -> None:
+        """For ever: looks for inferences that do not return, and gives them up."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            if self._threads is not None and (hung := self._threads.overdue(self._longest)):
+                lost, self._threads = self._threads, Pool.of_threads(self._settings.threads, "inference")
+                self._marks.wear_out()  # a thread cannot be ended; with the worker it can
+                lost.abandon()
+                self._lose(hung)
+            if self._processes is not None and (hung := self._processes.overdue(self._longest)):
+                lost, self._processes = self._processes, None
+                lost.abandon()
+                self._process_pool()  # now: a child takes seconds to start
+                self._lose(hung)
+
+    @property
+    def _longest(self) -> float:
+        return self._settings.request_timeout + GRACE
+
+    def _lose(self, hung: set["Future[Inferred]"]) -> None:
+        for (model, _, _), lane in list(self._lanes.items()):
+            if calls := lane.lose(hung):
+                self._give_up(model, "predict", [call.request for call in calls])
+
+    def _give_up(self, model: LoadedModel, doing: Doing, requests: Sequence[str]) -> None:
+        self._metrics.inference_lost(model.name, model.version, "hung")
+        sentence = "model %s (%s): it has not returned for %.0f s, and is not waited for"
+        log.error(sentence, model.label, doing, self._longest, extra={"request_ids": requests})
+        self._marks.given_up(model.label, doing, requests)
 
     def _failure(self, model: LoadedModel, exc: BaseException) -> Problem:
         if isinstance(exc, Problem):
@@ -175,10 +264,6 @@ class Engine:
         model.metrics.failed()
         log.error("inference failed in model %s %s", model.name, model.version, exc_info=exc)
         return InferenceFailed("Model inference failed; the server's log has the cause under this request's id")
-
-
-def _infer(model: LoadedModel, batches: Sequence[Batch]) -> Inferred:
-    return model.timed(model.validator.joined(batches))
 
 
 def place(model: LoadedModel) -> Placement:

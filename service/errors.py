@@ -181,3 +181,7 @@ class InferenceFailed(Problem):
 
 class ArtifactError(Exception):
     """A model directory that cannot be used; the message says what to do about it."""
+
+
+class Stopped(SystemExit):
+    """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes out."""

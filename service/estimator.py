@@ -9,6 +9,7 @@ from . import inspection
 from .answers import Answers, plain
 from .batch import Data
 from .client_fault import client_fault, extremes
+from .contained import contained
 from .errors import ArtifactError, RefusedByModel
 from .file_kinds import WRAPPERS
 from .nested import single_threaded
@@ -67,9 +68,9 @@ class Model:
         self._places = [{value: i for i, value in enumerate(output)} for output in outputs]
 
     def infer(self, data: Data) -> Answers:
-        """Answers n rows. Raises RefusedByModel where extreme or unknown values explain the failure, else what the estimator raises."""
+        """Answers n rows. Raises RefusedByModel where extreme or unknown values explain the failure, else an Exception, Escaped perhaps."""
         try:
-            with np.errstate(all="ignore"):
+            with contained, np.errstate(all="ignore"):
                 return self._one_call_answers(data) if self._one_call else self._answers(data)
         except (ValueError, OverflowError, FloatingPointError, TypeError, LookupError) as error:
             reason = client_fault(data, self.signature, error)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .answers import Answers, same
 from .batch import EXACT
+from .contained import described
 from .errors import ArtifactError, InvalidInput
 from .estimator import Model
 from .manifest import Example
@@ -205,7 +206,7 @@ def _answers(model: Model, data: Any, what: str) -> Answers:
     try:
         return model.infer(data)
     except Exception as error:  # an estimator may raise anything
-        reason = getattr(error, "detail", None) or f"{type(error).__name__}: {error}"
+        reason = getattr(error, "detail", None) or described(error)
         raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {' '.join(reason.split())}") from error
 
 

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .contained import described
+
 HEAD = 64 * 1024  # bytes: the first keys of a JSON file, and the fields of a graph that say what it is
 WRAPPERS = {"xgboost": "XGBClassifier or XGBRegressor", "lightgbm": "LGBMClassifier or LGBMRegressor"}
 
@@ -152,7 +154,7 @@ def instead(folder: Path) -> str | None:
 
 def unloadable(file: BinaryIO, error: Exception) -> str:
     """Why a joblib file could not be loaded, and what to do: the end of a sentence that begins with the file."""
-    told = f"{type(error).__name__}: {error}"
+    told = described(error)
     wanted = _wanted_module(error)
     package = "sklearn" if re.match(r"_(?!_main__)", wanted) else wanted.partition(".")[0]  # the module _loss was scikit-learn's once
     library, here = _installed(package or "sklearn")

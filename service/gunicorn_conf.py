@@ -77,6 +77,7 @@ def post_fork(_master: Arbiter, worker: Worker) -> None:
 
 
 def child_exit(master: Arbiter, worker: Worker) -> None:
+    master.bury(worker)
     master.app.free_slot(worker.slot, restart=not (worker.retired or master.stopping))
 
 

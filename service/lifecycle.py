@@ -1,6 +1,8 @@
 """Starting, ready, draining: what the master, its workers and `slipway drain` tell each other, in one shared piece of memory."""
 
+import contextlib
 import ctypes
+import json
 import mmap
 import os
 import signal
@@ -10,34 +12,68 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 FRESH = 10.0  # seconds for which a worker's report counts
 SLOTS = 1024  # four generations of the most workers that can be set: a reload begins before the last one has ended
 
 # Written with slices, never with pack_into, which zeroes the bytes first: a reader in another process would see that.
-_HEADER = 64
-_DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED = 0, 4, 8, 16, 24
-_SLOT = 512
+_DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED, _ASIDE_LENGTH, _ASIDE = 0, 4, 8, 16, 24, 32, 64
+_HEADER = 16_384
 _REPORT = struct.Struct("=diH")  # checked_at, pid, length of the error
-_CONNECTIONS, _RETIRED, _ERROR, _NOTE = 16, 20, 32, 256
+_CONNECTIONS, _RETIRED, _WORN, _UNSTARTED, _ERROR, _NOTE, _MARKS = 16, 20, 21, 22, 32, 256, 512
+_MARK = 320  # a model's name and version, what is done with it, and a request's id at its longest
+MARKS = 6  # the event loop's, and as many threads' as are likely to run at once; what has no mark is not blamed
+_COMPLAINT = _MARKS + MARKS * _MARK
+_SLOT = _COMPLAINT + _MARK
 _INT = struct.Struct("=i")
 _TIME = struct.Struct("=d")
 _LENGTH = struct.Struct("=H")
 
 
+class InHand(NamedTuple):
+    """What a worker does with a model: `doing` is load, check or predict; `requests`: the ids of those that it is done for."""
+
+    model: str  # name and version
+    doing: str
+    requests: tuple[str, ...]
+
+
+class Mark:
+    """A place on the board for one thing that a worker has in hand. It stays there when the worker dies in the middle."""
+
+    __slots__ = ("at", "memory")
+
+    def __init__(self, memory: mmap.mmap, at: int) -> None:
+        self.memory = memory
+        self.at = at
+
+    def begin(self, text: bytes) -> None:
+        """`text`: name, version, what is done, and ids, with a blank between; it ends with a newline."""
+        at = self.at
+        self.memory[at : at + len(text)] = text
+
+    def end(self) -> None:
+        self.memory[self.at] = 0
+
+
 class Board:
     """Fixed-size shared memory: the drain mark and a slot per worker. Times are CLOCK_MONOTONIC, one clock for all processes."""
 
+    _aside_seen: dict[str, str] = {}  # noqa: RUF012 - replaced as a whole
+
     def __init__(self, path: Path | None, slots: int) -> None:
-        """Ready once `slots` workers have reported. Creates the file `path`; None: memory of this process and its forks alone."""
+        """Ready once `slots` workers have reported. Creates the file `path`; None: memory of this process and its forks alone.
+
+        Raises OSError where there is no room for it.
+        """
         size = _HEADER + SLOTS * _SLOT
         if path is None:
             self._memory = mmap.mmap(-1, size)
         else:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
-                os.ftruncate(descriptor, size)
+                reserve(descriptor, size)
                 self._memory = mmap.mmap(descriptor, size)
             finally:
                 os.close(descriptor)
@@ -122,6 +158,56 @@ class Board:
         others = [slot for slot in self._serving() if slot != besides]
         return min((self._read(_offset(slot) + _CONNECTIONS) for slot in others), default=None)
 
+    def mark(self, slot: int, place: int) -> Mark:
+        """One of the MARKS of the worker in this slot."""
+        return Mark(self._memory, _offset(slot) + _MARKS + place * _MARK)
+
+    def in_hand(self, slot: int) -> list[InHand]:
+        """What the worker in this slot does, or did when it died."""
+        at = _offset(slot) + _MARKS
+        found = (_in_hand(self._memory[at + place * _MARK : at + (place + 1) * _MARK]) for place in range(MARKS))
+        return [each for each in found if each is not None]
+
+    def complain(self, slot: int, text: bytes) -> None:
+        """The worker in this slot has given up on what did not return, in the form of a mark. The master takes it."""
+        Mark(self._memory, _offset(slot) + _COMPLAINT).begin(text)
+
+    def take_complaint(self, slot: int) -> InHand | None:
+        at = _offset(slot) + _COMPLAINT
+        found = _in_hand(self._memory[at : at + _MARK])
+        self._memory[at] = 0
+        return found
+
+    def wear_out(self, slot: int) -> None:
+        """The worker in this slot has a thread that does not return: it serves on until another one does."""
+        self._memory[_offset(slot) + _WORN] = 1
+
+    def worn(self, slot: int) -> bool:
+        return self._memory[_offset(slot) + _WORN] != 0
+
+    def fail_to_start(self, slot: int) -> None:
+        """The worker in this slot could not start, and not for a model's sake."""
+        self._memory[_offset(slot) + _UNSTARTED] = 1
+
+    def failed_to_start(self, slot: int) -> bool:
+        return self._memory[_offset(slot) + _UNSTARTED] != 0
+
+    @property
+    def aside(self) -> dict[str, str]:
+        """The models that the master has set aside, by name and version, and why."""
+        (length,) = _LENGTH.unpack(self._memory[_ASIDE_LENGTH : _ASIDE_LENGTH + _LENGTH.size])
+        with contextlib.suppress(ValueError):  # the master is writing: what was there before will do until the next look
+            self._aside_seen = json.loads(self._memory[_ASIDE : _ASIDE + length]) if length else {}
+        return self._aside_seen
+
+    @aside.setter
+    def aside(self, models: dict[str, str]) -> None:
+        content = json.dumps(models).encode()
+        if len(content) > _HEADER - _ASIDE:  # some hundreds: there is no room for why
+            content = json.dumps(dict.fromkeys(list(models)[:100], "it is set aside")).encode()
+        self._memory[_ASIDE : _ASIDE + len(content)] = content
+        self._memory[_ASIDE_LENGTH : _ASIDE_LENGTH + _LENGTH.size] = _LENGTH.pack(len(content))
+
     def retire(self, slot: int) -> None:
         """The worker in this slot is leaving because others have taken over: what it reports no longer matters."""
         self._memory[_offset(slot) + _RETIRED] = 1
@@ -176,6 +262,24 @@ def _offset(slot: int) -> int:
     if not 0 <= slot < SLOTS:
         raise IndexError(f"slot {slot} is not between 0 and {SLOTS - 1}")
     return _HEADER + slot * _SLOT
+
+
+def _in_hand(content: bytes) -> InHand | None:
+    if not content[0]:
+        return None
+    name, version, doing, *requests = content.partition(b"\n")[0].decode(errors="replace").split(" ")
+    return InHand(f"{name} {version}", doing, tuple(filter(None, requests)))
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Makes the file that long, and its pages its own: writing to a mapped page that memory has no room for ends a process by SIGBUS.
+
+    Raises OSError where there is no room.
+    """
+    if sys.platform == "linux":
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
 
 
 @dataclass(slots=True)

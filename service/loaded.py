@@ -9,6 +9,7 @@ from typing import Any
 from .answers import Answers
 from .artifact import Artifact
 from .drift.distribution import Distribution
+from .marks import text
 from .metrics import InferenceMetrics
 from .processes import ModelSource
 from .rows import Batch, RowValidator
@@ -34,6 +35,16 @@ class LoadedModel:
     @property
     def version(self) -> str:
         return self.artifact.version
+
+    @cached_property
+    def label(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
+    @cached_property
+    def predicting(self) -> str:
+        """A mark that it is asked, but for the request's id."""
+        return text(self.label, "predict").decode().removesuffix("\n") + " "
 
     @cached_property
     def distribution(self) -> Distribution | None:

@@ -11,14 +11,14 @@ from typing import Literal, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, values
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from . import __version__
 from .drift.metrics import DriftMetrics
 from .log_metrics import LogMetrics
-from .slot_values import counter, observer, slot_values
+from .slot_values import ReservedDict, counter, observer, series_lost, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
@@ -75,6 +75,7 @@ class Metrics:
             # The library takes both from the environment when it is first imported, and names the files by process id.
             # Set here, as long as no metric exists, they are as good, and the files are named by slot.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+            values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
             values.ValueClass = slot_values(self._slot)
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -105,6 +106,13 @@ class Metrics:
         # Panel: the model raises or answers rubbish. The alert is on the 500s that follow.
         self._inference_errors = Counter(
             "slipway_inference_errors", "Inference calls that failed.", ("model", "version"), registry=registry
+        )
+        # Alert: a model that hangs, or takes its process along, until it is set aside.
+        self._inferences_lost = Counter(
+            "slipway_inferences_lost",
+            "Inference calls that did not return: hung, or died where their process ended.",
+            ("model", "version", "reason"),
+            registry=registry,
         )
         # Panel: drift of the predicted classes; their sum is the rows per model.
         self._predictions = Counter(
@@ -182,8 +190,14 @@ class Metrics:
     def inference(self, name: str, version: str) -> InferenceMetrics:
         key = (name, version)
         if key not in self._models:
+            for reason in ("hung", "died"):  # an alert sees no increase in a series that begins with 1
+                self._inferences_lost.labels(name, version, reason)
             self._models[key] = InferenceMetrics(self._inference_duration, self._inference_errors, self._predictions, name, version)
         return self._models[key]
+
+    def inference_lost(self, name: str, version: str, reason: Literal["hung", "died"]) -> None:
+        """It did not return, and never will."""
+        self._inferences_lost.labels(name, version, reason).inc()
 
     def cache(self, hits: int, misses: int) -> None:
         """Rows that were found and not found."""
@@ -220,7 +234,11 @@ class _AllSlots(Collector):
     def collect(self) -> Iterable[Metric]:
         files = [str(path) for path in self._directory.glob("*.db") if _filled(path)]
         merged = cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
-        return chain(merged, self._same_in_all.collect())
+        # Alert: the panels and the other alerts no longer see all.
+        lost = GaugeMetricFamily(
+            "slipway_metrics_lost", "1 since there was no room for a series in the runtime folder.", int(series_lost())
+        )
+        return chain(merged, self._same_in_all.collect(), (lost,))
 
 
 def _filled(path: Path) -> bool:

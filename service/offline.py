@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .answers import Answers
 from .artifact import Artifact
+from .contained import described
 from .errors import ArtifactError, InvalidInput
 from .escaping import defused
 from .files import whole
@@ -95,7 +96,7 @@ def _answers(artifact: Artifact, validator: RowValidator, frame: pd.DataFrame, b
     except InvalidInput as error:
         raise ArtifactError(_refusal(validator, rows, before) or f"The model refuses {_span(rows, before)}: {error.detail}") from None
     except Exception as error:  # an estimator may raise anything
-        raise ArtifactError(f"The model fails on {_span(rows, before)}: {type(error).__name__}: {error}") from error
+        raise ArtifactError(f"The model fails on {_span(rows, before)}: {described(error)}") from error
 
 
 def _refusal(validator: RowValidator, rows: list[Any], before: int) -> str | None:

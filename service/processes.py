@@ -1,13 +1,17 @@
 """The child side of process execution: loads a model once and answers for it until its parent dies."""
 
+import contextlib
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .answers import Answers
 from .artifact import load
 from .compiled.model import CompiledModel, Form
+from .contained import Escaped, described
+from .errors import ArtifactError, Problem
 from .estimator import Model
 from .lifecycle import die_with
 from .settings import Trust
@@ -34,8 +38,26 @@ def start_child(parent: int) -> None:
     die_with(parent)
 
 
+def prepare(sources: Sequence[ModelSource]) -> None:
+    """Loads them before anybody waits for it. What cannot be loaded is told to who asks it."""
+    for source in sources:
+        with contextlib.suppress(ArtifactError, RuntimeError):
+            _model(source)
+
+
 def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
     """The answers and the seconds that the inference took; raises ArtifactError when the file has changed since."""
+    model = _model(source)
+    started = time.perf_counter()
+    try:
+        return model.infer(data), time.perf_counter() - started
+    except Problem:
+        raise
+    except Exception as error:  # of a class of its own, perhaps, which cannot be unpickled in the parent, and would break the pool
+        raise Escaped(described(error)) from error
+
+
+def _model(source: ModelSource) -> Model | CompiledModel:
     model = _models.get(source)
     if model is None:
         artifact = load(
@@ -49,5 +71,4 @@ def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
         if (artifact.digest, artifact.form) != (source.digest, source.form):
             raise RuntimeError(f"{source.directory} holds another model than the one that is being served: restart the server to serve it")
         model = _models[source] = artifact.model
-    started = time.perf_counter()
-    return model.infer(data), time.perf_counter() - started
+    return model

@@ -7,7 +7,6 @@ from . import termination
 from .engine import Engine
 from .journal.journal import Journal
 from .lifecycle import Lifecycle
-from .loaded import LoadedModel
 from .repository import Repository
 
 log = logging.getLogger("slipway.readiness")
@@ -31,6 +30,7 @@ class Readiness:
             await self.report()
 
     async def report(self) -> None:
+        await self._repository.set_aside(self._lifecycle.board.aside, self._engine.warm_up)
         error = await self._first_error()
         if error != self._last_error:
             log.log(logging.INFO if error is None else logging.ERROR, "ready" if error is None else f"not ready: {error}")
@@ -42,16 +42,7 @@ class Readiness:
     async def _first_error(self) -> str | None:
         for entry in self._repository:
             if entry.expected:
-                error = entry.error if entry.model is None else await self._ask(entry.model)
+                error = entry.error if entry.model is None or entry.state == "failed" else await self._engine.check(entry.model)
                 if error is not None or entry.model is None:
                     return f"{entry}: {error or 'not loaded'}"
         return self._journal.trouble if self._journal.durability == "sync" else None
-
-    async def _ask(self, model: LoadedModel) -> str | None:
-        placement = self._engine.placement(model)
-        try:
-            if placement is not None and placement.mode == "inline":
-                return model.check()
-            return await asyncio.to_thread(model.check)
-        except Exception as exc:  # a model may raise anything
-            return f"it fails on its own example rows: {type(exc).__name__}: {exc}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +10,11 @@ from typing import Any, Literal
 from .artifact import Overrides, Serving, find_models, load, read_manifest, read_overrides, version_key
 from .caller import Caller
 from .errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
-from .folder import overlooked
+from .folder import MODEL_FILE, overlooked
+from .lifecycle import Board, Lifecycle
 from .loaded import LoadedModel
+from .loading import Loading
+from .marks import Marks
 from .metrics import Metrics
 from .processes import ModelSource
 from .rows import RowValidator
@@ -38,6 +41,7 @@ class Entry:
     loading: "asyncio.Task[None] | None" = None
     validator: RowValidator | None = None
     example: list[Any] | None = None
+    aside: bool = False  # it failed because the master has set it aside
 
     def __str__(self) -> str:
         return f"model {self.name} {self.version}"
@@ -46,9 +50,10 @@ class Entry:
 class Repository:
     """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only fails itself."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
         self._entries: dict[str, dict[str, Entry]] = {}
         self._default_versions: dict[str, str] = {}
         overrides = self._read_folder()
@@ -146,10 +151,20 @@ class Repository:
             raise UnknownModel(f"Model {name!r} has no version {version!r}; there are {', '.join(sorted(versions, key=version_key))}")
         return entry
 
-    def load_eager(self) -> None:
-        """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children."""
+    def load_eager(self, loading: Loading | None = None) -> None:
+        """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
+
+        An optional model that has ended an earlier start in the middle of its loading is left out.
+        """
+        loading = loading or Loading(None)
         for entry in self:
-            if entry.state == "unloaded" and not entry.serving.lazy:
+            if entry.state != "unloaded" or entry.serving.lazy:
+                continue
+            model, path = f"{entry.name} {entry.version}", entry.directory / MODEL_FILE
+            if entry.serving.optional and loading.ended(model, path):
+                self._fail(entry, "it ended the process when it was last loaded, and is optional: mend or remove it")
+                continue
+            with loading.of(model, path):
                 self._load(entry)
 
     def _load(self, entry: Entry) -> None:
@@ -184,9 +199,13 @@ class Repository:
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 
+    def _load_in_worker(self, entry: Entry) -> None:
+        with self._marks.held(f"{entry.name} {entry.version}", "load"):
+            self._load(entry)
+
     async def warm_up(self, entry: Entry, warm_up: WarmUp) -> None:
         """After the fork: a loaded model that does not answer its own example rows is not served."""
-        if entry.model is None:
+        if entry.model is None or entry.aside:
             return
         error = await warm_up(entry.model)
         if error is None:
@@ -194,6 +213,18 @@ class Repository:
         else:
             entry.model = None
             self._fail(entry, error)
+
+    async def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
+        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again."""
+        for entry in self:
+            why = models.get(f"{entry.name} {entry.version}")
+            if why is not None and entry.state != "failed":
+                entry.aside = True
+                self._fail(entry, why)
+            elif why is None and entry.aside:
+                entry.aside, entry.error = False, None
+                self._set_state(entry, "unloaded" if entry.model is None else "loading")
+                await self.warm_up(entry, warm_up)
 
     async def ready(self, entry: Entry, warm_up: WarmUp, caller: Caller) -> LoadedModel:
         """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed, ModelLoading, ClientGone."""
@@ -211,7 +242,7 @@ class Repository:
 
     async def _load_lazily(self, entry: Entry, warm_up: WarmUp) -> None:
         if entry.model is None:
-            await asyncio.to_thread(self._load, entry)
+            await asyncio.to_thread(self._load_in_worker, entry)
         await self.warm_up(entry, warm_up)
 
     def _set_state(self, entry: Entry, state: State) -> None:

@@ -1,7 +1,9 @@
 """`slipway serve`: the master process, which loads the models, forks the workers and replaces them."""
 
+import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
@@ -13,17 +15,20 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 
 from . import cpu, logs, termination
 from .development import serve_for_development
-from .errors import ArtifactError
+from .errors import ArtifactError, Stopped
 from .flags import misspelt_variables, spoken
 from .gunicorn_conf import STOP_SIGNALS, options
 from .journal.embedded import prepare
 from .journal.store import StoreAway
 from .keys import check_keys
 from .lifecycle import Board, Lifecycle
+from .loading import Loading
 from .metrics import MASTER, Metrics
+from .quarantine import Quarantine
 from .runtime import CannotStart, board_path, claim, metrics_path, runtime_dir
 from .settings import Settings
 from .worker import Worker
@@ -32,6 +37,9 @@ _DESCRIPTORS = 65_536  # per process
 # New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log and calls in flight
 # hold is walked each time: with Python's 700 a logged row costs 5 µs more, and one that is not 2 µs.
 _YOUNG_OBJECTS = 20_000
+
+# By the kernel for memory, or by whoever stops workers: no model does so.
+_SENT_BY_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 log = logging.getLogger("slipway.server")
 
@@ -59,7 +67,7 @@ def serve(settings: Settings, reload: bool = False, typed: Collection[str] = ())
 
 
 def _serve(settings: Settings) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them; the first process of a container has no default
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them
         signal.signal(number, _stop_early)
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
@@ -78,7 +86,11 @@ class Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings, workers: int, listener: socket.socket, directory: Path) -> None:
         self.settings = settings
         self.directory = directory
-        self.lifecycle = Lifecycle(Board(board_path(directory), workers))
+        try:
+            self.lifecycle = Lifecycle(Board(board_path(directory), workers))
+        except OSError as exc:
+            raise CannotStart(f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder") from exc
+        self.loading = Loading(directory)
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
         self._slots: set[int] = set()
@@ -96,7 +108,7 @@ class Application(BaseApplication):  # type: ignore[misc]
 
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
-        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics)
+        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading)
 
     def freeze(self) -> None:
         """Before the workers are forked. The collector would write to every object, and so copy the pages that they share."""
@@ -125,6 +137,10 @@ class Application(BaseApplication):  # type: ignore[misc]
         self._slots.add(slot)
         return slot
 
+    def keep_slots(self, slots: set[int]) -> None:
+        """No others are taken."""
+        self._slots = slots
+
     def free_slot(self, slot: int, *, restart: bool) -> None:
         self._slots.discard(slot)
         self.lifecycle.board.clear(slot)
@@ -138,32 +154,83 @@ class Application(BaseApplication):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example rows."""
+    """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example rows.
+
+    A model may end its worker with any exit code, and with none of them the server: a worker that cannot start says so on the board.
+    """
+
+    # No exit code is read as one of these. As such, they become 1 and 2.
+    WORKER_BOOT_ERROR = 256 + 1
+    APP_LOAD_ERROR = 256 + 2
 
     generation = 0  # of models; a worker is of the one that it was born with
     stopping = False
+
+    def __init__(self, app: "Application") -> None:
+        self.quarantine = Quarantine(app.lifecycle.board, app.metrics)
+        super().__init__(app)
 
     def spawn_worker(self) -> None:
         # A stop signal that came right after the fork would meet the master's handlers in the worker, and be forgotten.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             super().spawn_worker()
+        except OSError:
+            self.app.keep_slots({worker.slot for worker in self.WORKERS.values()})  # the one that was taken for it is free again
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
+    def reap_workers(self) -> None:
+        for pid, worker in self.WORKERS.items():
+            with contextlib.suppress(ChildProcessError):
+                # Looks without taking it: Gunicorn does that, and keeps to itself how the worker ended.
+                worker.ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        super().reap_workers()
+
+    def bury(self, worker: Worker) -> None:
+        """The worker is gone: whose doing was it? Raises HaltServer where a worker of the first ones could not start."""
+        board, ended = self.app.lifecycle.board, worker.ended
+        if not self.stopping and board.failed_to_start(worker.slot) and worker.age <= self.cfg.workers:
+            raise HaltServer("Worker failed to boot.", Arbiter.WORKER_BOOT_ERROR)
+        in_hand = board.in_hand(worker.slot)
+        if worker.retired or self.stopping or ended is None or not in_hand:
+            return
+        if ended.si_code == os.CLD_EXITED:
+            self.quarantine.lost(in_hand, "died", f"worker {worker.pid} exited with code {ended.si_status}")
+        elif ended.si_status not in _SENT_BY_OTHERS:
+            how = f"worker {worker.pid} was ended by signal {ended.si_status} ({signal.strsignal(ended.si_status)})"
+            self.quarantine.lost(in_hand, "hung" if worker.aborted else "died", how)
+        else:
+            for each in in_hand:
+                log.warning(
+                    "model %s was at work (%s) in a worker that was killed", each.model, each.doing, extra={"request_ids": each.requests}
+                )
+
     def manage_workers(self) -> None:
         """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each signal."""
+        for worker in self.WORKERS.values():
+            if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
+                self.quarantine.strike(complaint, "hung")
+        self.quarantine.release()
         serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
-        current = [worker for worker in serving if worker.generation == self.generation]
-        for _ in range(self.num_workers - len(current)):
-            self.spawn_worker()
+        current = [worker for worker in serving if self._is_current(worker)]
+        try:
+            for _ in range(self.num_workers - len(current)):
+                self.spawn_worker()
+        except OSError as exc:  # no process or no file can be had: others may leave, and those who serve go on
+            log.error("a worker cannot be started: %s", exc)
         surplus = current[: max(0, len(current) - self.num_workers)]
         reported = self.app.lifecycle.board.reported
         succeeded = len(current) >= self.num_workers and all(reported(worker.slot) for worker in current)
         for worker in serving:
-            old = worker.generation != self.generation
+            old = not self._is_current(worker)
             if worker in surplus or (old and (succeeded or not reported(worker.slot))):
                 self._retire(worker)
+
+    def _is_current(self, worker: Worker) -> bool:
+        """Of the models that are served now, and with all its threads."""
+        return bool(worker.generation == self.generation) and not self.app.lifecycle.board.worn(worker.slot)
 
     def _retire(self, worker: Worker) -> None:
         worker.retired = True
@@ -173,6 +240,7 @@ class Master(Arbiter):  # type: ignore[misc]
     def reload(self) -> None:
         if self.app.load_again():
             self.generation += 1
+            self.quarantine.clear()
 
     def stop(self, graceful: bool = True) -> None:
         self.stopping = True
@@ -189,7 +257,7 @@ def make_embedded(url: str) -> None:
 
 def _stop_early(number: int, _frame: object) -> None:
     log.info("stopped by %s before it served", signal.Signals(number).name)
-    sys.exit(0)
+    raise Stopped(0)
 
 
 def _bind(host: str, port: int) -> socket.socket:

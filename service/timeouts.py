@@ -24,4 +24,4 @@ class Timeouts(NamedTuple):
         linger = 2
         drain = math.ceil(settings.request_timeout) + 1
         graceful = linger + drain + 3  # the lifespan's end: thread and process pools close
-        return cls(linger, drain, graceful, graceful + 2, cls._field_defaults["head"] + drain)
+        return cls(linger, drain, graceful, graceful + 1, cls._field_defaults["head"] + drain)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sklearn.exceptions import InconsistentVersionWarning
 from threadpoolctl import ThreadpoolController
 
+from .contained import contained, described
 from .errors import ArtifactError
 from .estimator import Model, require_predict
 from .file_kinds import foreign, unloadable
@@ -43,7 +44,7 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
     if (kind := foreign(file)) is not None:  # not left to joblib, which would take a table's first letter for an order to import
         raise ArtifactError(f"{path} is no joblib file that can be loaded: it is {kind}")
     try:
-        with _loading, warnings.catch_warnings(record=True) as caught:
+        with _loading, warnings.catch_warnings(record=True) as caught, contained:
             warnings.simplefilter("always")
             estimator = joblib.load(file)
     except MemoryError:
@@ -70,13 +71,14 @@ def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: li
             _check_signature(signature, estimator, directory)
             if manifest.format_version == 1:
                 check_categories(manifest, estimator)
-        model = Model(estimator, signature)
+        with contained:
+            model = Model(estimator, signature)
     except ArtifactError:
         raise
     except ValidationError as error:
         raise ArtifactError(f"{directory} holds an estimator that cannot be served: {first_error(error)}") from None
     except Exception as error:  # an estimator's own attributes may raise anything
-        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {type(error).__name__}: {error}") from error
+        raise ArtifactError(f"{directory} holds an estimator that cannot be served: {described(error)}") from error
     if hasattr(estimator, "predict_proba") and signature.classes is None:
         notes.append("The estimator has predict_proba but no classes_: its probabilities are not served")
     return model

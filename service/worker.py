@@ -9,8 +9,8 @@ import sys
 from types import FrameType
 from typing import Any, cast
 
-from gunicorn.arbiter import Arbiter
 from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from .accept import Acceptor, Idle, most_connections
@@ -50,12 +50,23 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         if logging.root.level == logging.INFO:
             uvicorn.setLevel(logging.WARNING)  # the master says which workers start and stop
 
+    ended: "os.waitid_result | None" = None  # how, once it has
+
+    def init_process(self) -> None:
+        try:
+            super().init_process()
+        except Exception:
+            if not self.booted:
+                self.app.lifecycle.board.fail_to_start(self.slot)
+            raise
+
     def run(self) -> None:
         try:
             super().run()
         except SystemExit as exc:
-            if exc.code == Arbiter.WORKER_BOOT_ERROR and self.age > self.cfg.workers:
-                sys.exit(1)  # that code would end the whole server, for one successor that could not start
+            if exc.code == STARTUP_FAILURE:  # out of Uvicorn: whatever a model raises is contained
+                self.app.lifecycle.board.fail_to_start(self.slot)
+                sys.exit(1)
             raise
 
     async def _serve(self) -> None:

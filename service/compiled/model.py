@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..answers import Answers
+from ..contained import described
 from ..errors import ArtifactError
 from ..files import read_file
 from ..schema import Signature
@@ -126,7 +127,7 @@ def load(directory: Path, compiled: CompiledForm, signature: Signature, examples
         remedy = "pip install 'slipway-serve[onnx]'"
         raise ArtifactError(f"{path} needs the Python module {error.name!r}, which is not installed here: {remedy}") from None
     except Exception as error:  # another version of a runtime may raise anything
-        raise ArtifactError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
+        raise ArtifactError(f"{path} cannot be used: {described(error)}") from error
     if found is not None:
         raise ArtifactError(f"{path} does not answer as the estimator did: {found}")
     return model

@@ -88,7 +88,7 @@ def test_a_pod_monitor_scrapes_the_pods() -> None:
 
 
 def test_every_alert_has_a_severity_and_a_way_out() -> None:
-    assert [rule["alert"] for rule in rules()] == ALERTS + LOG_ALERTS
+    assert [rule["alert"] for rule in rules()] == [*ALERTS, "SlipwayInferencesLost", *LOG_ALERTS]
     for rule in rules():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["labels"]["team"] == "models"

@@ -32,7 +32,7 @@ def test_the_wheel_holds_the_package_its_command_and_its_licence(wheel: zipfile.
     names = set(wheel.namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "service").rglob("*.py")}
     assert {name for name in names if not name.startswith(info)} == modules | {"service/py.typed"}
-    assert wheel.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\nslipway = service.cli:main\n"
+    assert wheel.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\nslipway = service.entry:main\n"
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     assert f"\nVersion: {service.__version__}\n" in wheel.read(f"{info}/METADATA").decode()
 

@@ -46,17 +46,19 @@ COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}
 REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "maintenance", "embedded")}
 # Imports point down or stay within a layer, and never in a circle. A new module takes its place here.
 LAYERS = (
-    {"settings", "errors", "cpu"},
+    {"settings", "errors", "cpu", "contained"},
     MODEL
-    | {"metrics", "log_metrics", "slot_values", "lifecycle", "runtime", "logs", "caller", "keys", "termination", "timeouts"}
+    | {"metrics", "log_metrics", "slot_values", "lifecycle", "loading", "marks", "runtime", "logs", "caller", "keys", "termination"}
+    | {"timeouts"}
     | STORE
     | COUNTED,
-    {"repository", "engine", "batching", "processes", "loaded"},
+    {"repository", "engine", "batching", "pools", "processes", "loaded", "quarantine"},
     {"cache", "readiness", "journal", "drift.counting"},
     {"predictor"},
     {"api"},
     OFFLINE | REPORTS | {"app", "benchmark", "comparison", "drift.periods", "drift.page", "drift.plots"},
     {
+        "entry",
         "cli",
         "flags",
         "server",
@@ -82,6 +84,7 @@ LOCAL_IMPORTS = {
     "batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
     "compiled.model": "ONNX Runtime is imported only where a model has a graph",
     "estimator": "scikit-learn is imported only where there is an estimator",
+    "entry": "signals are handled before anything that takes long is imported",
     "development": "the process that only waits for changes does without the application",
     "journal.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
     "journal.store": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",

@@ -1,10 +1,80 @@
 """Estimators that are slow, stuck or held, importable by the server that unpickles them."""
 
+import asyncio
+import ctypes
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from tests.estimators import Stub
+
+
+class Own(BaseException):
+    """As a Rust extension's panic is, and unlike it cannot be made of one argument, which pickle would need."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one, two, "and more")
+
+    def __str__(self) -> str:
+        raise SystemExit("it cannot even be printed")
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+RAISES: dict[str, Callable[[], None]] = {
+    "SystemExit": lambda: throw(SystemExit(0)),
+    "KeyboardInterrupt": lambda: throw(KeyboardInterrupt()),
+    "CancelledError": lambda: throw(asyncio.CancelledError()),
+    "GeneratorExit": lambda: throw(GeneratorExit()),
+    "StopIteration": lambda: throw(StopIteration()),
+    "Own": lambda: throw(Own("one", "two")),
+}
+ENDS: dict[str, Callable[[], None]] = {
+    "exit 0": lambda: os._exit(0),
+    "exit 3": lambda: os._exit(3),
+    "exit 4": lambda: os._exit(4),
+    "crash": crash,
+}
+HANGS: dict[str, Callable[[], None]] = {"sleep": lambda: time.sleep(600)}
+DOES = {**RAISES, **ENDS, **HANGS}
+
+
+def row(does: str) -> list[float]:
+    """What makes a Wicked model do that; [0, 0] is harmless."""
+    return [float(list(DOES).index(does) + 1), 0.0]
+
+
+class Wicked(Stub):
+    """Answers 0 for every harmless row, and at others does what they say."""
+
+    def predict(self, X: Any) -> Any:
+        worst = int(np.max(X[:, 0]))
+        if worst > 0:
+            list(DOES.values())[worst - 1]()
+        return super().predict(X)
+
+
+class WickedToLoad(Stub):
+    """Does so when it is loaded, as long as there is no file of that name: `mended`."""
+
+    def __init__(self, does: str = "", mended: str = "") -> None:
+        self.does = does
+        self.mended = mended
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not state["mended"] or not Path(state["mended"]).exists():
+            DOES[state["does"]]()
 
 
 class SlowToLoad(Stub):

@@ -50,7 +50,9 @@ class Server:
         self.spool, self.database = folder / "spool", folder / "slipway.db"
         for name, value in {"log_database": f"sqlite:///{self.database}", "log_spool": self.spool}.items():
             settings.setdefault(name, value)
-        self._command = [sys.executable, "-c", "from service.cli import main; main()", "serve", *arguments]
+        self.message = folder / "termination-log"  # in the place of a container's own
+        code = f"from pathlib import Path; from service import termination; termination.MESSAGE = Path({str(self.message)!r})"
+        self._command = [sys.executable, "-c", f"from service.entry import main; {code}; main()", "serve", *arguments]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
         for name, value in {"models": models, "runtime_dir": folder, **settings}.items():
             self._environment[f"SLIPWAY_{name.upper()}"] = str(value)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tests.load import Connection, get
 from tests.server.conftest import Start, bare
 from tests.server.estimators import SlowToLoad, StuckInAWorker
-from tests.server.running import ROOT, Server
+from tests.server.running import ROOT, Server, children
 
 
 def in_flight(server: Server) -> bool:
@@ -112,6 +113,48 @@ def test_sigterm_while_the_workers_warm_up_ends_with_0(start: Start, tmp_path: P
     server.until(lambda: len(server.workers()) == 2)
     server.signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
+
+
+def importing(pid: int) -> bool:
+    """Whether the process is in the middle of importing what takes long: a part that comes early is there."""
+    try:
+        return "pydantic_core" in Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_anything_is_imported_ends_it_without_a_traceback(start: Start, number: signal.Signals) -> None:
+    server = start(wait=False)
+    server.until(lambda: importing(server.process.pid))
+    server.signal(number)
+    assert server.process.wait(20) == 0
+    assert server.log() == []
+
+
+def test_ctrl_c_ends_another_command_as_early_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from service.entry import main; main()", "check", str(tmp_path)]
+    with (tmp_path / "output").open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
+        deadline = time.monotonic() + 20
+        while not importing(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert (tmp_path / "output").read_text() == ""
+
+
+def test_the_first_process_of_a_container_hears_a_signal_that_comes_as_early(models: Path, tmp_path: Path) -> None:
+    server = Server(models, tmp_path, wait=False)
+    server._command = ["unshare", "--pid", "--fork", "--kill-child", *server._command]
+    if subprocess.run([*server._command[:4], "true"], check=False).returncode:
+        pytest.skip("only root may make a PID namespace")
+    with server:
+        server.until(lambda: bool(children(server.process.pid)))
+        [first] = children(server.process.pid)
+        server.until(lambda: importing(first))
+        os.kill(first, signal.SIGTERM)
+        assert server.process.wait(20) == 0
 
 
 def test_a_second_server_on_the_port_says_so_in_one_line_and_leaves_the_first_alone(start: Start) -> None:

@@ -21,7 +21,7 @@ from sklearn.ensemble import RandomForestClassifier
 from service import engine as engine_module
 from service import loaded as loaded_module
 from service.answers import Answers
-from service.batching import Inferred, Lane
+from service.batching import Call, Inferred, Lane
 from service.caller import Caller
 from service.engine import Engine, Placement, place
 from service.errors import DeadlineExceeded, InferenceFailed, Overloaded, Problem, Rejected
@@ -223,8 +223,8 @@ def test_a_batch_that_fails_is_tried_again_by_halves(held: LoadedModel) -> None:
 def test_what_a_dying_child_took_along_is_tried_again_with_nothing_beside_it() -> None:
     submitted: list[tuple[list[float], Future[Inferred]]] = []  # by hand, for real children die when they like
 
-    def submit(batches: Sequence[Batch]) -> Future[Inferred]:
-        submitted.append(([batch.data[0, 0] for batch in batches], Future()))  # type: ignore[call-overload]
+    def submit(calls: Sequence[Call]) -> Future[Inferred]:
+        submitted.append(([call.batch.data[0, 0] for call in calls], Future()))  # type: ignore[call-overload]
         return submitted[-1][1]
 
     async def scene() -> None:

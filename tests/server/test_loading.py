@@ -1,0 +1,95 @@
+"""Models that raise what no model should when they are loaded, or end the process: what becomes of the server, and of its next start."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import estimators
+from tests.server.conftest import Start, bare
+from tests.server.estimators import ENDS, RAISES, WickedToLoad
+from tests.server.running import Server
+
+
+def optional(folder: Path, *names: str) -> None:
+    tables = "".join(f"[{name}]\noptional = true\n" for name in names)
+    (folder / "models.toml").write_text(f"{tables}[good]\ndefault = true\n")
+
+
+def test_whatever_a_model_raises_at_its_loading_it_alone_is_not_served(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in RAISES:
+        bare(folder, name, WickedToLoad(name).fit())
+        bare(folder, f"lazy-{name}", WickedToLoad(name).fit())
+    bare(folder, "good", estimators.Stub().fit())
+    optional(folder, *RAISES)
+    with (folder / "models.toml").open("a") as file:
+        file.writelines(f"[lazy-{name}]\nlazy = true\n" for name in RAISES)
+    server = start(models=folder)
+    for name in RAISES:
+        for model in (name, f"lazy-{name}"):
+            answer = server.predict(model, [0, 0])
+            assert (answer.status, answer.json()["type"]) == (503, "urn:slipway:model_failed")
+            assert name in answer.json()["detail"]
+    assert server.predict("good", [0, 0]).status == 200
+
+
+@pytest.mark.parametrize("does", ENDS)
+def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_next_start(start: Start, tmp_path: Path, does: str) -> None:
+    folder = tmp_path / "models"
+    mended = tmp_path / "mended"
+    bare(folder, "a-good-one", estimators.Stub().fit())
+    bare(folder, "deadly", WickedToLoad(does, str(mended)).fit())
+    bare(folder, "good", estimators.Stub().fit())
+    optional(folder, "deadly")
+    first = start(models=folder, wait=False)
+    first.message.touch()
+    assert first.process.wait(60) not in (0, None)
+    assert "model deadly 1" in first.log()[-1]["message"]
+    assert "model deadly 1" in first.message.read_text()
+
+    second = start(models=folder, port=first.port)
+    assert second.predict("good", [0, 0]).status == 200
+    assert second.predict("deadly", [0, 0]).status == 503
+    assert second.message.read_text() == ""
+    second.process.kill()
+    second.process.wait()
+
+    mended.touch()
+    os.utime(folder / "deadly" / "1" / "model.joblib")  # another file, as far as anybody can tell
+    third = start(models=folder, port=first.port)
+    assert third.predict("deadly", [0, 0]).status == 200
+
+
+def test_an_expected_model_is_tried_at_every_start(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "deadly", WickedToLoad("crash").fit())
+    port = None
+    for _ in range(2):
+        server: Server = start(models=folder, wait=False, **({} if port is None else {"port": port}))
+        port = server.port
+        assert server.process.wait(60) not in (0, None)
+        assert "model deadly 1" in server.log()[-1]["message"]
+
+
+def test_a_lazy_model_that_ends_its_workers_is_set_aside(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "deadly", WickedToLoad("exit 3").fit())
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text("[deadly]\nlazy = true\n[good]\ndefault = true\n")
+    server = start(models=folder)
+    for died in (1, 2, 3):
+        with pytest.raises(OSError):  # noqa: PT011
+            server.predict("deadly", [0, 0])
+        series = 'slipway_inferences_lost_total{model="deadly",reason="died",version="1"}'
+        server.until(lambda: server.metrics().get(series) == died and len(server.workers()) == 2)  # noqa: B023
+    server.until(lambda: server.predict("good", [0, 0]).status == 200)
+    server.until(lambda: [answered(server, "deadly") for _ in range(4)] == [503] * 4)  # each worker looks at the board every two seconds
+
+
+def answered(server: Server, model: str) -> int:
+    """The status; 0 where the worker has died of it."""
+    try:
+        return server.predict(model, [0, 0]).status
+    except OSError:
+        return 0
