@@ -110,6 +110,8 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
         declaration = declarations.get(name) or Declaration()
         series = _cast(data[name], known.dates.get(name), declaration)
         _check_known(series, known)
+        if _is_of_text(series) and _knows_none(known.values.get(name, ())):
+            series = series.astype(object).where(series.notna(), None)
         if name in known.codes or name in known.uncoded or declaration.is_category or isinstance(series.dtype, pd.CategoricalDtype):
             series = _category(series, known, declaration)
         columns[name] = series
@@ -201,7 +203,7 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
 
 def _with_learned(own: list[Any], learned: Sequence[Any]) -> list[Any]:
     """The data's categories, and behind them those that only an encoder knows, which has floats for integers where some were missing."""
-    there = {float(value) if isinstance(value, int | float) else value for value in own}
+    there = {*own, *(float(value) for value in own if isinstance(value, int))}
     are_integers = bool(own) and all(type(value) is int for value in own)
     more = [value for value in learned if value is not None and value == value and value not in there]
     return own + [int(value) if are_integers and isinstance(value, float) and value.is_integer() else value for value in more]
@@ -237,7 +239,7 @@ def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Kn
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]
         learned = () if known is None else known.values.get(name, ())
-        if (missing and all(value is None for value in missing)) or (not missing and None in learned):
+        if _knows_none(learned) or (missing and all(value is None for value in missing) and not _knows_nan(learned)):
             facts["missing"] = "None"
     return Column.model_validate(facts)
 
@@ -263,6 +265,15 @@ def _type(present: pd.Series) -> ColumnType | None:
     if kinds <= {int, float}:
         return "number"
     return "any" if kinds <= {int, float, bool, str} else None
+
+
+def _knows_none(learned: Sequence[Any]) -> bool:
+    """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from NaN."""
+    return None in learned and not _knows_nan(learned)
+
+
+def _knows_nan(learned: Sequence[Any]) -> bool:
+    return any(value != value for value in learned)
 
 
 def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:

@@ -5,6 +5,7 @@ Of a CSV's cells one rule says which are missing: in a column of text only the e
 """
 
 import contextlib
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ class Cells:
         try:
             pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
             if name in self.integers:  # map() would make floats of them where some are missing
-                values = [None if missing else _integer_or_float(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
+                values = [math.nan if missing else _integer_or_float(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
                 return pd.Series(values, index=cells.index, name=name, dtype=object)
             return cells.map(float, na_action="ignore").astype("float64")
         except (ValueError, TypeError):

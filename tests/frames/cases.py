@@ -53,17 +53,21 @@ class Case:
         return True
 
     def lacks(self, row: Row) -> list[str]:
-        """The columns whose value is missing in the row and in no row of the sample."""
+        """The columns of which no row of the sample has a value of this row's kind, or misses one as this row does."""
         return [
             column.name
             for i, column in enumerate(self.columns)
-            if row[i] is None and all(known[i] is not None for known in self.rows[: self.sample])
+            if _kind(row[i]) not in {_kind(known[i]) for known in self.rows[: self.sample]}
         ]
 
     def __str__(self) -> str:
         lines = [f"  {column}" for column in self.columns]
         estimator = re.sub(r"\w+=None, ", "", " ".join(repr(self.estimator).split()))  # XGBoost shows all that was not set
         return "\n".join([f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:600]}"])
+
+
+def _kind(value: Any) -> type:
+    return type(value) if value is None or isinstance(value, bool | str) else object
 
 
 @st.composite

@@ -130,7 +130,7 @@ class _Trial:
 
     @property
     def usual(self) -> list[Row]:
-        """The rows of the training frame, but for values missing that the packer has never seen missing."""
+        """The rows of the training frame, but for values of a kind that the packer has never seen."""
         return [row for row in self.case.rows if not self.case.lacks(row)]
 
     async def over_http(self) -> None:
@@ -185,12 +185,12 @@ class _Trial:
             self.answered.append(row)
 
     async def lacking(self, client: httpx.AsyncClient, row: Row) -> None:
-        """A row with a missing value where the packer's rows have none: refused by name, unless it is answered right."""
-        way = "HTTP by names, a missing value that the sample lacks"
+        """A row with a value of a kind that the packer's rows lack: refused by name, unless it is answered right."""
+        way = "HTTP by names, a kind of value that the sample lacks"
         try:
             got = await ask(client, self.case, [row], by_name=True, one=True)
         except Refused as refusal:
-            self.tally["missing value refused that the sample lacks"] += 1
+            self.tally["kind of value refused that the sample lacks"] += 1
             self.must_name(refusal, way, *self.case.lacks(row))
         else:
             self.compare(way, [row], got)

@@ -188,7 +188,7 @@ def tells(case: Case, how: str) -> bool:
         same = [read[column.name].dtype == sample[column.name].dtype for column in columns]
         return all(same) and not any(column.dtype == "object" and column.has_missing and column.null is not None for column in columns)
     text = io.StringIO(sample.to_csv(index=False))
-    read = pd.read_csv(text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    read = pd.read_csv(text, keep_default_na=False, na_values=[""])
     return all(_is_told(column, read[column.name].dtype) for column in columns)
 
 
