@@ -58,9 +58,14 @@ def _unknown_categories(data: Data, columns: tuple[Column, ...]) -> list[str]:
         if column.type == "string" or column.dtype == "category":
             known = set(column.known_categories)
             values = _values(data, i, dtype=object).tolist()
-            if not known or any(value is not None and value == value and value not in known for value in values):
+            if not known or any(_is_value(value) and value not in known for value in values):
                 found.append(column.name)
     return found
+
+
+def _is_value(value: Any) -> bool:
+    """Not a missing one: neither None, NaN nor pandas' NA."""
+    return isinstance(value, bool | int | float | str) and value == value
 
 
 def _values(data: "np.ndarray[Any, Any] | pd.DataFrame", i: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:

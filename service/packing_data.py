@@ -203,11 +203,12 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
     rows = features.head(MOST_ASKED)
     from_text = _predictions(estimator, rows)
     if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
-        if from_text is not None:
+        zoned = _predictions(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
+        if from_text is not None and (zoned is None or np.array_equal(from_text, zoned)):
             return features
         raise ArtifactError(
-            f"Column {name!r} holds times with an offset, and the estimator takes no text there: declare the training frame's own type "
-            f'in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]"'
+            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare what the "
+            f'training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", or type = "string"'
         )
     answers = [_predictions(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
     found = [answer for answer in (from_text, *answers) if answer is not None]
