@@ -207,8 +207,9 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
         if from_text is not None and (zoned is None or np.array_equal(from_text, zoned)):
             return features
         raise ArtifactError(
-            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare what the "
-            f'training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", or type = "string"'
+            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
+            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
+            'or type = "string"'
         )
     answers = [_predictions(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
     found = [answer for answer in (from_text, *answers) if answer is not None]

@@ -63,7 +63,7 @@ class Case:
     def __str__(self) -> str:
         lines = [f"  {column}" for column in self.columns]
         estimator = re.sub(r"\w+=None, ", "", " ".join(repr(self.estimator).split()))  # XGBoost shows all that was not set
-        return "\n".join([f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:600]}"])
+        return "\n".join([f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:1500]}"])
 
 
 def _kind(value: Any) -> type:
