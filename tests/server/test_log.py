@@ -186,7 +186,7 @@ def test_a_log_that_is_full_of_today_drops_what_comes_and_the_disk_does_not_fill
     dropped = 'slipway_log_records_total{outcome="dropped"}'
     while not server.metrics()[dropped]:
         run_load(server, 2000)
-    assert bytes_in(tmp_path) < 2 * MOST
+    server.until(lambda: bytes_in(tmp_path) < 2 * MOST)  # a large write may exceed the bound for a moment
     server.until(lambda: "SLIPWAY_LOG_DATABASE_BYTES" in server.get("/ready").json().get("log", ""))
     assert server.is_ready()
     assert 0.9 * MOST < server.metrics()["slipway_log_database_bytes{}"] < 1.5 * MOST
