@@ -209,11 +209,21 @@ def _with_learned(own: list[Any], learned: Sequence[Any]) -> list[Any]:
     return own + [int(value) if are_integers and isinstance(value, float) and value.is_integer() else value for value in more]
 
 
-def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Knowledge | None = None, is_declared: bool = False) -> Column:
+def observed(
+    series: pd.Series,
+    *,
+    numbers_only: bool,
+    in_frame: bool,
+    known: Knowledge | None = None,
+    is_declared: bool = False,
+    missing_words: Sequence[str] = (),
+) -> Column:
     """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
     name = str(series.name)
     present = series.dropna()
-    facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series)}
+    learned = () if known is None else known.categories(name)
+    words = [word for word in missing_words if word not in learned]  # what the estimator knows is a value
+    facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series), "missing_words": words}
     is_open = present.empty and known is not None and not is_declared and (_is_of_text(series) or series.dtype == np.float64)
     kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)
     if kind is None:
@@ -238,7 +248,6 @@ def observed(series: pd.Series, *, numbers_only: bool, in_frame: bool, known: Kn
         facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]
-        learned = () if known is None else known.values.get(name, ())
         if _knows_none(learned) or (missing and all(value is None for value in missing) and not _knows_nan(learned)):
             facts["missing"] = "None"
     return Column.model_validate(facts)

@@ -67,7 +67,6 @@ class Manifest(BaseModel):
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")
     signature: Signature = Field(description="What the model takes and answers.")
-    missing: list[str] = Field([], description="Words that mean a missing value in a CSV's columns of text, besides the empty cell.")
     examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
     serving: Serving = Serving()
     compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")

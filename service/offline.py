@@ -40,12 +40,10 @@ def predict_file(
 ) -> Done:
     """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
 
-    `missing`: words for a missing value in a CSV's text, None: those of the manifest; `header`: whether the CSV has one; `defuse`: text
+    `missing`: words for a missing value in a CSV's text, None: as when it was packed; `header`: whether the CSV has one; `defuse`: text
     that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
-    if missing is None:
-        missing = artifact.manifest.missing if artifact.manifest else ()
     cells = cells_of(signature, missing, None if header else signature.names)
     validator = artifact.validator(CHUNK)
     count, notes = 0, []

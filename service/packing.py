@@ -81,7 +81,7 @@ def pack(
     if features is not None:
         features = training_frame(features, known, declarations)
         features = as_fitted(estimator, features, known, declarations, notes)
-    signature = _labelled(_signature(estimator, features, known, declarations, notes), labels, estimator)
+    signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
     if features is not None and data_of is not None and len(data_of.targets.columns) > 1:
@@ -103,7 +103,6 @@ def pack(
         libraries=library_versions(estimator),
         estimator=type(estimator).__name__,
         signature=signature,
-        missing=list(missing),
         examples=examples,
         serving=serving or Serving(),
         compiled=None if compilation is None else compilation.form,
@@ -131,6 +130,7 @@ def _signature(
     features: pd.DataFrame | None,
     known: Knowledge,
     declarations: Mapping[str, Declaration],
+    missing: Sequence[str],
     notes: list[str],
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
@@ -144,6 +144,7 @@ def _signature(
                 in_frame=told.input == "frame",
                 known=known,
                 is_declared=_declares_type(declarations.get(str(name))),
+                missing_words=missing,
             )
             for name in features
         )

@@ -56,12 +56,11 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Cells:
-    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `known`: values that are no missing ones."""
+    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `missing`: words for none, by column."""
 
     text: Collection[str] = ()
     integers: Collection[str] = ()
-    missing: Sequence[str] = ()
-    known: Mapping[str, Collection[Any]] = field(default_factory=dict)
+    missing: Mapping[str, Collection[str]] = field(default_factory=dict)
     names: Sequence[str] | None = None  # of a file without a header
 
     def read(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,10 +71,10 @@ class Cells:
         name = str(column.name)
         if {type(value) for value in column.dropna()} == {bool}:  # some are missing
             return column
-        words = set(self.missing) - set(self.known.get(name, ()))
+        words = set(self.missing.get(name, ()))
         if name in self.text:
             return column.mask(column.isin(words), None) if words else column
-        cells = column.mask(column.isin((words | MISSING_WORDS) - set(self.known.get(name, ()))), None)
+        cells = column.mask(column.isin(words | MISSING_WORDS), None)
         present = cells.dropna()
         if present.isin(_BOOLEANS).all() and not present.empty:
             found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
@@ -90,14 +89,15 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
 
 
-def cells_of(signature: Signature, missing: Sequence[str] = (), names: Sequence[str] | None = None) -> Cells:
-    """How the cells of a CSV with the columns of this signature are read."""
+def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Cells:
+    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed."""
     columns = signature.columns or ()
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime")],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
-        missing=missing,
-        known={column.name: column.categories for column in columns if column.categories},
+        missing={
+            column.name: {*(column.missing_words if missing is None else missing)} - {*(column.categories or ())} for column in columns
+        },
         names=names,
     )
 
