@@ -78,10 +78,19 @@ def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
 def _integers(rows: Sequence[Row]) -> np.ndarray[Any, Any]:
     """Floats, in which most estimators compute anyway; integers where floats would lose digits of one."""
     numbers = np.array(rows, dtype=np.float64)
-    if np.abs(numbers).max(initial=0) < EXACT:
+    if np.abs(numbers).max(initial=0) < EXACT or not all(type(value) is int for row in rows for value in row):
         return numbers
-    exact: np.ndarray[Any, Any] = np.array(rows)
-    return exact if exact.dtype.kind in "iu" else numbers
+    return exact_integers([value for row in rows for value in row], np.dtype(np.int64)).reshape(numbers.shape)
+
+
+def exact_integers(values: Sequence[int], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
+    """Of this dtype or of one of 64 bits that holds them all; floats where none does. numpy itself would mix two kinds into floats."""
+    low, high = min(values), max(values)
+    for fitting in (dtype, np.dtype(np.int64), np.dtype(np.uint64)):
+        limits = np.iinfo(fitting)
+        if limits.min <= low and high <= limits.max:
+            return np.array(values, dtype=fitting)
+    return np.array(values, dtype=np.float64)
 
 
 def _objects(rows: Sequence[Row], width: int) -> np.ndarray[Any, Any]:

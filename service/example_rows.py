@@ -80,7 +80,11 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
 def _compare(model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str) -> Answers:
     """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of otherwise."""
     original = training_data(model.signature, frame)
-    expected = _answers(model, original, what)
+    try:
+        expected = _answers(model, original, what)
+    except ArtifactError as error:
+        misses = [str(name) for name in frame if frame[name].isna().any()]
+        raise ArtifactError(f"{error} (values are missing in {_named(misses)})" if misses else str(error)) from error
     carried = validator.instances(rows).data
     answers = _answers(model, carried, f"JSON rows made of {what}")
     differing = differences(answers, expected)
@@ -168,7 +172,7 @@ def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, ans
         return
     written = io.StringIO()
     frame.to_csv(written, index=False)
-    read = json_rows(parse_csv(io.StringIO(written.getvalue()), cells_of(model.signature), lone=frame.shape[1] == 1))
+    read = json_rows(parse_csv(io.StringIO(written.getvalue()), cells_of(model.signature), [str(name) for name in frame]))
     accepted = [i for i, row in enumerate(read) if _accepts(validator, row)]
     try:
         got = model.infer(validator.instances([read[i] for i in accepted]).data) if accepted else answers.take([])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .batch import exact_integers
 from .schema import Column, Signature
 
 Row = Sequence[Any]
@@ -85,11 +86,10 @@ def _single_floats(values: Sequence[Any]) -> np.ndarray[Any, Any]:
 
 def _integers(values: Sequence[Any], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
     """Exact where all values are integers; of another dtype where one is missing, has a fraction or does not fit, as pandas would."""
-    numbers = np.array([int(value) if type(value) is float and value.is_integer() else value for value in values])
-    if numbers.dtype.kind not in "iu":  # None, a fraction, or integers of more than 64 bits
-        return np.array(values, dtype=np.float64)
-    fits = numbers.min() >= np.iinfo(dtype).min and numbers.max() <= np.iinfo(dtype).max
-    return numbers.astype(dtype) if fits else numbers
+    whole = [int(value) if type(value) is float and value.is_integer() else value for value in values]
+    if all(type(value) is int for value in whole):
+        return exact_integers(whole, dtype)
+    return np.array(values, dtype=np.float64)
 
 
 def _of_extension(values: Sequence[Any], dtype: Any) -> Any:

@@ -32,7 +32,7 @@ class Column(BaseModel):
     ordered: bool = Field(False, description="Of dtype category: whether the categories are ordered.")
     nullable: bool = Field(False, description="Whether null, a missing value, is taken.")
     missing: Literal["None"] | None = Field(None, description="What a missing value is in a column of objects; null: NaN.")
-    missing_words: tuple[str, ...] = Field((), description="Words of a CSV that mean a missing value, besides the empty cell.")
+    missing_words: tuple[str, ...] = Field(("",), description="Cells of a CSV that mean a missing value in a column of text.")
     description: str | None = Field(None, description="What the column means, with its unit.")
     observed_minimum: float | None = Field(None, description="Smallest value in the data at packing; informs only.")
     observed_maximum: float | None = Field(None, description="Largest value in the data at packing; informs only.")

@@ -71,10 +71,10 @@ class Cells:
         name = str(column.name)
         if {type(value) for value in column.dropna()} == {bool}:  # some are missing
             return column
-        words = set(self.missing.get(name, ()))
+        words = set(self.missing.get(name, ("",)))
         if name in self.text:
             return column.mask(column.isin(words), None) if words else column
-        cells = column.mask(column.isin(words | MISSING_WORDS), None)
+        cells = column.mask(column.isin({*words, *MISSING_WORDS, ""}), None)
         present = cells.dropna()
         if present.isin(_BOOLEANS).all() and not present.empty:
             found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
@@ -96,7 +96,8 @@ def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: 
         text=[column.name for column in columns if column.type in ("string", "datetime")],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
         missing={
-            column.name: {*(column.missing_words if missing is None else missing)} - {*(column.categories or ())} for column in columns
+            column.name: {*(column.missing_words if missing is None else ("", *missing))} - {*(column.categories or ())}
+            for column in columns
         },
         names=names,
     )
@@ -105,7 +106,7 @@ def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: 
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
     """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, lone=len(header(path)) == 1)
+        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, cells.names or header(path))
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
@@ -117,9 +118,9 @@ def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
 
 
-def parse_csv(source: Path | TextIO, cells: Cells, *, lone: bool) -> pd.DataFrame:
-    """`lone`: of a single column, whose empty lines are empty cells. Raises what pandas raises."""
-    return cells.read(pd.read_csv(source, **_options(cells), skip_blank_lines=not lone))
+def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
+    """`names`: of its columns. Raises what pandas raises."""
+    return cells.read(pd.read_csv(source, **_options(cells, names)))
 
 
 def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
@@ -132,8 +133,8 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
                 yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
         else:
-            options = _options(cells) | {"skip_blank_lines": len(header(path)) > 1, "chunksize": size}
-            with path.open("rb") as file, pd.read_csv(file, **options) as reader:
+            names = cells.names or header(path)
+            with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
                 for frame in reader:
                     yield Chunk(cells.read(frame), file.tell())
 
@@ -172,12 +173,13 @@ def json_values(series: pd.Series) -> list[Any]:
     return values
 
 
-def _options(cells: Cells) -> dict[str, Any]:
-    """Of pandas.read_csv: only the empty cell is missing. Numbers are exact since pandas 3.1."""
+def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
+    """Of pandas.read_csv, for a file with these columns. Numbers are exact since pandas 3.1."""
     return {
         "dtype": dict.fromkeys([*cells.text, *cells.integers], "str"),
         "keep_default_na": False,
-        "na_values": [""],
+        "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
+        "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell
         "low_memory": False,
         **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
     }

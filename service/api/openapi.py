@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI derives from the routes, and each model's own paths, columns, bounds and example rows."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .techniques import FLOWER
 
 Schema = dict[str, Any]
 
+FRESH = 60.0  # seconds; its example of feedback has an id of the time when it was made
 SCHEMAS = "#/components/schemas/"
 POSITIONAL = ("/predict", "/predict-safe", "/predict-threaded", "/predict-slow", "/predict-cached", "/predict-with-logging")
 
@@ -43,8 +45,15 @@ FEATURES: Schema = {
 def describe_api(app: FastAPI, repository: Repository, *, max_rows: int, keys: bool) -> None:
     """Replaces FastAPI's schema function: lazily loaded models and those of a reload appear in it as they are."""
     derive = app.openapi
+    made: list[Any] = [None, 0.0, {}]  # of which states of the models, when, and the document
 
     def openapi() -> Schema:
+        states, now = [(entry.name, entry.version, entry.state) for entry in repository], time.monotonic()
+        if states != made[0] or now - made[1] > FRESH:  # to make it takes as long as thousands of predictions
+            made[:] = states, now, document_of()
+        return made[2]  # type: ignore[no-any-return]
+
+    def document_of() -> Schema:
         app.openapi_schema = None
         document = derive()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})

@@ -44,7 +44,7 @@ def csv(tmp_path: Path, frame: pd.DataFrame, **options: Any) -> Path:
 
 def test_na_is_a_value_in_text_for_pack_and_predict_alike(tmp_path: Path) -> None:
     estimator = world()
-    rows = WORLD[WORLD["country"] != ""].reset_index(drop=True)  # the empty cell is missing, in every CSV
+    rows = WORLD[WORLD["country"] != ""].reset_index(drop=True)
     found = packed(tmp_path, estimator, csv(tmp_path, rows))
     predict_file(found.artifact, tmp_path / "data.csv", tmp_path / "answers.csv")
     assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == estimator.predict(rows).tolist()
@@ -59,7 +59,7 @@ def test_words_that_are_said_to_mean_a_missing_value_do_so_unless_the_estimator_
     columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["town"]), remainder="passthrough")
     estimator = make_pipeline(columns, LogisticRegression(max_iter=500)).fit(fitted, [0, 1, 1] * 10)
     found = packed(tmp_path, estimator, csv(tmp_path, frame), missing=["-", "Bonn"])
-    assert found.artifact.signature.columns[0].missing_words == ("-",)
+    assert found.artifact.signature.columns[0].missing_words == ("", "-")
     assert "Read as missing: 10 cells of 'town'" in found.notes
     predict_file(found.artifact, tmp_path / "data.csv", tmp_path / "answers.csv")
     assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == estimator.predict(fitted).tolist()
@@ -165,10 +165,23 @@ def test_an_index_column_is_named(tmp_path: Path) -> None:
         packed(tmp_path, NUMBERS, tmp_path / "data.csv")
 
 
+def lengths(frame: pd.DataFrame) -> Any:
+    return np.column_stack([frame["word"].str.len().fillna(-1.0), frame["age"]])
+
+
 def test_a_csv_that_changes_answers_is_noted_by_column(tmp_path: Path) -> None:
-    found = packed(tmp_path, world(), WORLD)
-    [note] = [note for note in found.notes if note.startswith("From a CSV")]
-    assert "because of 'country'" in note
+    frame = pd.DataFrame({"word": pd.Series(["a", "", None, "bb"] * 20, dtype="str"), "age": np.arange(80.0)})
+    estimator = make_pipeline(FunctionTransformer(lengths), DecisionTreeClassifier()).fit(frame, [0, 1, 0, 1] * 20)
+    [note] = [note for note in packed(tmp_path, estimator, frame).notes if note.startswith("From a CSV")]
+    assert "20 of 80 rows would be answered otherwise or refused, because of 'word'" in note
+
+
+def test_the_empty_cell_is_a_value_where_the_estimator_knows_the_empty_string(tmp_path: Path) -> None:
+    estimator = world()
+    found = packed(tmp_path, estimator, csv(tmp_path, WORLD))
+    assert not [note for note in found.notes if note.startswith("From a CSV")]
+    predict_file(found.artifact, tmp_path / "data.csv", tmp_path / "answers.csv")
+    assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == estimator.predict(WORLD).tolist()
 
 
 def test_less_than_the_estimator_knows_is_said(tmp_path: Path) -> None:
