@@ -222,7 +222,8 @@ def observed(
     name = str(series.name)
     present = series.dropna()
     learned = () if known is None else known.categories(name)
-    words = [word for word in ("", *missing_words) if word not in learned]  # what the estimator knows is a value
+    kept = set() if known is None else known.words(name)
+    words = [word for word in ("", *missing_words) if word not in kept]
     facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series), "missing_words": words}
     is_open = present.empty and known is not None and not is_declared and (_is_of_text(series) or series.dtype == np.float64)
     kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)

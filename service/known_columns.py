@@ -26,6 +26,7 @@ class Knowledge:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
+    filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
 
@@ -36,6 +37,12 @@ class Knowledge:
     def is_text(self, column: str) -> bool:
         known = [value for value in self.categories(column) if not _is_missing(value)]
         return bool(known) and all(isinstance(value, str) for value in known)
+
+    def words(self, column: str) -> set[str]:
+        """Cells of a CSV that are values. The empty one is missing, unless an encoder knows it and has never missed a value."""
+        words = {value for value in self.categories(column) if isinstance(value, str)}
+        may_be_missing = column in self.codes or column in self.filled or any(map(_is_missing, self.values.get(column, ())))
+        return words - {""} if may_be_missing else words
 
     def is_of_integers(self, column: str) -> bool:
         """Whether it was a category of integers, which no missing value makes floats."""
@@ -108,6 +115,7 @@ class _Walk:
         if hasattr(part, "get_support") and hasattr(part, "transform"):
             return [column for column, kept in zip(columns, part.get_support(), strict=False) if kept]
         if name == "SimpleImputer":
+            self._known.filled.update(column for column in columns if column)
             fills = part.strategy in ("most_frequent", "constant") and not part.add_indicator
             return columns if fills and len(part.statistics_) == len(columns) else None
         if hasattr(part, "categories_"):

@@ -53,7 +53,7 @@ def read_data(
         text=[name for name in own if known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
         integers=[name for name in own if known.is_of_integers(name) or _is_of_integers(declarations.get(name))],
-        missing={name: {"", *missing} - {*known.categories(name)} for name in file_names or names},
+        missing={name: {"", *missing} - known.words(name) for name in file_names or names},
         names=file_names,
     )
     table = _table(estimator, read_table(data, cells), target, notes)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 import pandas as pd
 
 from .errors import ArtifactError
-from .schema import Signature
+from .schema import Column, Signature
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
@@ -95,12 +95,16 @@ def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: 
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime")],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
-        missing={
-            column.name: {*(column.missing_words if missing is None else ("", *missing))} - {*(column.categories or ())}
-            for column in columns
-        },
+        missing={column.name: _missing_words(column, missing) for column in columns},
         names=names,
     )
+
+
+def _missing_words(column: Column, missing: Sequence[str] | None) -> set[str]:
+    if missing is None:
+        return set(column.missing_words)
+    # What is said now holds for all columns, but neither a category nor the empty string is missing where it was a value at packing.
+    return {*missing} - {*(column.categories or ())} | {*column.missing_words} & {""}
 
 
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
