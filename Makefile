@@ -25,7 +25,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test frames-test siege-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
+.PHONY: help run test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
 	metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
@@ -47,8 +47,11 @@ endif
 frames-test: $(VENV)/dev.stamp ## test that frames of every pandas dtype are answered as their estimators do (FRAMES_EXAMPLES=50000: an hour or two)
 	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/http/test_frames.py
 
-siege-test: $(VENV)/dev.stamp ## besiege a server for three minutes: bodies, sequences, hostile clients; SIEGE=10 for half an hour
-	SIEGE=$(SIEGE) $(bin)/python -m pytest tests/siege
+siege-test: $(VENV)/dev.stamp ## besiege a server: bodies judged three ways, sequences of requests that break off; SIEGE=10 for ten times as many
+	SIEGE=$(SIEGE) $(bin)/python -m pytest tests/siege -k "not hostile"
+
+soak-test: $(VENV)/dev.stamp ## measure honest clients with and without hostile ones for a minute, on a quiet machine; SIEGE=10 for ten
+	SIEGE=$(SIEGE) $(bin)/python -m pytest tests/siege -k hostile
 
 lint: $(VENV)/dev.stamp ## check style and types
 	$(bin)/ruff check .
