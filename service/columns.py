@@ -249,7 +249,7 @@ def observed(
         facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]
-        if _knows_none(learned) or (missing and all(value is None for value in missing) and not _knows_nan(learned)):
+        if all(value is None for value in missing) if missing else _knows_none(learned):
             facts["missing"] = "None"
     return Column.model_validate(facts)
 
