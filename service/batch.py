@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from .integers import EXACT, exact_integers
 from .schema import Signature
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXACT = 2.0**53  # from here on floats pass over integers
 Row = Sequence[Any]
 Data: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | list[Any]"
 
@@ -81,16 +81,6 @@ def _integers(rows: Sequence[Row]) -> np.ndarray[Any, Any]:
     if np.abs(numbers).max(initial=0) < EXACT or not all(type(value) is int for row in rows for value in row):
         return numbers
     return exact_integers([value for row in rows for value in row], np.dtype(np.int64)).reshape(numbers.shape)
-
-
-def exact_integers(values: Sequence[int], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
-    """Of this dtype or of one of 64 bits that holds them all; floats where none does. numpy itself would mix two kinds into floats."""
-    low, high = min(values), max(values)
-    for fitting in (dtype, np.dtype(np.int64), np.dtype(np.uint64)):
-        limits = np.iinfo(fitting)
-        if limits.min <= low and high <= limits.max:
-            return np.array(values, dtype=fitting)
-    return np.array(values, dtype=np.float64)
 
 
 def _objects(rows: Sequence[Row], width: int) -> np.ndarray[Any, Any]:

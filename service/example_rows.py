@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from .answers import Answers, same
-from .batch import EXACT
 from .contained import described
 from .errors import ArtifactError, InvalidInput
 from .estimator import Model
+from .integers import EXACT
 from .manifest import Example
 from .rows import RowValidator
 from .schema import Column, Signature

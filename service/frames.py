@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .batch import exact_integers
+from .integers import exact_integers
 from .schema import Column, Signature
 
 Row = Sequence[Any]

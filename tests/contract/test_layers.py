@@ -17,7 +17,7 @@ PACKAGE = ROOT / "service"
 # What a model directory is and how it answers; it knows nothing of servers.
 MODEL = {"schema", "json_schema", "batch", "frames", "rows", "row_types", "inspection", "nested", "answers", "client_fault", "estimator"}
 MODEL |= {"files", "file_kinds", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
-MODEL |= {"dates", "escaping", "known_columns", "format_one"}
+MODEL |= {"dates", "integers", "escaping", "known_columns", "format_one"}
 # Makes, compiles, checks and tries model directories, without a server.
 OFFLINE = {"packing", "packing_data", "targets", "columns", "tables", "example_rows", "examples", "checking", "offline"}
 OFFLINE |= {"compiling", "drift.learning"}

@@ -65,5 +65,6 @@ async def test_a_bare_model_whose_categories_cannot_be_told_is_not_ready(serve, 
     dump(tmp_path / "models", "cities", "1", LGBMClassifier(n_estimators=2, verbose=-1).fit(ordered, [0, 1, 1, 0] * 20))
     async with serve(tmp_path / "models") as client:
         ready = await client.get("/ready")
+        reason = (await client.get("/models/cities")).text
     assert ready.status_code == 503
-    assert "does not tell enough of them to serve it without a manifest: pack it" in ready.text
+    assert "does not tell enough of them to serve it without a manifest: pack it with `slipway pack --data`" in reason
