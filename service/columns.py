@@ -193,7 +193,8 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
             f"Column {name!r} holds {_shown(wrong)}, but the estimator knows the categories {_shown(categories)}: "
             "give the data the types that it was fitted on"
         )
-    categories += [value for value in observed_values if value not in set(categories)]
+    there = set(categories)
+    categories += [value for value in observed_values if value not in there]
     ordered = own is not None and bool(series.cat.ordered)
     places = {value: place for place, value in enumerate(categories)}
     codes = [places.get(value, -1) for value in series.astype(object).tolist()]

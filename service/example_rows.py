@@ -142,7 +142,7 @@ def _reason(frame: pd.DataFrame, names: list[str]) -> str:
 def _compare_unseen(model: Model, validator: RowValidator, frame: pd.DataFrame) -> None:
     """The same of rows with the categories that the estimator knows and the data lacks."""
     lacking = {
-        name: [place for place in range(len(frame[name].cat.categories)) if place not in set(frame[name].cat.codes)]
+        name: np.setdiff1d(np.arange(len(frame[name].cat.categories)), frame[name].cat.codes).tolist()
         for name in frame
         if isinstance(frame[name].dtype, pd.CategoricalDtype)
     }
@@ -179,7 +179,8 @@ def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, ans
         differing = [accepted[i] for i in differences(got, answers.take(accepted))]
     except Exception:  # an estimator may raise anything
         differing = accepted
-    changed = differing + [i for i in range(len(read)) if i not in set(accepted)]
+    refused = set(range(len(read))) - set(accepted)
+    changed = [*differing, *sorted(refused)]
     if changed:
         own = json_rows(frame)
         names = [column.name for j, column in enumerate(model.signature.columns) if any(not same(read[i][j], own[i][j]) for i in changed)]

@@ -69,7 +69,7 @@ class Cells:
 
     def _typed(self, column: pd.Series) -> pd.Series:
         name = str(column.name)
-        if {type(value) for value in column.dropna()} == {bool}:  # some are missing
+        if column.dtype == object and {type(value) for value in column.dropna()} == {bool}:  # some are missing
             return column
         words = set(self.missing.get(name, ("",)))
         if name in self.text:
