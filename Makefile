@@ -14,7 +14,7 @@ SIEGE ?= 1
 
 bin := $(VENV)/bin
 pip := $(bin)/pip --disable-pip-version-check --quiet
-version = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' service/__init__.py)
+version = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' service/slipway/__init__.py)
 revision = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 on_kind := --context kind-$(CLUSTER)

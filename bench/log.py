@@ -18,9 +18,9 @@ from statistics import median, quantiles
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.journal.maintenance import migrate
-from service.journal.reading import Chosen, count
-from service.journal.writer import FLUSH_SECONDS
+from slipway.prediction_log.reading.pages import Chosen, count
+from slipway.prediction_log.upkeep.maintenance import migrate
+from slipway.prediction_log.writer import FLUSH_SECONDS
 from tests.database.cluster import Cluster
 
 from . import docs, machine, tables

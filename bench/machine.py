@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from service.cpu import cpu_limit
+from slipway.system.cpu import cpu_limit
 
 from .server import ROOT
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import joblib
 
-from service.examples import EXAMPLES, train_and_pack
-from service.folder import MODEL_FILE
+from slipway.model.manifest import MODEL_FILE
+from slipway.packing.example_models import EXAMPLES, train_and_pack
 
 MODELS = {"iris": "iris", "forest": "breast-cancer"}  # by the name of the packed example
 TITLES = {"iris": "iris: scaler + logistic regression", "forest": "forest: 100 trees, 30 features"}

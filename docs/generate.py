@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from service.artifact import Manifest
-from service.settings import Settings
+from slipway.model.manifest import Manifest
+from slipway.settings import Settings
 
 FOLDER = Path(__file__).parent
 PREFIX = Settings.model_config["env_prefix"]
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 CONFIGURATION = """\
-<!-- Generated from service/settings.py by `make docs`: change that file instead. -->
+<!-- Generated from service/slipway/settings.py by `make docs`: change that file instead. -->
 # Configuration
 
 `slipway serve` reads these environment variables; every one has a default. Each is a flag too, which goes before the variable:

@@ -18,9 +18,9 @@ from bench.server import ROOT
 from bench.tests.machine import MACHINE
 from bench.validate import validate
 from bench.workloads import Workload, pack
-from service import cli
-from service.flags import settings_of
-from service.settings import Settings
+from slipway.cli import main as cli
+from slipway.cli.flags import settings_of
+from slipway.settings import Settings
 
 
 def settings(contender: Contender) -> Settings:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.settings import Settings
-from service.timeouts import Timeouts
+from slipway.server.timeouts import Timeouts
+from slipway.settings import Settings
 from tests.chart.helm import CHART, Refused, render
 
 EXTRAS = CHART / "ci" / "extras-values.yaml"

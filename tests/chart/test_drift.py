@@ -16,10 +16,10 @@ import pytest
 import yaml
 from sklearn.datasets import load_iris
 
-from service.drift.bins import Bins, learn
-from service.drift.distribution import Variable
-from service.drift.psi import FEWEST_ROWS, FLOOR, MUCH, psi, shares
-from service.examples import train_and_pack
+from slipway.drift.bins import Bins, learn
+from slipway.drift.psi import FEWEST_ROWS, FLOOR, MUCH, psi, shares
+from slipway.model.distribution import Variable
+from slipway.packing.example_models import train_and_pack
 from tests.chart.helm import Object, render
 from tests.chart.test_alerts import promtool
 from tests.server.running import Server, free_port

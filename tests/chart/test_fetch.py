@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.certificate import self_signed
 from tests.chart.helm import CHART
+from tests.support.certificate import self_signed
 
 SCRIPT = CHART / "files" / "fetch.py"
 MODEL = b"model" * 1_000_000

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import Settings
+from slipway.settings import Settings
 from tests.chart.helm import CHART, Objects, Refused, notes, render
 from tests.chart.test_values import LOG as LOG_SETTING
 

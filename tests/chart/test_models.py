@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.folder import Overrides
+from slipway.sources.folder import Overrides
 from tests.chart.helm import CHART, Refused, render
 
 CI = CHART / "ci"

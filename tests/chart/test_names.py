@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from service import __version__
+from slipway import __version__
 from tests.chart.helm import CHART, CI_VALUES, Refused, render
 
 SELECTOR = {"app.kubernetes.io/name": "slipway", "app.kubernetes.io/instance": "iris", "app.kubernetes.io/component": "server"}

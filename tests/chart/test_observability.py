@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.app import create_app
-from service.examples import train_and_pack
-from service.metrics import Metrics
-from service.settings import Settings
+from slipway.app import create_app
+from slipway.packing.example_models import train_and_pack
+from slipway.settings import Settings
+from slipway.telemetry.metrics import Metrics
 from tests.chart.helm import CHART, Object, render
 
 CI = CHART / "ci"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from deploy.manifests import comments
-from service.settings import Settings
+from slipway.settings import Settings
 from tests.chart.helm import CHART, CI_VALUES, helm, render, template
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())

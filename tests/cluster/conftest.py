@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.examples import train_and_pack
+from slipway.packing.example_models import train_and_pack
 from tests.cluster.kubernetes import RESTRICTED, CommandFailed, Namespace, Release, helm, kubectl
 
 _numbers = itertools.count(1)

@@ -12,8 +12,8 @@ import yaml
 from sklearn.base import BaseEstimator
 
 from tests.cluster.kubernetes import CHART, Namespace, Object, Release, helm, wait_for
-from tests.estimators import Raising, Slow
-from tests.load import Load, post
+from tests.support.estimators import Raising, Slow
+from tests.support.load import Load, post
 
 CODE = "/opt/code"
 # Short, for the test's sake. The latency is one that no pod reaches by starting next to others on a small machine.
@@ -105,7 +105,7 @@ def prepare(namespace: Namespace, folder: Path) -> None:
             model.write_bytes(b"no pickle")
         namespace.config_map(name, model)
     namespace.kubectl("create", "secret", "generic", "addresses", *(f"--from-literal={key}={url}" for key, url in ADDRESSES.items()))
-    namespace.config_map("code", Path(__file__).parents[1] / "estimators.py")
+    namespace.config_map("code", Path(__file__).parents[1] / "support/estimators.py")
 
 
 @contextmanager

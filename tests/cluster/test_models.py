@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.certificate import self_signed
 from tests.cluster.kubernetes import ROW, Namespace, Object, Release, one_node, run, wait_for
+from tests.support.certificate import self_signed
 
 Pack = Callable[[str], Path]
 

@@ -16,7 +16,7 @@ from tests.cluster import monitoring, situations
 from tests.cluster.kubernetes import CHART, NODE_ADDRESS, Namespace, Release, wait_for
 from tests.cluster.monitoring import Prometheus
 from tests.cluster.situations import SITUATIONS, Situation
-from tests.load import Load, post
+from tests.support.load import Load, post
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

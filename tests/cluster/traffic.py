@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 
 from tests.cluster.kubernetes import NODE_ADDRESS, ROW, Release, wait_for
-from tests.load import Load, post
+from tests.support.load import Load, post
 
 CONNECTIONS = 32
 _ENOUGH = 10 * CONNECTIONS  # answers before, and again after

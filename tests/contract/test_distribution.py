@@ -1,5 +1,6 @@
 """What is installed: the wheel and the locks that it is installed with."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-import service
+import slipway
+from tests.server.running import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "deploy/compiled.lock")
@@ -28,13 +30,32 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_the_package_its_command_and_its_licence(wheel: zipfile.ZipFile) -> None:
-    info = f"slipway_serve-{service.__version__}.dist-info"
+    info = f"slipway_serve-{slipway.__version__}.dist-info"
     names = set(wheel.namelist())
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "service").rglob("*.py")}
-    assert {name for name in names if not name.startswith(info)} == modules | {"service/py.typed"}
-    assert wheel.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\nslipway = service.entry:main\n"
+    modules = {str(path.relative_to(ROOT / "service")) for path in (ROOT / "service").rglob("*.py")}
+    assert {name for name in names if not name.startswith(info)} == modules | {"slipway/py.typed"}
+    assert wheel.read(f"{info}/entry_points.txt").decode() == "[console_scripts]\nslipway = slipway.cli.entry:main\n"
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-    assert f"\nVersion: {service.__version__}\n" in wheel.read(f"{info}/METADATA").decode()
+    assert f"\nVersion: {slipway.__version__}\n" in wheel.read(f"{info}/METADATA").decode()
+
+
+def test_the_wheel_alone_serves_an_example(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Unpacked into an empty folder, with nothing of the clone on the path."""
+    wheel.extractall(tmp_path / "site")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "PYTHON"))}
+    environment["PYTHONPATH"] = str(tmp_path / "site")
+
+    def slipway(*arguments: str) -> str:
+        command = [sys.executable, "-m", "slipway", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    where = [sys.executable, "-c", "import slipway; print(slipway.__file__)"]
+    assert subprocess.check_output(where, cwd=tmp_path, env=environment, text=True).startswith(str(tmp_path))
+    assert "Packed models/iris/1" in slipway("example", "iris")
+    assert "fit to serve" in slipway("check", "models")
+    with Server(tmp_path / "models", tmp_path, command=[sys.executable, "-m", "slipway"], cwd=tmp_path, environment=environment) as server:
+        assert server.predict("iris", [5.1, 3.5, 1.4, 0.2]).json()["prediction"] == 0
 
 
 def test_the_lock_holds_every_dependency_in_a_version_that_the_project_accepts() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import service
-from service.settings import Settings
+import slipway
+from slipway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED: dict[str, str] = runpy.run_path(str(ROOT / "docs/generate.py"))["generated"]()
@@ -42,13 +42,13 @@ def test_text_names_only_settings_that_exist() -> None:
 def test_the_version_is_written_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
-    assert (ROOT / project["tool"]["hatch"]["version"]["path"]).samefile(service.__file__)
-    version = re.compile(rf"(?<![\d.]){re.escape(service.__version__)}(?![\d.])")
+    assert (ROOT / project["tool"]["hatch"]["version"]["path"]).samefile(slipway.__file__)
+    version = re.compile(rf"(?<![\d.]){re.escape(slipway.__version__)}(?![\d.])")
     files = [ROOT / name for name in ("Dockerfile", "Makefile", "README.md", "pyproject.toml")] + list((ROOT / "service").rglob("*.py"))
-    assert [path for path in files if version.search(path.read_text())] == [Path(service.__file__)]
+    assert [path for path in files if version.search(path.read_text())] == [Path(slipway.__file__)]
 
 
 def test_the_changelog_begins_with_this_version() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first is not None
-    assert first[1] == service.__version__
+    assert first[1] == slipway.__version__

@@ -12,92 +12,54 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "service"
+PACKAGE = ROOT / "service/slipway"
 
-# What a model directory is and how it answers; it knows nothing of servers.
-MODEL = {"schema", "json_schema", "batch", "frames", "rows", "row_types", "inspection", "nested", "answers", "client_fault", "estimator"}
-MODEL |= {"files", "file_kinds", "manifest", "folder", "unpickling", "artifact", "compiled", "drift", "drift.distribution"}
-MODEL |= {"dates", "integers", "escaping", "known_columns", "format_one"}
-# Makes, compiles, checks and tries model directories, without a server.
-OFFLINE = {"packing", "packing_data", "targets", "columns", "tables", "example_rows", "examples", "checking", "offline"}
-OFFLINE |= {"compiling", "drift.learning"}
-# Parts of the prediction log that lie in other layers than the rest of `journal`.
-STORE = {
-    f"journal.{name}"
-    for name in (
-        "record",
-        "away",
-        "engines",
-        "tables",
-        "repair",
-        "pace",
-        "store",
-        "room",
-        "sqlite",
-        "postgresql",
-        "copy_format",
-        "copy_stream",
-        "sqlite_format",
-        "forms",
-    )
-}
-STORE |= {"journal.partitions", "journal.migrations", "journal.migrations.versions.r0001_predictions"}
-COUNTED = {f"drift.{name}" for name in ("bins", "tally", "psi", "metrics")}
-REPORTS = {f"journal.{name}" for name in ("reading", "export", "statistics", "maintenance", "embedded")}
-# Imports point down or stay within a layer, and never in a circle. A new module takes its place here.
-LAYERS = (
-    {"settings", "errors", "cpu", "contained"},
-    MODEL
-    | {"metrics", "log_metrics", "slot_values", "lifecycle", "loading", "marks", "runtime", "logs", "caller", "keys", "termination"}
-    | {"timeouts"}
-    | STORE
-    | COUNTED,
-    {"repository", "engine", "batching", "pools", "processes", "loaded", "quarantine"},
-    {"cache", "readiness", "journal", "drift.counting"},
-    {"predictor"},
-    {"api"},
-    OFFLINE | REPORTS | {"app", "benchmark", "comparison", "drift.periods", "drift.page", "drift.plots"},
-    {
-        "entry",
-        "cli",
-        "flags",
-        "server",
-        "development",
-        "gunicorn_conf",
-        "worker",
-        "connection",
-        "request_head",
-        "transport",
-        "accept",
-        "drain",
-        "log_commands",
-        "drift_command",
-    },
+# Each room imports from the floors below its own; those of one floor do not know each other. The highest first.
+FLOORS = (
+    {"cli"},
+    {"server"},
+    {"app"},
+    {"protocols"},
+    {"http"},
+    {"packing", "prediction"},
+    {"prediction_log", "drift"},
+    {"engine"},
+    {"telemetry", "sources"},
+    {"model"},
+    {"system"},
+    {"settings", "errors"},
 )
-LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
+FLOOR = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
 LONGEST = 400
-WEB = {"fastapi", "starlette", "gunicorn", "uvicorn", "uvicorn_worker"}  # known to the API and what is above it only
-HEAVY = {"fastapi", "pandas", "sklearn", "numpy", "service.app"}  # not wanted in `slipway drain`, which runs in a preStop hook
+WEB = {"fastapi", "starlette", "gunicorn", "uvicorn", "uvicorn_worker"}  # known to `http` and what is above it only
+HEAVY = {"fastapi", "pandas", "sklearn", "numpy", "slipway.app"}  # not wanted in `slipway drain`, which runs in a preStop hook
 LOCAL_IMPORTS = {
-    "cli": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
-    "artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that they take",
-    "batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
-    "compiled.model": "ONNX Runtime is imported only where a model has a graph",
-    "estimator": "scikit-learn is imported only where there is an estimator",
-    "entry": "signals are handled before anything that takes long is imported",
-    "development": "the process that only waits for changes does without the application",
-    "journal.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
-    "journal.store": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
-    "inspection": "scikit-learn is imported only where there is an estimator",
-    "log_commands": "each command imports what it needs, so that `--help` is quick, and reading does without Alembic",
-    "packing": "what compiles brings ONNX's packages along, and is imported only where a form is asked for",
-    "server": "numpy reads the limits of its threads from the environment when it is imported, so they are set first",
+    "cli.bench": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.check": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.drain": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.drift": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.example": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that they take",
+    "model.batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
+    "model.compiled.model": "ONNX Runtime is imported only where a model has a graph",
+    "model.estimator": "scikit-learn is imported only where there is an estimator",
+    "cli.entry": "signals are handled before anything that takes long is imported",
+    "server.development": "the process that only waits for changes does without the application",
+    "prediction_log.upkeep.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
+    "prediction_log.stores.store": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
+    "model.inspection": "scikit-learn is imported only where there is an estimator",
+    "cli.log": "each command imports what it needs, so that `--help` is quick, and reading does without Alembic",
+    "packing.pack": "what compiles brings ONNX's packages along, and is imported only where a form is asked for",
+    "server.master": "numpy reads the limits of its threads from the environment when it is imported, so they are set first",
 }
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
-    "cpu": "the numeric libraries take the limits of their threads from there",
-    "development": "the reloader's child takes its settings from there",
-    "flags": "variables that are no setting, but look like one, are told of",
-    "metrics": "prometheus-client takes its folder of files from there",
+    "system.cpu": "the numeric libraries take the limits of their threads from there",
+    "server.development": "the reloader's child takes its settings from there",
+    "settings": "variables that are no setting, but look like one, are told of",
+    "telemetry.metrics": "prometheus-client takes its folder of files from there",
 }
 
 
@@ -107,8 +69,8 @@ class Import(NamedTuple):
 
 
 def modules() -> dict[str, Path]:
-    """The package's modules by their dotted name below `service`."""
-    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py")
+    """The package's modules by their dotted name below `slipway`."""
+    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__main__.py" and path != PACKAGE / "__init__.py")
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
@@ -116,7 +78,7 @@ MODULES = modules()
 
 
 def package_of(module: str) -> list[str]:
-    parts = ["service", *module.split(".")]
+    parts = ["slipway", *module.split(".")]
     return parts if MODULES[module].name == "__init__.py" else parts[:-1]
 
 
@@ -138,33 +100,23 @@ def imports(module: str) -> Iterator[Import]:
 def own(target: str) -> str | None:
     """The module of this package that an imported name lies in, None when it lies elsewhere."""
     parts = target.split(".")
-    if parts[0] != "service":
+    if parts[0] != "slipway":
         return None
     return next((name for end in range(len(parts), 1, -1) if (name := ".".join(parts[1:end])) in MODULES), None)
 
 
-def top(module: str) -> str:
-    """The module, or the package below `service` that it lies in."""
+def room(module: str) -> str:
     return module.split(".")[0]
 
 
-def place(module: str) -> str:
-    """The module's own place among the layers, or else that of the package that it lies in."""
-    return module if module in LAYER else top(module)
-
-
-def layer(module: str) -> int:
-    return LAYER[place(module)]
-
-
-def test_every_module_has_a_layer() -> None:
-    assert set(map(place, MODULES)) <= set(LAYER)
+def test_every_module_lies_in_a_room() -> None:
+    assert set(map(room, MODULES)) == FLOOR.keys()
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
-    upward = [found.target for found in imports(module) if (target := own(found.target)) and layer(target) > layer(module)]
-    assert not upward, f"{module} (layer {layer(module)}) imports from a layer above its own: {upward}"
+    rooms = {room(target) for found in imports(module) if (target := own(found.target))} - {room(module)}
+    assert not [other for other in rooms if FLOOR[other] >= FLOOR[room(module)]], f"{module} imports from its own floor or above"
 
 
 def test_imports_never_run_in_a_circle() -> None:
@@ -174,14 +126,17 @@ def test_imports_never_run_in_a_circle() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_api_and_above_know_the_web_framework(module: str) -> None:
-    if layer(module) < LAYER["api"]:
+    if FLOOR[room(module)] < FLOOR["http"]:
         assert not [found.target for found in imports(module) if found.target.split(".")[0] in WEB]
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if place(module) in MODEL | OFFLINE])
-def test_models_know_nothing_of_servers(module: str) -> None:
-    allowed = LAYERS[0] | MODEL | (OFFLINE | {"drift.bins"} if place(module) in OFFLINE else set())
-    assert {place(target) for found in imports(module) if (target := own(found.target))} <= allowed
+@pytest.mark.parametrize("package", [module for module, path in MODULES.items() if path.name == "__init__.py"])
+def test_a_door_imports_nothing_and_names_its_files_in_reading_order(package: str) -> None:
+    assert not list(imports(package))
+    text = ast.get_docstring(ast.parse(MODULES[package].read_text())) or ""
+    inside = {path.stem if path.is_file() else f"{path.name}/" for path in MODULES[package].parent.iterdir()}
+    files = {name for name in inside if name not in ("__init__", "__pycache__/", "py")}
+    assert set(re.findall(r"`([a-z_0-9]+/?)`:", text)) == files
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -220,14 +175,7 @@ def test_no_module_is_longer_than_it_should_be(module: str) -> None:
     assert lines <= LONGEST, f"{module} has {lines} lines: it asks to be two"
 
 
-def test_the_architecture_page_names_modules_in_their_layers() -> None:
-    rows = re.findall(r"^\| (\d) \| ([^|]+) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
-    told = {name: int(number) for number, cell in rows for name in re.findall(r"`([\w/]+?)(?:\.py|/)`", cell)}
-    assert told
-    assert {name.replace("/", "."): number for name, number in told.items()}.items() <= LAYER.items()
-
-
 def test_drain_starts_without_the_heavy_libraries() -> None:
-    code = f"import sys, service.drain; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    code = f"import sys, slipway.server.drain; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, capture_output=True, text=True).stdout.split()
     assert not loaded

@@ -13,9 +13,9 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from service.examples import train_and_pack
-from tests.readme import README, Example, agrees, examples, request
+from slipway.packing.example_models import train_and_pack
 from tests.server.running import Server
+from tests.support.readme import README, Example, agrees, examples, request
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -51,7 +51,7 @@ def test_three_lines_serve_a_model_of_ones_own(tmp_path: Path) -> None:
     block = re.search(r"```console\n(\$ slipway pack .*?)```", TEXT, re.DOTALL)
     assert block is not None
     *prepare, serve = (shlex.split(line.removeprefix("$ slipway ")) for line in block[1].splitlines())
-    command = f"import sys; sys.path.insert(0, {str(README.parent)!r}); from service.cli import main; main()"
+    command = f"import sys; sys.path.insert(0, {str(README.parent)!r}); from slipway.cli.main import main; main()"
     for arguments in prepare:
         done = subprocess.run([sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import asyncpg
 
-from tests.certificate import self_signed
 from tests.database.network import Network
 from tests.server.running import free_port
+from tests.support.certificate import self_signed
 
 PASSWORD = "p@ss/w:rd?"  # needs quoting in an address, as a generated one may
 QUOTED = "p%40ss%2Fw%3Ard%3F"

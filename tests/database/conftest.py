@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from service.examples import train_and_pack
+from slipway.packing.example_models import train_and_pack
 from tests.database.cluster import Cluster
-from tests.estimators import Slow
 from tests.server.conftest import Start, bare
 from tests.server.running import Server
+from tests.support.estimators import Slow
 
 _NUMBERS = count(1)
 

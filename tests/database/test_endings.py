@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.journal.maintenance import migrate
+from slipway.prediction_log.upkeep.maintenance import migrate
 from tests.database.cluster import Cluster
-from tests.ending import EndingContract
+from tests.support.ending import EndingContract
 
 
 class TestEndings(EndingContract):

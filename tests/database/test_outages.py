@@ -8,17 +8,17 @@ from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
-from service.journal.engines import address
-from service.journal.maintenance import migrate
-from service.journal.postgresql import PostgreSQLStore
+from slipway.prediction_log.stores.address import address
+from slipway.prediction_log.stores.postgresql import PostgreSQLStore
+from slipway.prediction_log.upkeep.maintenance import migrate
 from tests.database.cluster import PASSWORD, Cluster
 from tests.database.network import MAY_MAKE_ONE, Network
-from tests.ending import DURABILITIES, load, stored, until_stored
-from tests.load import Load
-from tests.logged import key, record
 from tests.server.conftest import Start
 from tests.server.running import Server
 from tests.server.test_log import failures
+from tests.support.ending import DURABILITIES, load, stored, until_stored
+from tests.support.load import Load
+from tests.support.logged import key, record
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 AWAY = 30.0  # seconds

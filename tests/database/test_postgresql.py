@@ -11,15 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import uvloop
 
-from service.journal import partitions
-from service.journal.copy_format import packed
-from service.journal.copy_stream import CopyStream
-from service.journal.forms import unpacked
-from service.journal.maintenance import maintain, migrate
-from service.journal.record import Row
-from service.journal.store import StoreAway, open_store
+from slipway.prediction_log.record import Row
+from slipway.prediction_log.stores.copy_format import packed
+from slipway.prediction_log.stores.copy_stream import CopyStream
+from slipway.prediction_log.stores.forms import unpacked
+from slipway.prediction_log.stores.store import StoreAway, open_store
+from slipway.prediction_log.upkeep import partitions
+from slipway.prediction_log.upkeep.maintenance import maintain, migrate
 from tests.database.cluster import PASSWORD, QUOTED, Cluster
-from tests.logged import NOON, StoreContract, feedback, key, record, replay, rows, trouble, write
+from tests.support.logged import NOON, StoreContract, feedback, key, record, replay, rows, trouble, write
 
 NEWEST = (
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1"

@@ -16,9 +16,8 @@ import httpx
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from service.artifact import Artifact
-from service.checking import open_model
-from service.manifest import read_manifest
+from slipway.model.artifact import Artifact, open_model
+from slipway.model.manifest import read_manifest
 from tests.frames.cases import Case, Row
 from tests.frames.columns import NoDate, fits
 from tests.frames.ways import NAME, Answer, NoSuchFile, Refused, ask, carried, offline, pack_case, served, tells

@@ -13,13 +13,14 @@ import httpx
 import joblib
 import pandas as pd
 
-from service import cli, engine
-from service.artifact import Artifact
-from service.columns import Declaration
-from service.compiling import compilation
-from service.errors import ArtifactError
-from service.offline import predict_file
-from service.packing import pack
+from slipway.cli import main as cli
+from slipway.engine import engine
+from slipway.errors import ArtifactError
+from slipway.model.artifact import Artifact
+from slipway.packing.columns import Declaration
+from slipway.packing.compiling import compilation
+from slipway.packing.pack import pack
+from slipway.packing.predict_file import predict_file
 from tests.frames.cases import Case, Row
 from tests.frames.columns import Column, as_json, declaration, in_csv
 from tests.http.conftest import serving

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import count, cycle
 from typing import Any, NamedTuple
 
-from service.journal.row_keys import new_key
+from slipway.telemetry.request_id import new_key
 
 KEY = new_key()[0]  # of a row that might have been answered just now
 DEPTH = 150  # JSON parsers stop at 200

@@ -20,13 +20,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from service.api.envelope import Envelope
-from service.app import create_app
-from service.columns import Declaration
-from service.manifest import Serving
-from service.packing import pack
-from service.settings import Settings
-from tests import estimators
+from slipway.app import create_app
+from slipway.http.envelope import Envelope
+from slipway.model.manifest import Serving
+from slipway.packing.columns import Declaration
+from slipway.packing.pack import pack
+from slipway.settings import Settings
+from tests.support import estimators
 
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 
 
 class AsConnected(httpx.ASGITransport):
-    """What service.connection does with a request: it is answered at once where that is possible, else by way of ASGI."""
+    """What slipway.server.connection does with a request: it is answered at once where that is possible, else by way of ASGI."""
 
     def __init__(self, envelope: Envelope) -> None:
         super().__init__(envelope, raise_app_exceptions=True)

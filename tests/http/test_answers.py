@@ -11,7 +11,7 @@ import pytest
 from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 
-from service.packing import pack
+from slipway.packing.pack import pack
 
 from .conftest import dump
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.app import create_app
-from service.settings import Settings
-from tests import estimators
+from slipway.app import create_app
+from slipway.settings import Settings
+from tests.support import estimators
 
 ROW = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
 CASES = {

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.examples import train_and_pack
+from slipway.packing.example_models import train_and_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,8 +25,8 @@ ANSWERING = f"""
 import asyncio, json, sys
 from pathlib import Path
 import httpx
-from service.app import create_app
-from service.settings import Settings
+from slipway.app import create_app
+from slipway.settings import Settings
 
 async def main(models):
     app = create_app(Settings(models=models))

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.app import create_app
-from service.settings import Settings
-from tests.estimators import Gated
+from slipway.app import create_app
+from slipway.settings import Settings
+from tests.support.estimators import Gated
 
 pytestmark = pytest.mark.anyio
 

@@ -26,9 +26,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from service.columns import Declaration
-from service.examples import train_and_pack
-from service.packing import pack
+from slipway.packing.columns import Declaration
+from slipway.packing.example_models import train_and_pack
+from slipway.packing.pack import pack
 
 pytestmark = pytest.mark.anyio
 

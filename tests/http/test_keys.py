@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import keys
+from slipway.http import auth as keys
 
 pytestmark = pytest.mark.anyio
 

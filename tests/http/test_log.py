@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from service.errors import ArtifactError
-from service.examples import train_and_pack
-from service.journal import outcomes
+from slipway.errors import ArtifactError
+from slipway.packing.example_models import train_and_pack
+from slipway.prediction_log import outcomes
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ async def test_a_request_without_an_id_is_named_by_the_key_of_its_first_row_and_
 async def test_more_rows_than_a_worker_holds_are_dropped_or_refused_and_it_says_so_once(  # type: ignore[no-untyped-def]
     serve, models, tmp_path, monkeypatch, caplog, overflow: str, status: int
 ) -> None:
-    monkeypatch.setattr("service.journal.journal.MOST_ROWS", 0)
+    monkeypatch.setattr("slipway.prediction_log.log.MOST_ROWS", 0)
     async with serve(models, log="async", log_database=f"sqlite:///{tmp_path / 'log.db'}", log_overflow=overflow) as client:
         for _ in range(3):
             answer = await client.post("/predict", json={"features": ROW})

@@ -20,7 +20,7 @@ from sklearn.datasets import load_linnerud
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 
-from service import cli
+from slipway.cli import main as cli
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from service.examples import EXAMPLES, Trained, train_and_pack
+from slipway.packing.example_models import EXAMPLES, Trained, train_and_pack
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from service.examples import train_and_pack
-from tests.estimators import Wide
+from slipway.packing.example_models import train_and_pack
+from tests.support.estimators import Wide
 
 from .bodies import Body, Target, valid_bodies, wrong_bodies
 from .conftest import Serve, dump

@@ -14,11 +14,11 @@ from schemathesis.engine import Status, StopReason, events, from_schema
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.python.asgi import shutdown_lifespans
 
-from service.api.exchange import SHORTEST_TIMEOUT
-from service.app import create_app
-from service.examples import EXAMPLES, train_and_pack
-from service.settings import Settings
-from tests.zoo import ZOO
+from slipway.app import create_app
+from slipway.http.body import SHORTEST_TIMEOUT
+from slipway.packing.example_models import EXAMPLES, train_and_pack
+from slipway.settings import Settings
+from tests.support.zoo import ZOO
 
 KEY = "s3cret"
 MAX_ROWS = 20

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.app import create_app
-from service.errors import ArtifactError
-from service.journal.row_keys import new_key
-from service.lifecycle import Board, Lifecycle
-from service.settings import Settings
+from slipway.app import create_app
+from slipway.errors import ArtifactError
+from slipway.settings import Settings
+from slipway.system.board import Board, Lifecycle
+from slipway.telemetry.request_id import new_key
 
 pytestmark = pytest.mark.anyio
 

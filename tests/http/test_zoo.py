@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from sklearn.base import is_regressor
 
-from service.compiling import compilation
-from service.manifest import read_manifest
-from service.packing import pack
-from tests.forms import GRAPH, LINEAR
-from tests.zoo import ZOO, Specimen
+from slipway.model.manifest import read_manifest
+from slipway.packing.compiling import compilation
+from slipway.packing.pack import pack
+from tests.support.forms import GRAPH, LINEAR
+from tests.support.zoo import ZOO, Specimen
 
 pytestmark = pytest.mark.anyio
 

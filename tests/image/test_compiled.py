@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.artifact import load
-from service.examples import train_and_pack
+from slipway.model.artifact import load
+from slipway.packing.example_models import train_and_pack
 from tests.image.container import COMPILED_IMAGE, IMAGE, Container, docker, inspect
 
 LEFT_OUT = ("sklearn", "scipy", "pandas", "joblib")

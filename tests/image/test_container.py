@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.image.container import IMAGE, Container, docker, inspect, moment
-from tests.readme import ADDRESS, Example, agrees, examples
+from tests.support.readme import ADDRESS, Example, agrees, examples
 
 Start = Callable[..., Container]
 

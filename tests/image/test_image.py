@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import service
+import slipway
 from tests.image.container import IMAGE, docker, inspect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def test_its_user_is_a_number_other_than_root() -> None:
 
 def test_its_labels_say_what_it_is() -> None:
     labels = inspect(IMAGE)["Config"]["Labels"]
-    assert labels["org.opencontainers.image.version"] == service.__version__
+    assert labels["org.opencontainers.image.version"] == slipway.__version__
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert labels["org.opencontainers.image.title"] == "Slipway"
     assert labels["org.opencontainers.image.description"]
@@ -44,7 +44,7 @@ def test_nothing_inside_builds_or_installs_packages() -> None:
 
 
 def test_the_service_and_its_libraries_start_from_bytecode() -> None:
-    done = run_inside("python", "-v", "-c", "import service.app, service.server")
+    done = run_inside("python", "-v", "-c", "import slipway.app, slipway.server.master")
     assert done.returncode == 0
     assert "code object from '/opt/slipway/" in done.stderr
     compiled = [line for line in done.stderr.splitlines() if line.startswith("# code object from /opt/slipway/")]
@@ -58,7 +58,7 @@ def test_the_model_inside_passes_its_own_check() -> None:
 
 def test_the_model_inside_is_compiled_and_graphs_can_be_served() -> None:
     assert "ok    compiled  linear: " in run_inside("slipway", "check", "/models/iris/1").stdout
-    done = run_inside("python", "-c", "import service.compiled.onnx_core")
+    done = run_inside("python", "-c", "import slipway.model.compiled.onnx_graph")
     assert done.returncode == 0, done.stderr
 
 
@@ -74,7 +74,7 @@ def test_new_code_leaves_the_layer_of_dependencies_alone(tmp_path: Path) -> None
     copied = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements.lock", "requirements-build.lock")
     for name in (*copied, "deploy/lean", "deploy/compiled.lock"):
         shutil.copy(ROOT / name, context / name)
-    package = context / "service/__init__.py"
+    package = context / "service/slipway/__init__.py"
     package.write_text(package.read_text() + "\nCHANGED = True\n")
     name = f"{IMAGE.split(':')[0]}:changed"
     docker("build", "--quiet", "-t", name, str(context))

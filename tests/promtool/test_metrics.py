@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from service.examples import train_and_pack
+from slipway.packing.example_models import train_and_pack
 from tests.server.running import Server
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import joblib
 import pytest
 
-from service.examples import train_and_pack
-from tests import estimators
+from slipway.packing.example_models import train_and_pack
 from tests.server.running import Server
+from tests.support import estimators
 
 Start = Callable[..., Server]
 

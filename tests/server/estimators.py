@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tests.estimators import Stub
+from tests.support.estimators import Stub
 
 
 class Own(BaseException):

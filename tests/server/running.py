@@ -9,15 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.lifecycle import Board
-from service.runtime import board_path, metrics_path, runtime_dir
+from slipway.system.board import Board
+from slipway.system.runtime_dir import board_path, metrics_path, runtime_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,11 +35,20 @@ class Server:
     """`with Server(models, folder): ...` runs `slipway serve` on a free port, with two workers unless told otherwise, and waits for /ready.
 
     `settings` become SLIPWAY_ variables; `folder` takes the log and the runtime folder; `descriptors`: how many files a process of it may
-    open. Leaving the block ends the server.
+    open; `command`, `cwd` and `environment`: of another `slipway` than this clone's. Leaving the block ends the server.
     """
 
     def __init__(
-        self, models: Path, folder: Path, *arguments: str, wait: bool = True, descriptors: int | None = None, **settings: Any
+        self,
+        models: Path,
+        folder: Path,
+        *arguments: str,
+        wait: bool = True,
+        descriptors: int | None = None,
+        command: list[str] | None = None,
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] = os.environ,
+        **settings: Any,
     ) -> None:
         self.port = settings.setdefault("port", free_port())
         settings.setdefault("workers", 2)
@@ -51,15 +60,18 @@ class Server:
         for name, value in {"log_database": f"sqlite:///{self.database}", "log_spool": self.spool}.items():
             settings.setdefault(name, value)
         self.message = folder / "termination-log"  # in the place of a container's own
-        code = f"from pathlib import Path; from service import termination; termination.MESSAGE = Path({str(self.message)!r})"
-        self._command = [sys.executable, "-c", f"from service.entry import main; {code}; main()", "serve", *arguments]
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
+        code = f"from pathlib import Path; from slipway.system import termination; termination.MESSAGE = Path({str(self.message)!r})"
+        self._command = [*(command or [sys.executable, "-c", f"from slipway.cli.entry import main; {code}; main()"]), "serve", *arguments]
+        self._cwd = cwd
+        self._environment = {name: value for name, value in environment.items() if not name.startswith("SLIPWAY_")}
         for name, value in {"models": models, "runtime_dir": folder, **settings}.items():
             self._environment[f"SLIPWAY_{name.upper()}"] = str(value)
 
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log, preexec_fn=self._limit)
+            self.process = subprocess.Popen(
+                self._command, cwd=self._cwd, env=self._environment, stdout=log, stderr=log, preexec_fn=self._limit
+            )
         if self._wait:
             try:
                 self.until(self.is_ready, 200)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from service.examples import train_and_pack
-from service.settings import Settings
-from service.timeouts import Timeouts
-from tests.load import Connection, Load, get, post
+from slipway.packing.example_models import train_and_pack
+from slipway.server.timeouts import Timeouts
+from slipway.settings import Settings
 from tests.server.conftest import Start
 from tests.server.running import Server, series
 from tests.server.test_stopping import drain
 from tests.server.test_workers import SUCCESSES, WORKERS
+from tests.support.load import Connection, Load, get, post
 
 PREDICT = post("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})
 MEBIBYTE = 1024  # in KiB

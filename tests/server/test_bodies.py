@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.estimators import Wide
 from tests.server.conftest import Start, bare
 from tests.server.running import Server
+from tests.support.estimators import Wide
 
 MOST = 8 * 1024 * 1024 - 100  # bytes, below what is answered 413 unread
 KEY = "019a1b2c-3d4e-7f00-b123-456789a00000"

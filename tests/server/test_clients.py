@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificate import self_signed
-from tests.load import get, post
-from tests.raw import answers_in, ask, connect, connect_tls, received
 from tests.server.conftest import Start
 from tests.server.running import Server
+from tests.support.certificate import self_signed
+from tests.support.load import get, post
+from tests.support.raw import answers_in, ask, connect, connect_tls, received
 
 FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 PREDICT = post("/predict", FLOWER)

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from service.examples import train_and_pack
+from slipway.packing.example_models import train_and_pack
 from tests.server.running import Server
 
 Start = Callable[..., Server]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.load import Answer, Connection, Load, get, post
 from tests.server.conftest import Start, bare
 from tests.server.estimators import Held, SlowToLoad
 from tests.server.running import Server
+from tests.support.load import Answer, Connection, Load, get, post
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import estimators
 from tests.server.conftest import Start, bare
 from tests.server.estimators import ENDS, RAISES, WickedToLoad
 from tests.server.running import Server
+from tests.support import estimators
 
 
 def optional(folder: Path, *names: str) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from tests.ending import EndingContract
-from tests.load import Load, post
 from tests.server.conftest import Start
 from tests.server.running import Server
+from tests.support.ending import EndingContract
+from tests.support.load import Load, post
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 REQUEST = post("/predict", {"features": FLOWER})

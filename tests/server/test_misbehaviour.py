@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from service.engine import GRACE
-from tests import estimators
+from slipway.engine.engine import GRACE
 from tests.server.conftest import Start, bare
 from tests.server.estimators import ENDS, RAISES, Wicked, row
 from tests.server.running import Answer, Server, children
+from tests.support import estimators
 
 GOOD = [0.0, 0.0]
 MODES = ["inline", "thread", "process"]

@@ -10,11 +10,11 @@ import joblib
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from tests.load import Load, get, post
 from tests.server.conftest import Start, bare
 from tests.server.estimators import Held, StuckInAWorker
 from tests.server.running import Server
 from tests.server.test_workers import RESTARTS, WORKERS, condition
+from tests.support.load import Load, get, post
 
 
 def put(folder: Path, version: str, answer: int) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.load import Connection, get
 from tests.server.conftest import Start, bare
 from tests.server.estimators import SlowToLoad, StuckInAWorker
 from tests.server.running import ROOT, Server, children
+from tests.support.load import Connection, get
 
 
 def in_flight(server: Server) -> bool:
@@ -133,7 +133,7 @@ def test_a_signal_that_comes_before_anything_is_imported_ends_it_without_a_trace
 
 
 def test_ctrl_c_ends_another_command_as_early_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from service.entry import main; main()", "check", str(tmp_path)]
+    command = [sys.executable, "-c", "from slipway.cli.entry import main; main()", "check", str(tmp_path)]
     with (tmp_path / "output").open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
         deadline = time.monotonic() + 20
         while not importing(process.pid):
@@ -195,7 +195,7 @@ def test_a_misspelt_variable_is_a_warning_of_the_start(start: Start) -> None:
 
 def drain(server: Server, **settings: object) -> "subprocess.Popen[str]":
     flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, "-c", "from service.cli import main; main()", "drain", *flags]
+    command = [sys.executable, "-c", "from slipway.cli.main import main; main()", "drain", *flags]
     return subprocess.Popen([*command, "--port", str(server.port)], cwd=ROOT, env=server._environment, stdout=subprocess.PIPE, text=True)
 
 

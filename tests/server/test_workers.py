@@ -17,10 +17,10 @@ import xgboost
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from tests.load import Connection, Load, get, post
 from tests.server.conftest import Start, bare
 from tests.server.estimators import Held
 from tests.server.running import Server, children, running
+from tests.support.load import Connection, Load, get, post
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 SUCCESSES = 'slipway_http_request_duration_seconds_count{method="POST",route="/predict",status="200"}'

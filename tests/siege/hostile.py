@@ -8,7 +8,7 @@ import struct
 import sys
 from collections.abc import Awaitable, Callable
 
-from tests.load import get, post
+from tests.support.load import get, post
 
 FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 PREDICT = post("/predict", FLOWER)

@@ -16,17 +16,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
-from service.api.call import fields_of
-from service.api.envelope import Envelope
-from service.app import create_app
-from service.examples import train_and_pack
-from service.settings import Settings
+from slipway.app import create_app
+from slipway.http.envelope import Envelope
+from slipway.http.operation import fields_of
+from slipway.packing.example_models import train_and_pack
+from slipway.settings import Settings
 from tests.http.test_fuzz import MAX_BYTES, MAX_ROWS, Attack, Generator, make_targets
-from tests.load import Answer, Connection, get, post
-from tests.raw import answers_in
 from tests.server.conftest import bare
 from tests.server.estimators import Echo
 from tests.server.running import ROOT, Server
+from tests.support.load import Answer, Connection, get, post
+from tests.support.raw import answers_in
 
 TIMES = float(os.environ.get("SIEGE", "1"))
 BODIES = int(20_000 * TIMES)

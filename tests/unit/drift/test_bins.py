@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.drift.bins import MOST_VALUES, Bins, learn
-from service.drift.distribution import Variable
+from slipway.drift.bins import MOST_VALUES, Bins, learn
+from slipway.model.distribution import Variable
 
 RANDOM = np.random.default_rng(0)
 NORMAL = RANDOM.normal(40, 10, 1000).tolist()

@@ -16,15 +16,15 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from service.answers import Answers
-from service.drift import counting
-from service.drift.counting import DriftCounter
-from service.examples import train_and_pack
-from service.loaded import LoadedModel
-from service.metrics import Metrics
-from service.packing import pack
-from service.repository import Repository
-from service.settings import Settings
+from slipway.drift import counting
+from slipway.drift.counting import DriftCounter
+from slipway.engine.loaded_model import LoadedModel
+from slipway.model.answers import Answers
+from slipway.packing.example_models import train_and_pack
+from slipway.packing.pack import pack
+from slipway.prediction.repository import Repository
+from slipway.settings import Settings
+from slipway.telemetry.metrics import Metrics
 
 
 @pytest.fixture(scope="module")

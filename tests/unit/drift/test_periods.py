@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from service.answers import Answers
-from service.drift.distribution import Distribution
-from service.drift.learning import learn_distribution
-from service.drift.page import html, text, verdict
-from service.drift.periods import SLICES, Drift, Page, Period, compare
-from service.errors import ArtifactError
-from service.schema import Column, Signature
+from slipway.drift.learning import learn_distribution
+from slipway.drift.page import html, text, verdict
+from slipway.drift.periods import SLICES, Drift, Page, Period, compare
+from slipway.errors import ArtifactError
+from slipway.model.answers import Answers
+from slipway.model.distribution import Distribution
+from slipway.model.signature import Column, Signature
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 BEFORE = Period(START, START + timedelta(days=7))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from service.drift.psi import kolmogorov_smirnov, psi, shares
+from slipway.drift.psi import kolmogorov_smirnov, psi, shares
 
 
 def test_equal_shares_have_none() -> None:

@@ -1,1 +1,0 @@
-"""HTTP: one file per dialect. Each decodes, calls the predictor and encodes; no logic."""

@@ -1,1 +1,0 @@
-"""Makes the compiled form of a model, offline, and proves that it answers as the estimator does."""

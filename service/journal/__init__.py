@@ -1,1 +1,0 @@
-"""The prediction log: every answer kept."""

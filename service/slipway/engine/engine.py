@@ -1,0 +1,244 @@
+"""Runs a model on a batch: inline on the event loop, in a thread or in a child process. Bounded; owns nothing but its pools."""
+
+import asyncio
+import functools
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Future
+
+from ..errors import InferenceFailed, Overloaded, Problem, Rejected
+from ..model.answers import Answers
+from ..model.contained import contained, described, kind
+from ..model.rows import Batch
+from ..settings import Settings
+from ..system.board import Board, Lifecycle
+from ..telemetry.metrics import Metrics
+from ..telemetry.request_id import request_id
+from .batching import Inferred, Job, Lane
+from .call import Call
+from .child import ModelSource, infer_in_child
+from .loaded_model import LoadedModel
+from .marks import Doing, Marks
+from .placement import Mode, Placement, place
+from .pools import Pool
+
+log = logging.getLogger("slipway.engine")
+
+# Seconds: nobody waits for an inference longer than a request's deadline; one that takes this much longer is taken for hung.
+GRACE = 2.0
+_LOOK = 1.0  # seconds between two looks for those
+_UNKNOWN = Placement("thread")  # until it is warm
+
+
+class Engine:
+    """One per worker process. `start` after the fork: neither threads nor child processes survive one."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
+        self._places = threading.Semaphore(settings.max_in_flight)
+        self._placements: dict[LoadedModel, Placement] = {}
+        self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
+        self._threads: Pool | None = None
+        self._processes: Pool | None = None
+        self._in_children: list[ModelSource] = []  # the models that a child has loaded without harm
+        self._checks: Pool | None = None  # a thread of their own: overload must not make a pod unready
+        self._open = False
+
+    def start(self) -> None:
+        self._marks.start()
+        self._threads = Pool.of_threads(self._settings.threads, "inference")
+        self._checks = Pool.of_threads(1, "check")
+        self._open = True
+
+    def close(self) -> None:
+        """After the last answer: lets begun work end, drops what has not begun."""
+        self._open = False
+        for pool in (self._threads, self._processes, self._checks):
+            if pool is not None:
+                pool.shutdown()
+
+    def placement(self, model: LoadedModel) -> Placement | None:
+        """None until the model is warm."""
+        return self._placements.get(model)
+
+    async def warm_up(self, model: LoadedModel) -> str | None:
+        """Times the model and decides where it runs. Answers what is wrong with it, or None."""
+        try:
+            error, placement = await asyncio.to_thread(self._try_out, model)
+            if placement is not None:
+                self._placements[model] = placement
+                if placement.mode == "process":
+                    await self._warm_child(model)
+        except Exception as exc:
+            log.exception("model %s %s fails on its own example rows", model.name, model.version)
+            return f"it fails on its own example rows: {kind(exc)}"
+        return error
+
+    def _try_out(self, model: LoadedModel) -> tuple[str | None, Placement | None]:
+        """What is wrong with its answers, and where it is to run; None where that is known."""
+        with self._marks.held(model.label, "check"), contained:
+            error = model.check()
+            return error, place(model) if error is None and model not in self._placements else None
+
+    async def check(self, model: LoadedModel) -> str | None:
+        """What is wrong with its answers to the example rows, or None. Does not wait for predictions."""
+        placement = self._placements.get(model)
+        try:
+            if placement is not None and placement.mode == "inline":
+                return self._check(model)
+            return await self._check_in_thread(model)
+        except Exception as exc:
+            return f"it fails on its own example rows: {described(exc)}"
+
+    def _check(self, model: LoadedModel) -> str | None:
+        with self._marks.held(model.label, "check"):
+            return model.check()
+
+    async def _check_in_thread(self, model: LoadedModel) -> str | None:
+        assert self._checks is not None, "start() comes first"
+        checking = asyncio.wrap_future(self._checks.submit(self._check, model))
+        done, _ = await asyncio.wait([checking], timeout=self._longest)
+        if done:
+            return checking.result()
+        self._checks.abandon()
+        self._checks = Pool.of_threads(1, "check")
+        self._give_up(model, "check", ())
+        self._marks.wear_out()
+        return f"it has not answered its own example rows for {self._longest:.0f} s"
+
+    async def _warm_child(self, model: LoadedModel) -> None:
+        batch = model.warm_up_batch
+        pool = self._process_pool()
+        try:
+            await pool.prepare(model.source)
+        except BrokenExecutor:  # it has ended its child: the next model is to find another one
+            pool.abandon()
+            if self._processes is pool:
+                self._processes = None
+            raise
+        self._in_children.append(model.source)
+        if batch is not None:
+            await self.run(model, batch, Call.of_our_own(self._settings.request_timeout))
+
+    async def run(self, model: LoadedModel, batch: Batch, call: Call, mode: Mode | None = None) -> tuple[Answers, float]:
+        """The answers and the seconds that the inference took.
+
+        Raises Overloaded, DeadlineExceeded, ClientGone, RefusedByModel, InferenceFailed.
+        """
+        if len(batch) <= self.inline_rows(model, mode):
+            return self.infer(model, batch)
+        process = (mode or self._placements.get(model, _UNKNOWN).mode) == "process"
+        return await self._offload(model, batch, call, process)
+
+    def inline_rows(self, model: LoadedModel, mode: Mode | None = None) -> float:
+        """Batches of at most so many rows are answered on the event loop, without waiting for anybody."""
+        return self._placements.get(model, _UNKNOWN).inline_rows if mode in (None, "inline") else 0
+
+    def infer(self, model: LoadedModel, batch: Batch) -> tuple[Answers, float]:
+        """The answers and the seconds that they took, here and now. Raises RefusedByModel, InferenceFailed."""
+        mark = self._marks.inline
+        memory, at = mark.memory, mark.at  # not by its methods: their calls cost as much as what they do, and every request pays
+        text = f"{model.predicting}{request_id.get()}\n".encode()
+        memory[at : at + len(text)] = text
+        try:
+            answered = model.timed(batch.data)
+        except Exception as exc:
+            raise self._failure(model, exc) from exc
+        finally:
+            memory[at] = 0
+        model.count(*answered)
+        return answered
+
+    async def _offload(self, model: LoadedModel, batch: Batch, call: Call, process: bool) -> Inferred:
+        if not self._open:
+            raise Rejected("The server is shutting down")
+        if not self._places.acquire(blocking=False):
+            raise Overloaded(f"All {self._settings.max_in_flight} places of this worker are taken; try again shortly")
+        outcome = await self._lane(model, len(batch), process).infer(batch, call)
+        if isinstance(outcome, BaseException):
+            raise self._failure(model, outcome) from outcome
+        return outcome
+
+    def _lane(self, model: LoadedModel, rows: int, process: bool) -> Lane:
+        most_rows = self._placements.get(model, _UNKNOWN).joined_rows
+        large = 0 < most_rows < rows
+        lane = self._lanes.get((model, process, large))
+        if lane is None:
+            submit = functools.partial(self._submit, model, process)
+            width = self._width(process, large) if most_rows else self._settings.max_in_flight  # alone, they wait in the pool's own queue
+            lane = Lane(submit, model.count, self._places.release, width=width, most_rows=0 if large else most_rows)
+            self._lanes[model, process, large] = lane
+        return lane
+
+    def _width(self, process: bool, large: bool) -> int:
+        """How many inferences of a model run at once where calls are joined. Large calls have a lane of their own, to delay no other."""
+        if process:
+            return self._settings.processes
+        if large:
+            return max(1, self._settings.threads - 1)
+        # Threads that share a CPU only split one batch into several: with two a row costs a quarter more CPU, with four 60 % more at least.
+        return 1
+
+    def _submit(self, model: LoadedModel, process: bool, jobs: Sequence[Job]) -> "Future[Inferred]":
+        if not self._open:
+            raise Rejected("The server is shutting down")
+        if not process:
+            assert self._threads is not None, "start() comes first"
+            return self._threads.submit(self._infer, model, jobs)
+        data = model.validator.joined([job.batch for job in jobs])
+        pool = self._process_pool()
+        try:
+            return pool.submit(infer_in_child, model.source, data)
+        except BrokenExecutor:  # it broke while it was idle
+            pool.abandon()
+            self._processes = None
+            return self._process_pool().submit(infer_in_child, model.source, data)
+
+    def _infer(self, model: LoadedModel, jobs: Sequence[Job]) -> Inferred:
+        with self._marks.held(model.label, "predict", [job.request for job in jobs]):
+            return model.timed(model.validator.joined([job.batch for job in jobs]))
+
+    def _process_pool(self) -> Pool:
+        if self._processes is None:
+            self._processes = Pool.of_processes(self._settings.processes, list(self._in_children))
+        return self._processes
+
+    async def watch(self) -> None:
+        """For ever: looks for inferences that do not return, and gives them up."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            if self._threads is not None and (hung := self._threads.overdue(self._longest)):
+                lost, self._threads = self._threads, Pool.of_threads(self._settings.threads, "inference")
+                self._marks.wear_out()  # a thread cannot be ended; with the worker it can
+                lost.abandon()
+                self._lose(hung)
+            if self._processes is not None and (hung := self._processes.overdue(self._longest)):
+                lost, self._processes = self._processes, None
+                lost.abandon()
+                self._process_pool()  # now: a child takes seconds to start
+                self._lose(hung)
+
+    @property
+    def _longest(self) -> float:
+        return self._settings.request_timeout + GRACE
+
+    def _lose(self, hung: set["Future[Inferred]"]) -> None:
+        for (model, _, _), lane in list(self._lanes.items()):
+            if jobs := lane.lose(hung):
+                self._give_up(model, "predict", [job.request for job in jobs])
+
+    def _give_up(self, model: LoadedModel, doing: Doing, requests: Sequence[str]) -> None:
+        self._metrics.inference_lost(model.name, model.version, "hung")
+        sentence = "model %s (%s): it has not returned for %.0f s, and is not waited for"
+        log.error(sentence, model.label, doing, self._longest, extra={"request_ids": requests})
+        self._marks.given_up(model.label, doing, requests)
+
+    def _failure(self, model: LoadedModel, exc: BaseException) -> Problem:
+        if isinstance(exc, Problem):
+            return exc
+        model.metrics.failed()
+        log.error("inference failed in model %s %s", model.name, model.version, exc_info=exc)
+        return InferenceFailed("Model inference failed; the server's log has the cause under this request's id")

@@ -1,0 +1,27 @@
+"""One model directory and how it answers. Knows no server.
+
+`artifact`: the directory, loaded.
+`manifest`: manifest.json.
+`verify`: what may be loaded: digest, library versions.
+`joblib_file`: the estimator in its file.
+`file_kinds`: what a file is, told by its bytes.
+`format_one`: what manifests of format 1 may get wrong.
+`signature`: columns, classes, labels.
+`known_columns`: what the estimator knows of its columns.
+`inspection`: what it says of itself.
+`rows`: request rows to a validated batch.
+`row_checks`: the types that they are checked with.
+`row_schema`: their JSON Schema.
+`batch`: a batch as a model takes it.
+`frames`: as a DataFrame in the fitted dtypes.
+`integers`: integers of which no digit is lost.
+`dates`: dates in JSON.
+`estimator`: a fitted estimator as a model.
+`answers`: what it answered, JSON-ready.
+`client_fault`: whether the rows explain a failure.
+`contained`: around a model's code.
+`distribution`: the training distribution.
+`compiled/`: forms that answer in an estimator's place.
+
+Others use `artifact.load`, `signature.Signature` and `rows.RowValidator`.
+"""

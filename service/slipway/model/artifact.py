@@ -1,0 +1,158 @@
+"""A model directory on disk: what its manifest vouches for is verified, then its compiled form or its estimator is loaded."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArtifactError, InvalidInput
+from ..settings import Trust
+from .answers import Answers, same
+from .compiled import model as compiled_model
+from .compiled.model import CompiledForm, CompiledModel, Form, difference
+from .contained import contained, described
+from .estimator import Model
+from .format_one import risks
+from .manifest import MODEL_FILE, Manifest, read_manifest
+from .rows import Batch, RowValidator
+from .signature import Signature
+from .verify import _version_notes, open_verified
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A loaded model and what vouches for it. `notes`: what an operator should know, in sentences."""
+
+    name: str
+    version: str
+    directory: Path
+    manifest: Manifest | None
+    signature: Signature
+    model: Model | CompiledModel
+    digest: str
+    notes: list[str]
+    load_seconds: float
+
+    @property
+    def estimator_name(self) -> str:
+        if isinstance(self.model, Model):
+            return type(self.model.estimator).__name__
+        return self.manifest.estimator if self.manifest else ""
+
+    @property
+    def form(self) -> Form | None:
+        """Which compiled form answers in the estimator's place; None where the estimator does."""
+        return self.model.form if isinstance(self.model, CompiledModel) else None
+
+    def validator(self, max_rows: int) -> RowValidator:
+        """Of rows for this model, in batches of the kind that it takes."""
+        return RowValidator(self.signature, max_rows, as_rows=self.form is not None)
+
+    def example_batch(self) -> Batch | None:
+        """The manifest's example rows; None where there are none."""
+        return self._example_batch
+
+    @cached_property
+    def _example_batch(self) -> Batch | None:
+        if self.manifest is None or not self.manifest.examples:
+            return None
+        rows = [example.features for example in self.manifest.examples]
+        return self.validator(len(rows)).instances(rows)
+
+    def disagreement(self, answers: Answers) -> str | None:
+        """A sentence about the first example that is not answered as the manifest says; None where all are."""
+        examples = self.manifest.examples if self.manifest else []
+        if len(answers) != len(examples):
+            return f"it answered {len(answers)} of {len(examples)} example rows"
+        agree = self._agree
+        for i, example in enumerate(examples):
+            if not agree(answers.predictions[i], example.prediction):
+                return f"example {i} of its manifest expects {example.prediction!r}, it answers {answers.predictions[i]!r}"
+            probabilities = answers.probabilities[i] if answers.probabilities is not None else None
+            if not agree(probabilities, example.probabilities):
+                return f"example {i} of its manifest expects the probabilities {example.probabilities}, it answers {probabilities}"
+        return None
+
+    @cached_property
+    def _agree(self) -> Callable[[Any, Any], bool]:
+        """Whether an answer is the expected one: for a compiled form within the bound that it was proven to keep."""
+        compiled = self.manifest.compiled if self.manifest else None
+        if self.form is None or compiled is None:
+            return same
+        return lambda got, expected: difference(got, expected) < compiled.bound
+
+
+def open_model(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
+    """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
+    manifest = read_manifest(directory)
+    name, version = (manifest.name, manifest.version) if manifest else (directory.name, "1")
+    return load(directory, name=name, version=version, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+
+
+def load(
+    directory: Path, *, name: str, version: str, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+) -> Artifact:
+    """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do, and nothing else.
+
+    `compiled`: use the compiled form where there is one. If it cannot be used, the estimator is, and a note says why.
+    """
+    try:
+        with contained:
+            return _load(directory, name, version, trust, allow_version_mismatch, compiled)
+    except ArtifactError:
+        raise
+    except Exception as error:  # a pickle runs code, which may raise anything
+        raise ArtifactError(f"{directory} cannot be loaded: {described(error)}") from error
+
+
+def _load(directory: Path, name: str, version: str, trust: Trust, allow_version_mismatch: bool, compiled: bool) -> Artifact:
+    started = time.perf_counter()
+    manifest = read_manifest(directory)
+    if manifest is None and trust == "manifest":
+        raise ArtifactError(
+            f"{directory} has no manifest.json, and SLIPWAY_TRUST=manifest refuses what none vouches for: "
+            "restore it, or pack the model with `slipway pack`"
+        )
+    notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
+    if manifest is not None and (manifest.name, manifest.version) != (name, version):
+        raise ArtifactError(
+            f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
+            "rename the folder or pack again"
+        )
+    if manifest is not None and manifest.format_version == 1:
+        notes += risks(manifest)
+    model: Model | CompiledModel | None = None
+    if manifest is not None and manifest.compiled is not None and compiled:
+        with open_verified(directory / MODEL_FILE, manifest.digest) as (_, digest):
+            model = _load_compiled(directory, manifest, manifest.compiled, notes)
+    if model is None:
+        if manifest is not None:
+            notes += _version_notes(manifest, allow_version_mismatch)
+        model, digest = _load_estimator(directory, manifest, notes)
+    artifact = Artifact(name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started)
+    try:
+        artifact.example_batch()
+    except InvalidInput as error:
+        raise ArtifactError(f"{directory}: an example row does not fit the manifest's own signature: {error.detail}") from None
+    return artifact
+
+
+def _load_compiled(directory: Path, manifest: Manifest, form: CompiledForm, notes: list[str]) -> CompiledModel | None:
+    """Proven again on the example rows; None, and a note, where it cannot be used."""
+    try:
+        return compiled_model.load(directory, form, manifest.signature, manifest.examples)
+    except ArtifactError as error:
+        notes.append(f"The estimator answers, for its compiled form cannot: {error}")
+        return None
+
+
+def _load_estimator(directory: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
+    try:
+        # Not at the top: scikit-learn takes a second to import, and a server of compiled models does not need it.
+        from .joblib_file import load_model
+    except ModuleNotFoundError as error:
+        why = f"{directory} needs the Python module {error.name!r}, which is not installed here"
+        raise ArtifactError(". ".join([*notes, why])) from None
+    return load_model(directory / MODEL_FILE, manifest, notes)

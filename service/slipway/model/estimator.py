@@ -1,0 +1,221 @@
+"""A fitted estimator as a model: one call gives predictions, confidences and probabilities, as scikit-learn itself would."""
+
+import math
+from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArtifactError, RefusedByModel
+from . import inspection
+from .answers import Answers, plain
+from .batch import Data
+from .client_fault import client_fault, extremes
+from .contained import contained
+from .file_kinds import WRAPPERS
+from .signature import Signature
+
+__all__ = ["Answers", "Model", "require_predict"]
+
+# Classes whose predict is the argmax of predict_proba but for ties: one call gives both. Not so for SVC(probability=True),
+# SGD with modified_huber, FixedThresholdClassifier and others. Exact types: a subclass may decide otherwise.
+_ONE_CALL = {
+    "sklearn": frozenset(
+        {
+            "AdaBoostClassifier",
+            "BaggingClassifier",
+            "BayesianGaussianMixture",
+            "BernoulliNB",
+            "CalibratedClassifierCV",
+            "CategoricalNB",
+            "ComplementNB",
+            "DecisionTreeClassifier",
+            "ExtraTreeClassifier",
+            "ExtraTreesClassifier",
+            "GaussianMixture",
+            "GaussianNB",
+            "GradientBoostingClassifier",
+            "HistGradientBoostingClassifier",
+            "KNeighborsClassifier",
+            "LinearDiscriminantAnalysis",
+            "LogisticRegression",
+            "LogisticRegressionCV",
+            "MLPClassifier",
+            "MultinomialNB",
+            "QuadraticDiscriminantAnalysis",
+            "RandomForestClassifier",
+            "VotingClassifier",
+        }
+    ),
+    "xgboost": frozenset({"XGBClassifier", "XGBRFClassifier"}),
+    "lightgbm": frozenset({"LGBMClassifier"}),
+}
+NEAR_TIE = 1e-9  # where predict and predict_proba may round to different sides
+_LEAVES = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
+
+
+class Model:
+    """Answers for one estimator. Thread-safe and picklable as far as the estimator is. Holds it to one thread."""
+
+    def __init__(self, estimator: Any, signature: Signature) -> None:
+        single_threaded(estimator)
+        self.estimator = estimator
+        self.signature = signature
+        self.kind = inspection.kind(estimator)
+        self._has_probabilities = signature.classes is not None and hasattr(estimator, "predict_proba")
+        self._one_call = self._has_probabilities and not signature.multi_output and _decides_by_probability(estimator)
+        self._classes: list[Any] = signature.classes or []
+        outputs: list[Any] = self._classes if signature.multi_output else [self._classes]
+        self._places = [{value: i for i, value in enumerate(output)} for output in outputs]
+
+    def infer(self, data: Data) -> Answers:
+        """Answers n rows. Raises RefusedByModel where extreme or unknown values explain the failure, else an Exception, Escaped perhaps."""
+        try:
+            with contained, np.errstate(all="ignore"):
+                return self._one_call_answers(data) if self._one_call else self._answers(data)
+        except (ValueError, OverflowError, FloatingPointError, TypeError, LookupError) as error:
+            reason = client_fault(data, self.signature, error)
+            if reason is None:
+                raise
+            raise RefusedByModel(reason) from error
+
+    def _one_call_answers(self, data: Data) -> Answers:
+        probabilities = np.asarray(self.estimator.predict_proba(data))
+        self._check_length(probabilities, data)
+        rows = probabilities.tolist()
+        if len(rows) == 1:  # plain floats: numpy's calls cost more than they do on one row
+            top = [max(rows[0])]
+            best = [rows[0].index(top[0])]
+            limit = top[0] - NEAR_TIE
+            clear = sum([value > limit for value in rows[0]]) == 1 and math.isfinite(sum(rows[0]))
+        else:
+            places = probabilities.argmax(axis=1)
+            highest = probabilities[np.arange(len(rows)), places]
+            clear = np.count_nonzero(probabilities > (highest - NEAR_TIE)[:, None]) == len(rows) and bool(np.isfinite(probabilities).all())
+            best, top = places.tolist(), highest.tolist()
+        if not clear:  # a tie or NaN somewhere: predict has the last word
+            return self._answers(data, probabilities)
+        return Answers([self._classes[place] for place in best], top, rows)
+
+    def _answers(self, data: Data, probabilities: Any = None) -> Answers:
+        predictions = self.estimator.predict(data)
+        if hasattr(predictions, "toarray"):  # a sparse indicator matrix
+            predictions = predictions.toarray()
+        predictions = np.asarray(predictions)
+        if predictions.ndim == 2 and predictions.shape[1] == 1 and not self.signature.multi_output:
+            predictions = predictions[:, 0]  # fitted on a column of targets: still one output
+        self._check_length(predictions, data)
+        values = self._finite(predictions, data)
+        several = bool(values) and isinstance(values[0], list)
+        if not self._has_probabilities or several != self.signature.multi_output:
+            return Answers(values, [[None] * len(value) if isinstance(value, list) else None for value in values])
+        if probabilities is None:
+            probabilities = self.estimator.predict_proba(data)
+        if self.signature.multi_output:
+            return self._with_several_outputs(values, probabilities, data)
+        rows = self._finite(probabilities, data)
+        return Answers(values, [_confidence(self._places[0], value, row) for value, row in zip(values, rows, strict=True)], rows)
+
+    def _with_several_outputs(self, values: list[Any], probabilities: Any, data: Data) -> Answers:
+        """`probabilities`: a list of (n, classes) per output, or one (n, outputs) array with those of each output's second class."""
+        if not isinstance(probabilities, list):
+            second = np.asarray(probabilities)
+            probabilities = [np.column_stack([1 - column, column]) for column in second.T]
+        rows = [list(row) for row in zip(*(self._finite(output, data) for output in probabilities), strict=True)]
+        confidences = [
+            [_confidence(places, value, output) for places, value, output in zip(self._places, row_values, row, strict=True)]
+            for row_values, row in zip(values, rows, strict=True)
+        ]
+        return Answers(values, confidences, rows)
+
+    def _check_length(self, answered: Any, data: Data) -> None:
+        if len(answered) != len(data):
+            raise RuntimeError(f"{type(self.estimator).__name__} answered {len(answered)} rows for {len(data)}")
+
+    def _finite(self, values: Any, data: Data) -> list[Any]:
+        """As plain values. Where the answer is NaN or infinite, extreme features are refused; otherwise it is None."""
+        array = np.asarray(values)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            reason = extremes(data, self.signature)
+            if reason is not None:
+                raise RefusedByModel(reason)
+        return plain(array)
+
+
+def require_predict(estimator: Any) -> None:
+    """Raises ArtifactError where there is nothing to serve: no predict, or not fitted."""
+    from sklearn.exceptions import NotFittedError  # who has an estimator has imported scikit-learn; a server of compiled models does not
+    from sklearn.utils.validation import check_is_fitted
+
+    name = type(estimator).__name__
+    if isinstance(estimator, type):
+        raise ArtifactError(f"The file holds the class {estimator.__name__}, not a fitted estimator: dump what fit() returned")
+    package = type(estimator).__module__.partition(".")[0]
+    if name == "Booster" and package in WRAPPERS:
+        way = f"fit {WRAPPERS[package]}" + (", or give it the model with load_model()," if package == "xgboost" else "")
+        raise ArtifactError(f"The file holds a Booster of {package}, whose predict takes other input than rows: {way} and dump that")
+    if isinstance(estimator, dict | list | tuple):
+        raise ArtifactError(f"A {name} has no predict, it holds {_contents(estimator)}: make the parts one Pipeline, and dump that")
+    if not callable(getattr(estimator, "predict", None)):
+        remedy = {
+            "LocalOutlierFactor": "fit it with novelty=True to give it one",
+            "DBSCAN": "it only labels the data it was fitted on; KMeans has one",
+            "AgglomerativeClustering": "it only labels the data it was fitted on; KMeans has one",
+        }.get(type(inspection.unwrap(estimator)).__name__, "only fitted estimators with predict can be served")
+        raise ArtifactError(f"{name} has no predict: {remedy}")
+    leaf = inspection.unwrap(estimator)
+    if type(leaf).__module__.startswith("sklearn."):  # others need not follow its convention of attributes ending in _
+        try:
+            check_is_fitted(leaf)
+        except NotFittedError:
+            raise ArtifactError(f"{name} is not fitted: call fit() before dumping it") from None
+
+
+def _contents(parts: Any) -> str:
+    keys = list(parts) if isinstance(parts, dict) else [type(part).__name__ for part in parts]
+    return ", ".join(str(key)[:30] for key in keys[:5]) or "nothing in it"
+
+
+def _decides_by_probability(estimator: Any) -> bool:
+    leaf = inspection.unwrap(estimator)
+    package = type(leaf).__module__.partition(".")[0]
+    return type(leaf).__name__ in _ONE_CALL.get(package, ())
+
+
+def _confidence(places: dict[Any, int], prediction: Any, probabilities: list[Any]) -> Any:
+    place = places.get(prediction)
+    return None if place is None else probabilities[place]
+
+
+def single_threaded(estimator: Any) -> None:
+    """Sets n_jobs = 1 everywhere inside: more slows single rows 5 to 10 times down, and the workers are the parallelism."""
+    for part in _parts(estimator):
+        attributes = vars(part)
+        package = type(part).__module__.partition(".")[0]
+        one = (1,) if package in ("xgboost", "lightgbm") else (1, None)  # there None means all cores, in scikit-learn one
+        if attributes.get("n_jobs", 1) not in one:
+            part.n_jobs = 1
+        if package == "xgboost" and attributes.get("_Booster") is not None:
+            part._Booster.set_param({"nthread": 1})  # it keeps a number of its own
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """Every object with attributes that can be reached from this one, once."""
+    seen: set[int] = set()
+    waiting = [estimator]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, _LEAVES) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting.extend(part)
+        elif isinstance(part, np.ndarray):
+            if part.dtype == object:  # such as the trees of GradientBoosting
+                waiting.extend(part.ravel().tolist())
+        elif hasattr(part, "__dict__"):
+            yield part
+            waiting.extend(vars(part).values())

@@ -1,0 +1,15 @@
+"""Makes, checks and tries model directories, without a server.
+
+`pack`: a model directory out of a joblib file.
+`data`: the data of `slipway pack`, in the dtypes that the estimator was fitted with.
+`tables`: CSV and Parquet as frames and as rows.
+`targets`: the columns that a model predicts.
+`columns`: the columns of a signature: shown by data, declared by columns.toml.
+`example_rows`: the manifest's examples, answered alike as frame, JSON and CSV.
+`check`: `slipway check`.
+`predict_file`: `slipway predict`.
+`example_models`: the models of `slipway example`.
+`compiling/`: the compiled form, and its proof.
+
+Others use `pack.pack`, `check.check` and `predict_file.predict_file`.
+"""

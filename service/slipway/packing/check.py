@@ -1,0 +1,68 @@
+"""`slipway check`: whether a model directory would be served, and what vouches for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ..errors import ArtifactError
+from ..model.artifact import Artifact, open_model
+from ..model.compiled.model import CompiledForm
+from ..model.contained import described
+from ..settings import Trust
+
+
+class Verdict(NamedTuple):
+    """One line of the report. `off` makes the command fail."""
+
+    state: Literal["ok", "note", "off"]
+    subject: str
+    sentence: str
+
+
+def check(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Iterator[Verdict]:
+    """Loads the model and answers its examples; the last verdict is the first that is off."""
+    try:
+        artifact = open_model(directory, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+    except ArtifactError as error:
+        yield Verdict("off", "load", str(error))
+        return
+    manifest = artifact.manifest
+    if manifest is None:
+        yield Verdict("off", "manifest", "there is none, so nothing vouches for this model: pack it with `slipway pack`")
+        return
+    yield Verdict("ok", "digest", f"{artifact.digest} is what was packed")
+    if artifact.form is None:
+        yield Verdict("ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items()))
+    what = artifact.estimator_name if artifact.form is None else f"the compiled form of {artifact.estimator_name}"
+    yield Verdict("ok", "load", f"{what} in {artifact.load_seconds:.2f} s")
+    for note in artifact.notes:
+        yield Verdict("note", "load", note)
+    if (directory.resolve().parent.name, directory.resolve().name) != (manifest.name, manifest.version):
+        yield Verdict("note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models")
+    if manifest.compiled is not None and compiled:
+        if artifact.form is None:
+            yield Verdict(
+                "off", "compiled", "it cannot be used, so the slower estimator would answer: pack again, or check with --no-compiled"
+            )
+            return
+        yield Verdict("ok", "compiled", _proof(manifest.compiled, len(manifest.examples)))
+    yield _check_examples(artifact)
+
+
+def _proof(compiled: CompiledForm, examples: int) -> str:
+    return (
+        f"{compiled.form}: within {compiled.bound:g} of the estimator, on {compiled.rows:,} rows when it was packed and on {examples} now"
+    )
+
+
+def _check_examples(artifact: Artifact) -> Verdict:
+    batch = artifact.example_batch()
+    if batch is None:
+        return Verdict("note", "examples", "there are none, so its answers are not verified: pack it with --data")
+    try:
+        difference = artifact.disagreement(artifact.model.infer(batch.data))
+    except Exception as error:  # an estimator may raise anything
+        return Verdict("off", "examples", f"it fails on its own example rows: {described(error)}")
+    if difference is not None:
+        return Verdict("off", "examples", difference)
+    return Verdict("ok", "examples", f"all {len(batch)} are answered as packed")

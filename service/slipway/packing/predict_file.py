@@ -1,0 +1,158 @@
+"""`slipway predict`: the rows of a file through the same validation and the same model as the server's, into a CSV."""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import pandas as pd
+from tqdm import tqdm
+
+from ..errors import ArtifactError, InvalidInput
+from ..model.answers import Answers
+from ..model.artifact import Artifact
+from ..model.contained import described
+from ..model.rows import RowValidator
+from ..model.signature import Signature
+from ..system.escaping import defused
+from ..system.files import whole
+from .tables import cells_of, extent, is_parquet, json_rows, read_chunks
+
+CHUNK = 10_000  # rows
+
+
+class Done(NamedTuple):
+    rows: int
+    notes: list[str]
+
+
+def predict_file(
+    artifact: Artifact,
+    data: Path,
+    output: Path | None,
+    *,
+    missing: Sequence[str] | None = None,
+    header: bool = True,
+    defuse: bool = True,
+) -> Done:
+    """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
+
+    `missing`: words for a missing value in a CSV's text, None: as when it was packed; `header`: whether the CSV has one; `defuse`: text
+    that a spreadsheet would take for a formula.
+    """
+    signature = artifact.signature
+    cells = cells_of(signature, missing, None if header else signature.names)
+    validator = artifact.validator(CHUNK)
+    count, notes = 0, []
+    with _writing(output) as file, _progress(data) as bar:
+        writer = csv.writer(file, lineterminator="\n")
+        for frame, reached in read_chunks(data, cells, CHUNK):
+            if frame.empty:
+                raise ArtifactError(f"{data} has no rows")
+            answers = _answers(artifact, validator, _in_order(frame, signature), count)
+            lines = _lines(signature, answers)
+            if count == 0:
+                lines = chain([_header(signature, answers)], lines)
+                notes = _ignored(frame, signature)
+            writer.writerows(map(defused, lines) if defuse else lines)
+            count += len(answers)
+            bar.update(reached - bar.n)
+            bar.set_postfix(rows=count)
+    return Done(count, notes)
+
+
+def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:
+    """The model's columns of the frame, in its order; by position where their names were made up."""
+    columns = signature.columns
+    if columns is None:
+        return frame
+    names = [column.name for column in columns]
+    if not signature.named and not set(names) <= set(frame.columns):
+        if frame.shape[1] != len(names):
+            raise ArtifactError(f"The model takes {len(names)} features, the data has {frame.shape[1]} columns")
+        return frame
+    missing = [column.name for column in columns if column.name not in frame and not column.nullable]
+    if missing:
+        raise ArtifactError(f"The data does not have these columns of the model: {', '.join(missing)}")
+    return frame.reindex(columns=names)
+
+
+def _ignored(frame: pd.DataFrame, signature: Signature) -> list[str]:
+    names = signature.names or ()
+    ignored = [str(name) for name in frame if name not in names] if set(names) & set(frame.columns) else []
+    return [f"The model does not know these columns of the data, they were ignored: {', '.join(ignored)}"] if ignored else []
+
+
+def _answers(artifact: Artifact, validator: RowValidator, frame: pd.DataFrame, before: int) -> Answers:
+    """Answers the frame's rows; `before`: rows of the file that came before them."""
+    rows = json_rows(frame)
+    try:
+        return artifact.model.infer(validator.instances(rows).data)
+    except InvalidInput as error:
+        raise ArtifactError(_refusal(validator, rows, before) or f"The model refuses {_span(rows, before)}: {error.detail}") from None
+    except Exception as error:  # an estimator may raise anything
+        raise ArtifactError(f"The model fails on {_span(rows, before)}: {described(error)}") from error
+
+
+def _refusal(validator: RowValidator, rows: list[Any], before: int) -> str | None:
+    """What is wrong with the first row that does not pass; None where all do."""
+    names = validator.signature.names
+    for i, row in enumerate(rows):
+        try:
+            validator.features(row) if names is None else validator.row(dict(zip(names, row, strict=True)))
+        except InvalidInput as error:
+            return f"Row {before + i + 1} of the data is refused: {error.detail}"
+    return None
+
+
+def _span(rows: list[Any], before: int) -> str:
+    return f"rows {before + 1} to {before + len(rows)}"
+
+
+def _header(signature: Signature, answers: Answers) -> list[str]:
+    """prediction, label, confidence, probability_LABEL; for several outputs all of them with the output's name, or number."""
+    outputs = len(answers.predictions[0]) if isinstance(answers.predictions[0], list) else None
+    if outputs is None:
+        labels = [] if answers.probabilities is None else [f"probability_{label}" for label in signature.labels or ()]
+        return ["prediction", *(["label"] if signature.classes else []), "confidence", *labels]
+    header = []
+    for output in range(outputs):
+        name = signature.outputs[output] if signature.outputs else output
+        header += [f"prediction_{name}", *([f"label_{name}"] if signature.multi_output else []), f"confidence_{name}"]
+        if answers.probabilities is not None:
+            header += [f"probability_{name}_{label}" for label in (signature.labels or ())[output]]
+    return header
+
+
+def _lines(signature: Signature, answers: Answers) -> Iterator[list[Any]]:
+    for i, prediction in enumerate(answers.predictions):
+        confidence = answers.confidences[i]
+        probabilities = None if answers.probabilities is None else answers.probabilities[i]
+        if not isinstance(prediction, list):
+            label = [signature.label(prediction)] if signature.classes else []
+            yield [prediction, *label, confidence, *(probabilities or ())]
+            continue
+        labels = signature.label(prediction) if signature.multi_output else None
+        line = []
+        for output, value in enumerate(prediction):
+            line += [value, *([labels[output]] if labels else []), confidence[output]]
+            line += probabilities[output] if probabilities else []
+        yield line
+
+
+@contextmanager
+def _writing(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    with whole(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _progress(data: Path) -> "tqdm[Any]":
+    """A bar on stderr where that is a terminal; a log file has no use for it."""
+    unit = {"unit": "row"} if is_parquet(data) else {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+    return tqdm(total=extent(data), desc=data.name, disable=None, dynamic_ncols=True, **unit)

@@ -1,0 +1,213 @@
+"""CSV and Parquet files as data frames, whole or in chunks, and data frames as rows of JSON values.
+
+Of a CSV's cells one rule says which are missing: in a column of text only the empty one, in others also NA, null, nan and their like. What
+`--missing` names is missing everywhere, unless the estimator knows it as a category.
+"""
+
+import contextlib
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import pandas as pd
+
+from ..errors import ArtifactError
+from ..model.signature import Column, Signature
+
+try:
+    from pyarrow import parquet  # type: ignore[import-untyped]
+except ImportError:  # an optional dependency
+    parquet = None
+
+# What pandas takes for missing by itself, by its documentation of read_csv.
+MISSING_WORDS = frozenset(
+    [
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
+_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+
+
+class Chunk(NamedTuple):
+    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file."""
+
+    frame: pd.DataFrame
+    reached: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `missing`: words for none, by column."""
+
+    text: Collection[str] = ()
+    integers: Collection[str] = ()
+    missing: Mapping[str, Collection[str]] = field(default_factory=dict)
+    names: Sequence[str] | None = None  # of a file without a header
+
+    def read(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame as it was read, with types for the columns that pandas left as strings."""
+        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if _is_strings(frame[name])})
+
+    def _typed(self, column: pd.Series) -> pd.Series:
+        name = str(column.name)
+        if column.dtype == object and {type(value) for value in column.dropna()} == {bool}:  # some are missing
+            return column
+        words = set(self.missing.get(name, ("",)))
+        if name in self.text:
+            return column.mask(column.isin(words), None) if words else column
+        cells = column.mask(column.isin({*words, *MISSING_WORDS, ""}), None)
+        present = cells.dropna()
+        if present.isin(_BOOLEANS).all() and not present.empty:
+            found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
+            return found.astype(bool) if len(present) == len(cells) else found
+        try:
+            pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
+            if name in self.integers:  # map() would make floats of them where some are missing
+                values = [math.nan if missing else _integer_or_float(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
+                return pd.Series(values, index=cells.index, name=name, dtype=object)
+            return cells.map(float, na_action="ignore").astype("float64")
+        except (ValueError, TypeError):
+            return column.mask(column.isin(words), None) if words else column
+
+
+def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Cells:
+    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed."""
+    columns = signature.columns or ()
+    return Cells(
+        text=[column.name for column in columns if column.type in ("string", "datetime")],
+        integers=[column.name for column in columns if column.numeric and column.keeps_integers],
+        missing={column.name: _missing_words(column, missing) for column in columns},
+        names=names,
+    )
+
+
+def _missing_words(column: Column, missing: Sequence[str] | None) -> set[str]:
+    if missing is None:
+        return set(column.missing_words)
+    # What is said now holds for all columns, but neither a category nor the empty string is missing where it was a value at packing.
+    return {*missing} - {*(column.categories or ())} | {*column.missing_words} & {""}
+
+
+def read_table(path: Path, cells: Cells) -> pd.DataFrame:
+    """The whole file. Raises ArtifactError."""
+    with _reading(path):
+        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, cells.names or header(path))
+
+
+def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
+    frame = pd.read_parquet(path)
+    wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
+    if not wanted:
+        return frame
+    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True)
+    return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
+
+
+def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
+    """`names`: of its columns. Raises what pandas raises."""
+    return cells.read(pd.read_csv(source, **_options(cells, names)))
+
+
+def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
+    """The file in frames of at most `size` rows. Raises ArtifactError."""
+    with _reading(path):
+        if is_parquet(path):
+            reached = 0
+            for batch in parquet.ParquetFile(path).iter_batches(size):
+                reached += len(batch)
+                # Integers stay exact where some are missing; those of float columns are made floats by validation.
+                yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
+        else:
+            names = cells.names or header(path)
+            with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
+                for frame in reader:
+                    yield Chunk(cells.read(frame), file.tell())
+
+
+def header(path: Path) -> list[str]:
+    """The names in a file, as `read_table` has them. Raises ArtifactError."""
+    with _reading(path):
+        if is_parquet(path):
+            return [str(name) for name in pd.DataFrame(parquet.read_schema(path).empty_table().to_pandas())]
+        return [str(name) for name in pd.read_csv(path, nrows=0)]
+
+
+def extent(path: Path) -> int:
+    """What the last chunk reaches: the bytes of a CSV, the rows of a Parquet file. Raises ArtifactError."""
+    with _reading(path):
+        return parquet.ParquetFile(path).metadata.num_rows if is_parquet(path) else path.stat().st_size
+
+
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def json_rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """The rows as JSON holds them: None where a value is missing, dates as text in ISO 8601, integers as they are."""
+    columns = [json_values(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def json_values(series: pd.Series) -> list[Any]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        categories = series.cat.categories.tolist()
+        return [None if code < 0 else categories[code] for code in series.cat.codes.tolist()]
+    values = series.astype(object).where(series.notna(), None).tolist()
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return [None if value is None else value.isoformat() for value in values]
+    return values
+
+
+def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
+    """Of pandas.read_csv, for a file with these columns. Numbers are exact since pandas 3.1."""
+    return {
+        "dtype": dict.fromkeys([*cells.text, *cells.integers], "str"),
+        "keep_default_na": False,
+        "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
+        "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell
+        "low_memory": False,
+        **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
+    }
+
+
+def _integer_or_float(cell: str) -> int | float:
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell)
+
+
+def _is_strings(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    if is_parquet(path) and parquet is None:
+        raise ArtifactError(f"{path} needs pyarrow to be read: pip install pyarrow, or save the data as CSV")
+    try:
+        yield
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
+        kind = "Parquet" if is_parquet(path) else "CSV"
+        raise ArtifactError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None

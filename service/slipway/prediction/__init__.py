@@ -1,0 +1,12 @@
+"""From the model that is meant to its answers.
+
+`predictor`: the one way to a prediction.
+`repository`: which models are served, each loaded once.
+`loading`: which model is being loaded, in case the process ends of it.
+`readiness`: every model asked its example rows, again and again.
+`cache`: answers by exact row.
+`benchmark`: `slipway bench`: the ways to run a model, measured.
+`comparison`: which of them to choose.
+
+Others use `predictor.Predictor` and `repository.Repository`.
+"""

@@ -1,0 +1,256 @@
+"""Which models are served: name@version → a loaded model. Each is loaded once, at the start or on its first request."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..engine.call import Call
+from ..engine.child import ModelSource
+from ..engine.loaded_model import LoadedModel
+from ..engine.marks import Marks
+from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from ..model.artifact import load
+from ..model.manifest import MODEL_FILE, Serving, read_manifest
+from ..model.rows import RowValidator
+from ..settings import Settings
+from ..sources.folder import Overrides, find_models, overlooked, read_overrides, version_key
+from ..system.board import Board, Lifecycle
+from ..telemetry.metrics import Metrics
+from .loading import Loading
+
+log = logging.getLogger("slipway.models")
+
+State = Literal["unloaded", "loading", "ready", "failed"]
+WarmUp = Callable[[LoadedModel], Awaitable[str | None]]
+
+
+@dataclass(eq=False)
+class Entry:
+    """One version of one model and how far it has come. `expected`: /ready waits for it; `example`: a row to show."""
+
+    name: str
+    version: str
+    directory: Path
+    serving: Serving
+    expected: bool = False
+    state: State = "unloaded"
+    error: str | None = None
+    model: LoadedModel | None = None
+    loading: "asyncio.Task[None] | None" = None
+    validator: RowValidator | None = None
+    example: list[Any] | None = None
+    aside: bool = False  # it failed because the master has set it aside
+
+    def __str__(self) -> str:
+        return f"model {self.name} {self.version}"
+
+
+class Repository:
+    """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only fails itself."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._default_versions: dict[str, str] = {}
+        overrides = self._read_folder()
+        for name, versions in self._entries.items():
+            self._default_versions[name] = default = self._default_version(name, versions, overrides.get(name))
+            serving = versions[default].serving
+            versions[default].expected = not serving.lazy and not serving.optional
+        self.default_name = self._find_default_name()
+        self._default = None if self.default_name is None else self.find()
+
+    def _read_folder(self) -> dict[str, Overrides]:
+        folder = self._settings.models
+        if not folder.is_dir():
+            raise ArtifactError(
+                f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
+            )
+        found, others = find_models(folder), overlooked(folder)
+        if not found:
+            remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+            raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
+        for other in others:
+            log.warning("not served: %s", other)
+        overrides = read_overrides(folder)
+        for name, version, directory in found:
+            entry = Entry(name, version, directory, Serving())
+            try:
+                manifest = read_manifest(directory)
+                if manifest is not None:
+                    entry.serving = manifest.serving
+                    entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
+                    if manifest.distribution is not None:
+                        self._metrics.drift.expect(name, version, manifest.distribution)
+                    entry.example = next((example.features for example in manifest.examples), None)
+            except ArtifactError as exc:
+                self._fail(entry, str(exc))
+            if name in overrides:
+                entry.serving = overrides[name].applied_to(entry.serving)
+            self._entries.setdefault(name, {})[version] = entry
+            self._metrics.model_state(name, version, entry.state)
+        unknown = sorted(set(overrides) - set(self._entries))
+        if unknown:
+            raise ArtifactError(f"{folder / 'models.toml'} names models that are not there: {', '.join(unknown)}")
+        return overrides
+
+    @staticmethod
+    def _default_version(name: str, versions: dict[str, Entry], override: Overrides | None) -> str:
+        if override is None or override.version is None:
+            return max(versions, key=version_key)
+        if override.version not in versions:
+            raise ArtifactError(f"models.toml pins {name} to version {override.version}, but there are only {', '.join(sorted(versions))}")
+        return override.version
+
+    def _find_default_name(self) -> str | None:
+        marked = [name for name, version in self._default_versions.items() if self._entries[name][version].serving.default]
+        if len(marked) > 1:
+            raise ArtifactError(
+                f"More than one model is marked as the default: {', '.join(sorted(marked))}; keep one `default = true` in models.toml"
+            )
+        if marked:
+            return marked[0]
+        return next(iter(self._entries)) if len(self._entries) == 1 else None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for versions in self._entries.values() for entry in versions.values())
+
+    def names(self) -> list[str]:
+        return sorted(self._entries)
+
+    def versions(self, name: str) -> dict[str, Entry]:
+        """All versions of one model; raises UnknownModel."""
+        versions = self._entries.get(name)
+        if versions is None:
+            raise UnknownModel(f"No model {name!r} is served; GET /models lists those that are")
+        return versions
+
+    def default_version(self, name: str) -> str:
+        self.versions(name)
+        return self._default_versions[name]
+
+    def default(self) -> Entry:
+        """What answers where a request names nothing; raises UnknownModel."""
+        return self._default or self.find()
+
+    def find(self, name: str | None = None, version: str | None = None) -> Entry:
+        """The entry asked for, else the default model or version; raises UnknownModel."""
+        if name is None:
+            name = self.default_name
+            if name is None:
+                raise UnknownModel(
+                    f"Several models are served ({', '.join(sorted(self._entries))}) and none is the default: name one with ?model="
+                )
+        versions = self.versions(name)
+        entry = versions.get(version or self._default_versions[name])
+        if entry is None:
+            raise UnknownModel(f"Model {name!r} has no version {version!r}; there are {', '.join(sorted(versions, key=version_key))}")
+        return entry
+
+    def load_eager(self, loading: Loading | None = None) -> None:
+        """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
+
+        An optional model that has ended an earlier start in the middle of its loading is left out.
+        """
+        loading = loading or Loading(None)
+        for entry in self:
+            if entry.state != "unloaded" or entry.serving.lazy:
+                continue
+            model, path = f"{entry.name} {entry.version}", entry.directory / MODEL_FILE
+            if entry.serving.optional and loading.ended(model, path):
+                self._fail(entry, "it ended the process when it was last loaded, and is optional: mend or remove it")
+                continue
+            with loading.of(model, path):
+                self._load(entry)
+
+    def _load(self, entry: Entry) -> None:
+        self._set_state(entry, "loading")
+        try:
+            allow = self._settings.allow_version_mismatch
+            compiled = self._settings.compiled and entry.serving.compiled
+            artifact = load(
+                entry.directory,
+                name=entry.name,
+                version=entry.version,
+                trust=self._settings.trust,
+                allow_version_mismatch=allow,
+                compiled=compiled,
+            )
+            if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
+                entry.validator = artifact.validator(self._settings.max_rows)
+        except ArtifactError as exc:
+            self._fail(entry, str(exc))
+            return
+        for note in artifact.notes:
+            log.warning("%s: %s", entry, note)
+        pinned = entry.serving.execution
+        entry.model = LoadedModel(
+            artifact,
+            entry.validator,
+            self._settings.execution if pinned == "auto" else pinned,
+            self._metrics.inference(entry.name, entry.version),
+            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust),
+            self._settings.batching and entry.serving.batching,
+            self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
+        )
+        self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
+
+    def _load_in_worker(self, entry: Entry) -> None:
+        with self._marks.held(f"{entry.name} {entry.version}", "load"):
+            self._load(entry)
+
+    async def warm_up(self, entry: Entry, warm_up: WarmUp) -> None:
+        """After the fork: a loaded model that does not answer its own example rows is not served."""
+        if entry.model is None or entry.aside:
+            return
+        error = await warm_up(entry.model)
+        if error is None:
+            self._set_state(entry, "ready")
+        else:
+            entry.model = None
+            self._fail(entry, error)
+
+    async def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
+        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again."""
+        for entry in self:
+            why = models.get(f"{entry.name} {entry.version}")
+            if why is not None and entry.state != "failed":
+                entry.aside = True
+                self._fail(entry, why)
+            elif why is None and entry.aside:
+                entry.aside, entry.error = False, None
+                self._set_state(entry, "unloaded" if entry.model is None else "loading")
+                await self.warm_up(entry, warm_up)
+
+    async def ready(self, entry: Entry, warm_up: WarmUp, call: Call) -> LoadedModel:
+        """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed, ModelLoading, ClientGone."""
+        if entry.model is not None and entry.state == "ready":
+            return entry.model
+        if entry.state == "failed":
+            raise ModelFailed(f"Model {entry.name!r} {entry.version} is not served: {entry.error}")
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._load_lazily(entry, warm_up))
+        try:
+            await call.wait(entry.loading)
+        except DeadlineExceeded:
+            raise ModelLoading(f"Model {entry.name!r} {entry.version} is still loading; try again shortly") from None
+        return await self.ready(entry, warm_up, call)
+
+    async def _load_lazily(self, entry: Entry, warm_up: WarmUp) -> None:
+        if entry.model is None:
+            await asyncio.to_thread(self._load_in_worker, entry)
+        await self.warm_up(entry, warm_up)
+
+    def _set_state(self, entry: Entry, state: State) -> None:
+        entry.state = state
+        self._metrics.model_state(entry.name, entry.version, state)
+
+    def _fail(self, entry: Entry, error: str) -> None:
+        entry.error = error
+        self._set_state(entry, "failed")
+        log.error("%s is not served: %s", entry, error)

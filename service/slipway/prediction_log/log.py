@@ -1,0 +1,156 @@
+"""The prediction log as the predictor and the API see it: keep this answer, and this outcome."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from random import random
+
+from ..engine.call import Call, MustWait
+from ..engine.loaded_model import LoadedModel
+from ..errors import LogAway, LogFull
+from ..model.answers import Answers
+from ..model.batch import Batch
+from ..settings import Durability, Settings
+from ..telemetry.log_metrics import LogMetrics
+from ..telemetry.request_id import new_key, request_id, row_key
+from .backlog import Backlog
+from .database import Link
+from .queue import MOST_ROWS, Answered, Recorder
+from .record import Feedback
+from .spool import Spool
+from .stores.store import Store, StoreAway
+from .writer import Writer
+
+Headers = tuple[tuple[bytes, bytes], ...]
+ID_HEADER = b"x-prediction-id"
+QUIET_SECONDS = 60.0  # between two lines that say the same
+LOOK_SECONDS = 10.0  # between two looks for the oldest row
+LONGEST_REQUEST = 3600.0  # seconds from a request, which its key tells, to its answer, which its row does
+CLOCK_SKEW = 300.0  # seconds that another server's clock may be ahead
+UNASKED_BYTES = 64 * 1024 * 1024  # in the file, and in the spool, where the log is off and single requests leave rows
+
+log = logging.getLogger("slipway.log")
+
+
+def allowed(settings: Settings, most_bytes: int) -> int:
+    """Of the bytes that a setting allows."""
+    return min(most_bytes, UNASKED_BYTES) if settings.log == "off" else most_bytes
+
+
+class Journal:
+    """One per worker. Costs nothing before its first use: no thread, no connection, no file. `start` after the fork."""
+
+    def __init__(
+        self, settings: Settings, recorder: Recorder, metrics: LogMetrics, connect: Callable[[], Store], prepare: Callable[[], None]
+    ) -> None:
+        self.durability: Durability = settings.log
+        self._refuse = settings.log_overflow == "refuse"
+        self._metrics = metrics
+        self._say_at = 0.0
+        self._look_at = 0.0
+        self._since = 0.0  # the time of the oldest request whose rows are kept
+        self._spool = Spool(settings.log_spool, allowed(settings, settings.log_spool_bytes))
+        self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
+        link = Link(connect, prepare, metrics, needed=settings.log == "sync")
+        self._writer = Writer(link, backlog, recorder, metrics, commit=settings.log == "sync")
+        self._memory = self._writer.memory
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps records from the database, as a sentence; None while nothing is known to."""
+        return self._writer.trouble
+
+    @property
+    def note(self) -> str | None:
+        """All that is wrong, with the spool, too."""
+        return "; ".join(filter(None, (self.trouble, self._backlog.trouble))) or None
+
+    async def start(self) -> None:
+        self._spool.start()
+        self._metrics.database_up(True)
+        if self.durability != "off":
+            self._writer.start()
+        if self.durability == "sync":
+            await self._writer.connect()
+
+    async def close(self) -> None:
+        """After the last answer."""
+        await self._writer.close()
+
+    def put(self, model: LoadedModel, batch: Batch, answers: Answers, call: Call, *, always: bool = False) -> Headers:
+        """Headers for the answer, as ASGI has them; it is kept in the background. As set, and sampled by the model's rate, or `always`.
+
+        Raises LogFull past the bounds, where those refuse.
+        """
+        rows = len(answers.predictions)
+        if (not always and model.log_rate < 1.0 and random() >= model.log_rate) or not self._takes(rows):
+            return ()
+        answered = self._answered(model, batch, answers, call)
+        self._memory.put(answered, rows)
+        if self.durability == "off":
+            self._writer.start()
+        return () if self._backlog.dropping and self.trouble is not None else ((ID_HEADER, answered[0][0].encode()),)
+
+    async def keep(self, model: LoadedModel, batch: Batch, answers: Answers, call: Call) -> Headers:
+        """The same, once it is on disk or committed. Raises also LogAway where it cannot be committed."""
+        rows = len(answers.predictions)
+        if (model.log_rate < 1.0 and random() >= model.log_rate) or not self._takes(rows):
+            return ()
+        answered = self._answered(model, batch, answers, call)
+        kept = await call.wait(self._writer.keep(answered, rows))
+        header = (ID_HEADER, answered[0][0].encode())
+        if self.durability == "sync":
+            if not kept:
+                raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
+            return (header, (b"x-logged", b"true"))
+        if not kept and self._refuse:
+            raise LogFull("The answer cannot be logged before it is given: neither its spool nor its database takes records")
+        return () if not kept and self._backlog.dropping and self.trouble is not None else (header,)
+
+    def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
+        """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
+        if self._writer.outcomes.full or self._backlog.refusing:
+            raise LogFull("The prediction log takes no more feedback for now: too much of it waits to be stored")
+        now, (first, _) = time.time(), new_key()
+        rows = enumerate(outcomes)
+        self._writer.outcomes.put([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
+        self._writer.start()
+
+    async def kept(self, call: Call) -> tuple[float, float]:
+        """Between which times, in seconds since 1970, a request was made whose rows may be here; from 0 where that is not known."""
+        if time.monotonic() >= self._look_at:
+            if not call.waits:
+                raise MustWait
+            await call.wait(asyncio.ensure_future(self._look()))
+        return self._since, time.time() + CLOCK_SKEW
+
+    async def _look(self) -> None:
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._writer.start()  # whose end closes what is opened here
+        try:
+            oldest = await self._writer.oldest()
+            self._since = (time.time() if oldest is None else oldest) - LONGEST_REQUEST
+        except StoreAway:
+            self._since = 0.0
+
+    def _answered(self, model: LoadedModel, batch: Batch, answers: Answers, call: Call) -> Answered:
+        key, call.key = call.key or new_key(), None
+        seconds = time.monotonic() - call.arrival
+        identity, now, rows = request_id.get(), time.time_ns(), batch.rows or batch
+        return (key, now, identity, call.path, call.client, model, rows, answers.predictions, answers.confidences, seconds)
+
+    def _takes(self, rows: int) -> bool:
+        if self._memory.rows >= MOST_ROWS or self._backlog.refusing:
+            self._refuse_or_drop(rows)
+            return False
+        return True
+
+    def _refuse_or_drop(self, rows: int) -> None:
+        why = "its database is away, and the spool is full" if self._backlog.refusing else f"{MOST_ROWS} rows wait to be written already"
+        if self._refuse:
+            raise LogFull(f"The prediction log takes no more records: {why}")
+        self._metrics.counted("dropped", rows)
+        if time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + QUIET_SECONDS
+            log.error("Records of the prediction log are dropped: %s", why)

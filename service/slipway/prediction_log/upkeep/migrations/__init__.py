@@ -1,0 +1,4 @@
+"""Alembic's migrations of the log's schema.
+
+`versions/`: one file per change.
+"""

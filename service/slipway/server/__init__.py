@@ -1,0 +1,16 @@
+"""Processes and sockets: the master, its workers, their connections, and how all of them stop.
+
+`master`: `slipway serve`: loads the models, forks the workers, replaces them.
+`gunicorn`: Gunicorn's settings and hooks.
+`worker`: a worker process, from its start to its end.
+`accept`: whom a worker takes, and who goes when descriptors run short.
+`connection`: a client's connection: what is answered at once, what it may send ahead.
+`request_head`: what HTTP asks of a head beyond the parser.
+`transport`: what leaves on a connection, and whether its client takes it.
+`timeouts`: every time that a server waits for its clients or its own end.
+`drain`: `slipway drain`: clients leave before SIGTERM.
+`quarantine`: models that hang or end their worker again and again.
+`development`: `slipway serve --reload`.
+
+Others use `master.serve` and `drain.drain`.
+"""

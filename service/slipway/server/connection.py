@@ -1,0 +1,400 @@
+"""A client's connection: Uvicorn's, but a prediction that takes no waiting for is answered as soon as its request is read."""
+
+import asyncio
+import re
+from itertools import chain
+from typing import Any, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
+from ..http.envelope import Envelope
+from ..http.fast_path import HotPath
+from ..http.operation import Reply
+from .request_head import checked_fields, problem_of, without_offer
+from .timeouts import Timeouts
+from .transport import Flow, OneWrite, takes_its_answers
+
+MOST_HEAD_BYTES = 65_536  # of a request line and headers, or of trailers, not counting the piece that they begin in
+MOST_UNANSWERED = 16  # requests that a connection may send ahead: each takes kilobytes until those before it are answered
+_PARTS = 256  # of what has been received, read in one turn of the loop
+_HEAD_END = b"\r\n\r\n"
+_LINE_ENDS = re.compile(rb"[\r\n]+")
+
+
+class Connection(HttpToolsProtocol):
+    """Can be asked to close after its next answer, and is closed when its client asks nothing, never ends asking, or reads no answer.
+
+    Uvicorn makes a scope, a cycle and a task of each request, which cost more than a cheap prediction. A request to a prediction path that
+    comes in one piece is shown to the application first; only if it cannot answer at once does the request go Uvicorn's way.
+    """
+
+    __slots__ = (  # Uvicorn's own are more than Python finds quickly in a dictionary
+        "_application",
+        "_begun_at",
+        "_body_bytes",
+        "_chunks",
+        "_clock",
+        "_due",
+        "_ended_at",
+        "_fields",
+        "_head",
+        "_head_bytes",
+        "_head_complete",
+        "_hot",
+        "_idle_since",
+        "_is_first",
+        "_leaving",
+        "_now",
+        "_output",
+        "_piece",
+        "_refusal",
+        "_refused",
+        "_rest",
+        "_rest_at",
+        "_running",
+        "_timeouts",
+        "_unread",
+        "_unread_since",
+    )
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], application: Envelope, timeouts: Timeouts
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self._application = application
+        self._timeouts = timeouts
+        self._leaving = False
+        self._refused = False  # what still comes is thrown away
+        self._refusal: Problem | None = None  # is answered after the requests before it
+        self._output: OneWrite
+        self._running: RequestResponseCycle | None = None  # the request that Uvicorn answers, or answered last; `cycle` is the newest
+        self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
+        self._head: list[tuple[bytes, bytes]]  # its headers
+        self._fields: dict[bytes, bytes]  # by name
+        self._chunks: list[bytes] = []  # of its body
+        self._body_bytes = 0  # of its body, where Uvicorn knows of it
+        self._piece = 0  # bytes of what has been read last
+        self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
+        self._head_complete = False  # of the request that is being read
+        self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
+        self._rest, self._rest_at = b"", 0  # received and not read yet, from there on
+        self._now: float  # when something was received
+        self._begun_at: float  # when the request that is being read began
+        self._idle_since: float  # when the last request was complete, or its answer: what a client sends in between does not count
+        self._unread: int  # bytes, when the client was last found not to read
+        self._unread_since: float
+        self._ended_at: float
+        self._clock: asyncio.TimerHandle  # rings at `_due`
+        self._due: float
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._output = OneWrite(transport, self.loop, self._timeouts)
+        super().connection_made(cast(asyncio.Transport, self._output))
+        self.flow: Flow = Flow(self.transport)
+        # Uvicorn starts a clock after each answer, and none before the first: it would keep a silent connection for ever.
+        self._now = self._idle_since = self.loop.time()
+        self._look_at(self._now + self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._clock.cancel()
+        self._rest = b""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:  # Uvicorn tells the newest request alone
+            _disconnect(self._running)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """The client is taken as gone, but what has been answered is sent, so that it does not matter in how many pieces it was asked."""
+        self._output.flush()
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # Uvicorn's clock: ours runs
+        if self._rest and not self.pipeline:
+            self.loop.call_soon(self._go_on)
+        elif self._refused and self._is_quiet():
+            self.loop.call_soon(self._end)  # the answer before it is counted first
+
+    def leave(self) -> None:
+        """The next answer says `Connection: close`: the one in hand, or that to the next request."""
+        self._leaving = True
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def idle_since(self) -> float | None:
+        """Since when the client has neither asked anything whole nor been answered; None while a whole request of its waits for us."""
+        if self._head_bytes is not None:
+            return self._begun_at
+        return self._idle_since if self._is_quiet() or self.flow.write_paused or self._refused else None
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # until the client closes or the clock does
+        self._now = self.loop.time()
+        if self._head_bytes is None and not self._rest and data.count(_HEAD_END) < 2:
+            self._is_first = True
+            self._read(data)
+            if self._hot is not None:
+                self._hand_over()
+        else:  # in mid-request, or several at a time
+            self._rest = self._rest[self._rest_at :] + data
+            self._rest_at = 0
+            self._read_rest()
+
+    def _read_rest(self) -> None:
+        """As far as may be at a time: each part ends where a request's head or body does, so that none is read beyond the last allowed."""
+        self._is_first = True
+        data, at, parts = self._rest, self._rest_at, 0
+        while at < len(data) and parts < _PARTS and self._unanswered() < MOST_UNANSWERED and not self._refused:
+            until = self._part_end(data, at)
+            self._read(data[at:until])
+            at, parts = until, parts + 1
+        if self._hot is not None:
+            self._hand_over()
+        if at == len(data) or self._refused or self.transport.is_closing():
+            self._rest = b""
+            self.flow.release()
+            return
+        self._rest_at = at
+        self.flow.hold()
+        if parts == _PARTS:
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._rest:
+            self._now = self.loop.time()
+            self._read_rest()
+
+    def _part_end(self, data: bytes, at: int) -> int:
+        line_ends = _LINE_ENDS.match(data, at)
+        if self._head_bytes is not None and self._head_complete and b"content-length" in self._fields:
+            left = int(self._fields[b"content-length"]) - sum(map(len, self._chunks), self._body_bytes)
+            return min(at + max(left, 1), len(data))
+        if line_ends is not None:  # they may end a head of which the rest has been read
+            return line_ends.end()
+        found = data.find(_HEAD_END, at)
+        return len(data) if found < 0 else found + len(_HEAD_END)
+
+    def _unanswered(self) -> int:
+        return len(self.pipeline) + (not self._is_quiet())
+
+    def _read(self, data: bytes) -> None:
+        self._piece = len(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse(MalformedRequest("CONNECT is for proxies, and this is none"))
+                    return
+                data = self._without_offer(data[offer.args[0] :])
+            except HttpParserError as exc:
+                self._refuse(problem_of(exc))
+                return
+        if self._head_bytes is not None:
+            self._head_bytes += self._piece
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(HeadTooLarge(f"The request's headers take more than {MOST_HEAD_BYTES} bytes: send fewer, or shorter ones"))
+            else:
+                self._look_by(self._begun_at + self._reading_time())
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_bytes = -self._piece
+        self._head_complete = False
+        self._begun_at = self._now
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # it is read once more, without the offer
+        self._head, self.headers = self.headers, []  # what comes from now on are trailers, which must not stand in for headers
+        self._fields = dict(self._head)
+        if b"host" not in self._fields or b"transfer-encoding" in self._fields or len(self._fields) < len(self._head):
+            self._fields = checked_fields(self._head, self.parser.get_http_version())
+        hot = self._application.hot_path(self.url) if self._is_plain() else None
+        if hot is None:
+            self._hand_over()
+        else:
+            self._hot = hot
+            self._chunks = []
+            self._body_bytes = 0
+        self._head_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = -self._piece
+        if self._hot is None:
+            self._body_bytes += len(body)
+            super().on_body(body)
+        else:
+            self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = None
+        if self.parser.should_upgrade():
+            return
+        self._idle_since = self._now
+        hot, self._hot = self._hot, None
+        self._is_first = False
+        if hot is not None:
+            answer = self._application.answer_at_once(hot, self.url, self._fields, b"".join(self._chunks))
+            if answer is not None:
+                self._send(answer)
+                return
+            self._hand_over()
+        super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether the answer to this request can leave at once, and the connection stays open after it."""
+        parser = self.parser
+        return (
+            self._is_first
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not (self.expect_100_continue or self._leaving or self.flow.write_paused)
+            and self._is_quiet()
+        )
+
+    def _without_offer(self, rest: bytes) -> bytes:
+        """The request that offers another protocol, as if it did not: nobody has to take an offer. The parser stops behind its head."""
+        parser, self.parser = self.parser, HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as Uvicorn does
+        return without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers) + rest
+
+    def _refuse(self, problem: Problem) -> None:
+        """Nothing more is read. The requests before are answered first; one that broke off in its body is answered by this alone."""
+        self._refused = True
+        self._ended_at = self.loop.time()
+        self._rest = b""
+        self._refusal = problem
+        if self._hot is None and self._head_bytes is not None and self._head_complete and self.cycle is not None:
+            self._forget_newest()
+        self._hot = None
+        self._head_bytes = None
+        if self._is_quiet():
+            self._end()
+
+    def _forget_newest(self) -> None:
+        cycle = self.cycle
+        if cycle.response_started:  # one answer is all that a request gets
+            self._refusal = None
+        elif self.pipeline:
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._running)
+        else:
+            _disconnect(cycle)
+            self.cycle = self._running = None  # type: ignore[assignment]  # as they are before the first request
+
+    def _end(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if self.transport.is_closing():
+            return
+        if refusal is not None:
+            self._send(self._application.refuse(refusal))
+        if self.transport.can_write_eof():  # TLS cannot
+            self._output.flush()
+            self.transport.write_eof()  # not close(): what the client still sends would reset the connection, and take the answer with it
+            self._ended_at = self.loop.time()
+            self._look_by(self._ended_at + self._timeouts.goodbye)
+        else:
+            self.transport.close()
+
+    def _is_quiet(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _hand_over(self) -> None:
+        """Lets Uvicorn take the request as far as it has been read."""
+        self._hot = None
+        url, expect = self.url, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(self._head)
+        super().on_headers_complete()
+        self.headers = []
+        if self._leaving:
+            self.cycle.keep_alive = False
+        for chunk in self._chunks:
+            super().on_body(chunk)
+        self._body_bytes = sum(map(len, self._chunks))
+        self._chunks = []
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _send(self, answer: Reply) -> None:
+        self._chunks = []
+        content = [STATUS_LINE[answer.status]]
+        for name, value in chain(self.server_state.default_headers, answer.headers):
+            content += (name, b": ", value, b"\r\n")
+        content += (b"\r\n", answer.body)
+        self._output.write_whole(b"".join(content))
+        self.server_state.total_requests += 1
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._begin_to_wait_for_reader()
+
+    def _begin_to_wait_for_reader(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._unread_since = self.loop.time()
+        self._look_by(self._unread_since + self._timeouts.unread)
+
+    def _reading_time(self) -> float:
+        return self._timeouts.request if self._head_complete else self._timeouts.head
+
+    def _look_at(self, due: float) -> None:
+        self._due = due
+        self._clock = self.loop.call_at(due, self._look)
+
+    def _look_by(self, due: float) -> None:
+        if due < self._due:
+            self._clock.cancel()
+            self._look_at(due)
+
+    def _look(self) -> None:
+        """One clock for the whole connection: to set one anew for every request costs as much as a small model."""
+        if self.transport.is_closing():  # which has a clock of its own
+            return
+        now, keep_alive = self.loop.time(), self.timeout_keep_alive
+        self._due = float("inf")
+        if self.flow.write_paused:
+            due, act = self._unread_since + self._timeouts.unread, self._cut_unless_read
+        elif self._refused and self._is_quiet():
+            due, act = self._ended_at + self._timeouts.goodbye, self.transport.abort
+        elif self._head_bytes is not None and not self.flow.read_paused:
+            due, act = self._begun_at + self._reading_time(), self._give_up
+        elif not self._is_quiet() or self.flow.read_paused:
+            self._begun_at = now  # it is we who do not read on
+            self._look_at(now + min(keep_alive, self._timeouts.head))
+            return
+        else:
+            due, act = self._idle_since + keep_alive, self.transport.close
+        if due > now:
+            self._look_at(due)
+        else:
+            act()
+
+    def _cut_unless_read(self) -> None:
+        if takes_its_answers(self._unread, self.transport.get_write_buffer_size()):
+            self._begin_to_wait_for_reader()
+        else:
+            self.transport.abort()
+
+    def _give_up(self) -> None:
+        self._refuse(RequestTimeout(f"The request did not arrive within {self._reading_time()} s: send it at a stretch"))
+        if not self.transport.is_closing():
+            self._look_by(self.loop.time() + self.timeout_keep_alive)
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    cycle.disconnected = True
+    cycle.message_event.set()

@@ -1,0 +1,143 @@
+"""A worker process: Uvicorn under Gunicorn, which lets its clients go before it stops."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any, cast
+
+from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
+
+from ..http.envelope import Envelope
+from ..system.board import Board
+from .accept import Acceptor, Idle, most_connections
+from .connection import Connection
+from .timeouts import Timeouts
+
+_TICKS_PER_SECOND = 10  # of Uvicorn's main loop
+_SMALLEST_LEAD = 8  # connections that are not worth a move
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]
+    """`app` is the server's Application: its settings, lifecycle and metrics are at hand before the fork and after."""
+
+    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class declares it so
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "interface": "asgi3",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # nothing here reads the client's address or scheme
+        "timeout_notify": 1,
+    }
+
+    slot: int  # on the board and in the metrics' file names
+    generation: int  # of models
+    retired = False  # others have taken over: it was told to finish
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.config.timeout_graceful_shutdown = Timeouts.of(self.app.settings).drain
+        uvicorn = logging.getLogger("uvicorn.error")
+        uvicorn.propagate = True
+        if logging.root.level == logging.INFO:
+            uvicorn.setLevel(logging.WARNING)  # the master says which workers start and stop
+
+    ended: "os.waitid_result | None" = None  # how, once it has
+
+    def init_process(self) -> None:
+        try:
+            super().init_process()
+        except Exception:
+            if not self.booted:
+                self.app.lifecycle.board.fail_to_start(self.slot)
+            raise
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except SystemExit as exc:
+            if exc.code == STARTUP_FAILURE:  # out of Uvicorn: whatever a model raises is contained
+                self.app.lifecycle.board.fail_to_start(self.slot)
+                sys.exit(1)
+            raise
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings))
+        # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
+        signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        await server.serve(sockets=[listener.sock for listener in self.sockets])
+
+
+class LeavingServer(Server):
+    """Counts its connections on the board, and closes them where their clients expect it: after an answer that says so."""
+
+    def __init__(self, config: Config, application: Envelope, board: Board, slot: int, timeouts: Timeouts) -> None:
+        super().__init__(config)
+        self._application = application
+        self._board = board
+        self._slot = slot
+        self._timeouts = timeouts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        most = most_connections()  # not before: what the application keeps open is open now
+        tls, handshake = self.config.ssl, self._timeouts.handshake
+        acceptors = [
+            Acceptor(listener, self._connect, self._board, self._slot, self._count, tls, handshake, self._idle, most)
+            for listener in sockets or []
+        ]
+        self.servers = cast(list[asyncio.Server], acceptors)  # closed and waited for in shutdown, nothing else
+
+    def _count(self) -> int:
+        return len(self.server_state.connections)
+
+    def _connections(self) -> set[Connection]:
+        return cast(set[Connection], self.server_state.connections)  # _connect makes no others
+
+    def _idle(self) -> Idle:
+        for connection in self._connections():
+            if (since := connection.idle_since()) is not None:
+                yield since, connection.transport.abort
+
+    def _connect(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state, self._application, self._timeouts)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._board.connections(self._slot, self._count())
+        if counter % _TICKS_PER_SECOND == 0:
+            self._share()
+        return await super().on_tick(counter)
+
+    def _share(self) -> None:
+        """Kept-alive connections never leave by themselves: after a restart the others would hold all, and the new worker none."""
+        fewest = self._board.fewest_connections(besides=self._slot)
+        lead = 0 if fewest is None else self._count() - fewest
+        if lead > max(_SMALLEST_LEAD, self._count() // 4):
+            for connection in list(self._connections())[: lead // 2]:
+                connection.leave()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.started:
+            os._exit(0)  # nobody is served yet, and a model may be stuck in its warm-up
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+            await server.wait_closed()
+        # Uvicorn would now close all connections that are between two requests, and fail each request that is on its way.
+        for connection in self._connections():
+            connection.leave()
+        deadline = asyncio.get_running_loop().time() + self._timeouts.linger
+        while self.server_state.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)

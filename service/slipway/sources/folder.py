@@ -1,0 +1,112 @@
+"""The folder of models: which versions of which models it holds, and what its models.toml overrides."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ArtifactError
+from ..model.file_kinds import instead
+from ..model.manifest import MANIFEST, MODEL_FILE, MOST_BYTES, NAME_PATTERN, Serving, first_error
+from ..settings import Execution
+from ..system.files import read_file
+
+OVERRIDES_FILE = "models.toml"
+
+
+class Overrides(BaseModel):
+    """One table of models.toml; None leaves what the manifest says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: str | None = Field(None, description="The default version, instead of the highest.")
+    default: bool | None = None
+    execution: Execution | None = None
+    batching: bool | None = None
+    compiled: bool | None = None
+    lazy: bool | None = None
+    optional: bool | None = None
+    log_rate: float | None = Field(None, ge=0, le=1)
+
+    def applied_to(self, serving: Serving) -> Serving:
+        return serving.model_copy(update=self.model_dump(exclude={"version"}, exclude_none=True))
+
+
+def find_models(folder: Path) -> list[tuple[str, str, Path]]:
+    """All (name, version, directory) by name and version; a bare model is version 1. Raises ArtifactError where two are the same."""
+    found: dict[tuple[str, str], Path] = {}
+    for name, version, directory in _candidates(folder):
+        if not _holds_model(directory):
+            continue
+        if (name, version) in found:
+            raise ArtifactError(f"{found[name, version]} and {directory} both hold model {name} {version}: move one of them away")
+        found[name, version] = directory
+    ordered = sorted(found, key=lambda key: (key[0], version_key(key[1])))
+    return [(name, version, found[name, version]) for name, version in ordered]
+
+
+def overlooked(folder: Path) -> list[str]:
+    """A sentence for each folder that `find_models` passes over although what is in it looks like a model."""
+    passed = [directory for _, _, directory in _candidates(folder) if not _holds_model(directory)]
+    return [found for directory in passed if (found := instead(directory)) is not None]
+
+
+def models_in(directory: Path) -> list[Path]:
+    """The model directories that a command is given: this one, or all below it. Raises ArtifactError where there are none."""
+    if _holds_model(directory):
+        return [directory]
+    found = [path for _, _, path in find_models(directory)]
+    if not found:
+        hint = next(iter(overlooked(directory)), None) or "name a model's folder, such as models/iris/1, or a folder of models"
+        raise ArtifactError(f"{directory} holds no {MODEL_FILE}: {hint}")
+    return found
+
+
+def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:
+    yield "model", "1", folder
+    for directory in _folders_in(folder):
+        yield directory.name, "1", directory
+        yield from ((directory.name, version.name, version) for version in _folders_in(directory))
+
+
+def _holds_model(directory: Path) -> bool:
+    return (directory / MODEL_FILE).exists() or (directory / MANIFEST).exists()
+
+
+def version_key(version: str) -> tuple[Any, ...]:
+    """Orders versions as people read them: 10 > 9, 1.10 > 1.2, and 2.0 > 2.0-rc1."""
+    parts = re.findall(r"\d+|[A-Za-z]+", version)
+    return (*((2, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, 0, ""), version)
+
+
+def read_overrides(folder: Path) -> dict[str, Overrides]:
+    """The tables of models.toml by model; empty without the file. Raises ArtifactError naming what is wrong."""
+    path = folder / OVERRIDES_FILE
+    try:
+        tables = tomllib.loads(read_file(path, MOST_BYTES).decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    overrides = {}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ArtifactError(f"{path}: {name} must be a table: put the keys of a model under [{name}]")
+        try:
+            overrides[name] = Overrides.model_validate(table)
+        except ValidationError as error:
+            raise ArtifactError(f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Overrides.model_fields)}") from None
+    return overrides
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Subfolders with a name that can stand in a path; `..data` of a mounted ConfigMap and other hidden ones are not models."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if re.fullmatch(NAME_PATTERN, entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be read: {error.strerror}") from None
