@@ -25,7 +25,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
+.PHONY: help run check test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
 	metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
@@ -34,6 +34,9 @@ help: ## list these targets
 
 run: $(MODELS)/iris ## serve the iris example on http://127.0.0.1:8000 (sets everything up first)
 	$(bin)/slipway serve --models $(MODELS)
+
+check: lint ## what a commit needs, in under two minutes: style, types, and the tests of the structure, the docs and OpenAPI
+	$(bin)/python -m pytest --numprocesses 2 --dist worksteal tests/contract tests/http/test_protocol.py
 
 # The tests of real servers run by themselves: they load the machine and watch the clock.
 test: $(VENV)/dev.stamp ## run the tests that need Python alone; TESTS=tests/unit runs some of them

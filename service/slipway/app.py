@@ -35,13 +35,14 @@ from .prediction_log.stores.forms import AS_RECORDS, AS_VALUES, PACKED
 from .prediction_log.stores.room import Room
 from .prediction_log.stores.store import open_store
 from .prediction_log.upkeep.embedded import prepare
-from .protocols.native import named_operations, predict_operations
-from .protocols.techniques import technique_operations
+from .protocols import native, techniques
 from .settings import Settings
 from .system.board import Board, Lifecycle
 from .telemetry.metrics import Metrics
 
 log = logging.getLogger("slipway.app")
+
+PROTOCOLS = (native.operations, techniques.operations)
 
 
 def create_app(
@@ -89,10 +90,8 @@ def create_app(
     for error in (Problem, HTTPException, Exception):
         app.add_exception_handler(error, respond_to_error)
     exchange = Exchange(settings, repository)
-    operations = predict_operations(predictor, exchange) + named_operations(predictor, exchange)
+    operations = [operation for protocol in PROTOCOLS for operation in protocol(predictor, exchange, settings)]
     operations += feedback_operations(journal, exchange, settings)
-    if settings.techniques:
-        operations += technique_operations(predictor, exchange)
     guard = Guard(settings.api_keys) if settings.api_keys else None
     if guard is not None:
         operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]

@@ -1,4 +1,4 @@
-"""POST /predict: one row or many, to the default model or the one named."""
+"""POST /predict, features in column order, and /models/{name}/predict, by column name: one row or many, JSON in and out."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypedDict
@@ -13,6 +13,7 @@ from ..model.rows import Batch, RowValidator
 from ..model.signature import Signature
 from ..prediction.predictor import Prediction, Predictor
 from ..prediction.repository import Entry, Repository
+from ..settings import Settings
 
 Output = Annotated[
     Any, Field(description="The class, label or number that the model answers; an array, or an object by name, of several outputs.")
@@ -27,83 +28,6 @@ FEATURES: Schema = {
     "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "null"}]},
 }
 Probabilities = dict[str, float | None]
-
-
-class PredictedRow(BaseModel):
-    prediction: Output
-    confidence: Confidence
-
-
-class PredictedRows(BaseModel):
-    predictions: Annotated[list[PredictedRow], Field(description="In the order of the rows.")]
-
-
-def predict_request(max_rows: int) -> Schema:
-    """The body of any model's rows in column order: the paths of a model say more."""
-    item = {"anyOf": [{"$ref": f"{SCHEMAS}Features"}, {"type": "object"}]}
-    many = {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": max_rows,
-        "description": "Rows as lists in column order, or all of them as objects by column name.",
-        "items": item,
-    }
-    return {
-        "oneOf": [
-            {"title": title, "type": "object", "required": [name], "additionalProperties": False, "properties": {name: schema}}
-            for title, name, schema in (("One row", "features", {"$ref": f"{SCHEMAS}Features"}), ("Many rows", "instances", many))
-        ]
-    }
-
-
-def positional_examples(repository: Repository) -> Examples:
-    """The default model's own example row."""
-    entry = repository.find() if repository.default_name else None
-    row = entry.example if entry else None
-    if row is None:
-        return {}
-    return {"one row": {"value": {"features": row}}, "many rows": {"value": {"instances": [row, row]}}}
-
-
-class Described(TypedDict):
-    """What OpenAPI says of a path to any model, whose rows are in column order."""
-
-    body: Schema
-    examples: Callable[[], Examples]
-    components: dict[str, Schema]
-
-
-def positional(repository: Repository, max_rows: int) -> Described:
-    return {
-        "body": {"$ref": f"{SCHEMAS}PredictRequest"},
-        "examples": lambda: positional_examples(repository),
-        "components": {"PredictRequest": predict_request(max_rows), "Features": FEATURES},
-    }
-
-
-def predicted(prediction: Prediction) -> list[dict[str, Any]]:
-    answers = prediction.answers
-    return [{"prediction": value, "confidence": sure} for value, sure in zip(answers.predictions, answers.confidences, strict=True)]
-
-
-def one_or_many(rows: list[dict[str, Any]], *, many: bool) -> Any:
-    """A body with `instances` is answered with a list, even of one."""
-    return {"predictions": rows} if many else rows[0]
-
-
-def predict_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
-    async def predict(call: Call) -> Reply:
-        entry = exchange.entry(call)
-        body = await exchange.read(call)
-        rows = OneOrMany(body, entry)
-        prediction = await predictor.predict(entry, rows, call)
-        if rows.many:
-            return reply({"predictions": predicted(prediction)}, prediction)
-        answers = prediction.answers
-        return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction)
-
-    described = positional(predictor.repository, exchange.max_rows)
-    return [Operation("/predict", predict, PredictedRow | PredictedRows, "Predict one row or many", **described)]
 
 
 class OneOrMany:
@@ -129,6 +53,44 @@ class OneOrMany:
             return validator.features(body["features"])
         self.many = True
         return validator.instances(body["instances"])
+
+
+class OneOrManyByColumn:
+    """Reads one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
+
+    __slots__ = ("_body", "many")
+
+    def __init__(self, body: bytes, entry: Entry) -> None:
+        self._body = body
+        self.many = False
+        if entry.state != "ready":
+            require_json_object(body)
+
+    def __call__(self, validator: RowValidator) -> Batch:
+        if len(self._body) > FREE:
+            require_shape(self._body, shape_of(validator), validator.instances)
+        body = object_in(decode(self._body))
+        self.many = "instances" in body
+        return validator.instances(body["instances"]) if list(body) == ["instances"] else validator.row(body)
+
+
+class PredictedRow(BaseModel):
+    prediction: Output
+    confidence: Confidence
+
+
+class PredictedRows(BaseModel):
+    predictions: Annotated[list[PredictedRow], Field(description="In the order of the rows.")]
+
+
+def predicted(prediction: Prediction) -> list[dict[str, Any]]:
+    answers = prediction.answers
+    return [{"prediction": value, "confidence": sure} for value, sure in zip(answers.predictions, answers.confidences, strict=True)]
+
+
+def one_or_many(rows: list[dict[str, Any]], *, many: bool) -> Any:
+    """A body with `instances` is answered with a list, even of one."""
+    return {"predictions": rows} if many else rows[0]
 
 
 class NamedRow(BaseModel):
@@ -159,27 +121,79 @@ def predicted_by_name(prediction: Prediction) -> list[dict[str, Any]]:
     return rows
 
 
-def named_outputs(signature: Signature) -> Schema:
-    """What answers a row, or rows, of a model whose outputs have names."""
-    outputs = signature.outputs or ()
-    number: Schema = {"anyOf": [{"type": "number"}, {"type": "null"}]}
-    classes: Any = signature.classes if signature.multi_output else [None] * len(outputs)
-    labels: Any = signature.labels if signature.multi_output else [None] * len(outputs)
+def operations(predictor: Predictor, exchange: Exchange, _: Settings) -> list[Operation]:
+    return _positional_operations(predictor, exchange) + _named_operations(predictor, exchange)
 
-    def by_name(schemas: Iterable[Schema], names: Sequence[str] = outputs) -> Schema:
-        return {"type": "object", "required": list(names), "properties": dict(zip(names, schemas, strict=True))}
 
-    nothing: Schema = {"type": "null"}
-    properties = {
-        "prediction": by_name({"enum": each} if each else {} for each in classes),
-        "label": by_name({"enum": each} for each in labels) if signature.multi_output else nothing,
-        "confidence": by_name([number] * len(outputs)),
-        "probabilities": {"anyOf": [by_name(by_name([number] * len(each), each) for each in labels), nothing]}
-        if signature.multi_output
-        else nothing,
+def _positional_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+    async def predict(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body = await exchange.read(call)
+        rows = OneOrMany(body, entry)
+        prediction = await predictor.predict(entry, rows, call)
+        if rows.many:
+            return reply({"predictions": predicted(prediction)}, prediction)
+        answers = prediction.answers
+        return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction)
+
+    described = positional(predictor.repository, exchange.max_rows)
+    return [Operation("/predict", predict, PredictedRow | PredictedRows, "Predict one row or many", **described)]
+
+
+def _named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+    async def predict(call: Call) -> Reply:
+        entry = exchange.entry(call)
+        body = await exchange.read(call)
+        rows = OneOrManyByColumn(body, entry)
+        prediction = await predictor.predict(entry, rows, call)
+        return reply(one_or_many(predicted_by_name(prediction), many=rows.many), prediction)
+
+    paths = ("/models/{name}/predict", "/models/{name}/versions/{version}/predict")
+    components = schemas_of(NamedRow, NamedRows)
+    return [Operation(path, predict, parameters=("Timeout",), components=components, shown=shown) for path in paths]
+
+
+class Described(TypedDict):
+    """What OpenAPI says of a path to any model, whose rows are in column order."""
+
+    body: Schema
+    examples: Callable[[], Examples]
+    components: dict[str, Schema]
+
+
+def positional(repository: Repository, max_rows: int) -> Described:
+    return {
+        "body": {"$ref": f"{SCHEMAS}PredictRequest"},
+        "examples": lambda: positional_examples(repository),
+        "components": {"PredictRequest": predict_request(max_rows), "Features": FEATURES},
     }
-    row: Schema = {"type": "object", "required": list(properties), "properties": properties}
-    return {"anyOf": [row, {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array", "items": row}}}]}
+
+
+def predict_request(max_rows: int) -> Schema:
+    """The body of any model's rows in column order: the paths of a model say more."""
+    item = {"anyOf": [{"$ref": f"{SCHEMAS}Features"}, {"type": "object"}]}
+    many = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": max_rows,
+        "description": "Rows as lists in column order, or all of them as objects by column name.",
+        "items": item,
+    }
+    return {
+        "oneOf": [
+            {"title": title, "type": "object", "required": [name], "additionalProperties": False, "properties": {name: schema}}
+            for title, name, schema in (("One row", "features", {"$ref": f"{SCHEMAS}Features"}), ("Many rows", "instances", many))
+        ]
+    }
+
+
+def positional_examples(repository: Repository) -> Examples:
+    """The default model's own example row."""
+    entry = repository.find() if repository.default_name else None
+    row = entry.example if entry else None
+    if row is None:
+        return {}
+    return {"one row": {"value": {"features": row}}, "many rows": {"value": {"instances": [row, row]}}}
 
 
 def shown(entry: Entry) -> Shown | None:
@@ -206,33 +220,24 @@ def shown(entry: Entry) -> Shown | None:
     return Shown(answer, {"anyOf": [row, many]}, examples, {component: validator.row_schema() | {"title": component}})
 
 
-def named_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
-    async def predict(call: Call) -> Reply:
-        entry = exchange.entry(call)
-        body = await exchange.read(call)
-        rows = OneOrManyByColumn(body, entry)
-        prediction = await predictor.predict(entry, rows, call)
-        return reply(one_or_many(predicted_by_name(prediction), many=rows.many), prediction)
+def named_outputs(signature: Signature) -> Schema:
+    """What answers a row, or rows, of a model whose outputs have names."""
+    outputs = signature.outputs or ()
+    number: Schema = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    classes: Any = signature.classes if signature.multi_output else [None] * len(outputs)
+    labels: Any = signature.labels if signature.multi_output else [None] * len(outputs)
 
-    paths = ("/models/{name}/predict", "/models/{name}/versions/{version}/predict")
-    components = schemas_of(NamedRow, NamedRows)
-    return [Operation(path, predict, parameters=("Timeout",), components=components, shown=shown) for path in paths]
+    def by_name(schemas: Iterable[Schema], names: Sequence[str] = outputs) -> Schema:
+        return {"type": "object", "required": list(names), "properties": dict(zip(names, schemas, strict=True))}
 
-
-class OneOrManyByColumn:
-    """Reads one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
-
-    __slots__ = ("_body", "many")
-
-    def __init__(self, body: bytes, entry: Entry) -> None:
-        self._body = body
-        self.many = False
-        if entry.state != "ready":
-            require_json_object(body)
-
-    def __call__(self, validator: RowValidator) -> Batch:
-        if len(self._body) > FREE:
-            require_shape(self._body, shape_of(validator), validator.instances)
-        body = object_in(decode(self._body))
-        self.many = "instances" in body
-        return validator.instances(body["instances"]) if list(body) == ["instances"] else validator.row(body)
+    nothing: Schema = {"type": "null"}
+    properties = {
+        "prediction": by_name({"enum": each} if each else {} for each in classes),
+        "label": by_name({"enum": each} for each in labels) if signature.multi_output else nothing,
+        "confidence": by_name([number] * len(outputs)),
+        "probabilities": {"anyOf": [by_name(by_name([number] * len(each), each) for each in labels), nothing]}
+        if signature.multi_output
+        else nothing,
+    }
+    row: Schema = {"type": "object", "required": list(properties), "properties": properties}
+    return {"anyOf": [row, {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array", "items": row}}}]}

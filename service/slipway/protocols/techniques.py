@@ -14,6 +14,7 @@ from ..http.operation import Operation, Reply, reply
 from ..model.rows import RowValidator
 from ..model.signature import Column, Signature
 from ..prediction.predictor import Prediction, Predictor
+from ..settings import Settings
 from .native import Described, OneOrMany, Output, PredictedRow, PredictedRows, one_or_many, positional, predicted
 
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -77,7 +78,10 @@ def species(prediction: Prediction) -> dict[str, Any]:
     return {"species_id": number, "species_name": names[number], "probabilities": probabilities}
 
 
-def technique_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> list[Operation]:
+    if not settings.techniques:
+        return []
+
     async def predict_iris(call: Call) -> Reply:
         entry = predictor.repository.find("iris")
         body = await exchange.read(call)
