@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -13,7 +12,7 @@ from . import __version__
 from .drift.counting import DriftCounter
 from .engine.engine import Engine
 from .engine.marks import Marks
-from .errors import ArtifactError, Problem
+from .errors import Problem
 from .http.auth import Guard
 from .http.body import Exchange
 from .http.envelope import Envelope
@@ -23,24 +22,15 @@ from .http.models import catalogue_routes
 from .http.openapi import describe_api, docs_routes
 from .http.probes import probes
 from .http.problems import ErrorResponder
-from .model.rows import MOST_NAMES
 from .prediction.loading import Loading
 from .prediction.predictor import Predictor
 from .prediction.readiness import Readiness
 from .prediction.repository import Repository
-from .prediction_log.log import Journal, allowed
-from .prediction_log.queue import Recorder
-from .prediction_log.redaction import Redaction
-from .prediction_log.stores.forms import AS_RECORDS, AS_VALUES, PACKED
-from .prediction_log.stores.room import Room
-from .prediction_log.stores.store import open_store
-from .prediction_log.upkeep.embedded import prepare
+from .prediction_log.log import open_log
 from .protocols import native, techniques
 from .settings import Settings
 from .system.board import Board, Lifecycle
 from .telemetry.metrics import Metrics
-
-log = logging.getLogger("slipway.app")
 
 PROTOCOLS = (native.operations, techniques.operations)
 
@@ -55,7 +45,8 @@ def create_app(
     repository = Repository(settings, metrics, marks)
     repository.load_eager(loading)
     engine = Engine(settings, metrics, marks)
-    journal = make_journal(settings, repository, metrics)
+    signatures = [(entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository]
+    journal = open_log(settings, signatures, metrics.log)
     drift = DriftCounter(metrics.drift)
     predictor = Predictor(settings, repository, engine, journal, drift, metrics)
     readiness = Readiness(repository, engine, lifecycle, journal)
@@ -104,28 +95,3 @@ def create_app(
         return Envelope(app, hot, app, settings, lifecycle, metrics)
     outer = CORSMiddleware(hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
     return Envelope(outer, None, app, settings, lifecycle, metrics)
-
-
-def make_journal(settings: Settings, repository: Repository, metrics: Metrics) -> Journal:
-    """Raises ArtifactError for settings that cannot be met. What is needed is imported before the fork, and an embedded file made."""
-    key = settings.log_hash_key.get_secret_value() if settings.log_hash_key else ""
-    redaction = Redaction(settings.log_omit, settings.log_hash, key.encode(), settings.log_record_bytes)
-    signatures = [(entry.name, entry.validator.signature) for entry in repository if entry.validator is not None]
-    if unknown := redaction.unknown(signatures):
-        named = [f"SLIPWAY_{name.upper()}" for name in ("log_omit", "log_hash") if not set(unknown).isdisjoint(getattr(settings, name))]
-        known = sorted({f"{model}.{column}" for model, signature in signatures for column in signature.names or ()})
-        there = f"{', '.join(known[:MOST_NAMES])}{', …' if len(known) > MOST_NAMES else ''}" or "none with names"
-        sentence = f"{' and '.join(named)}: no model has the columns {', '.join(unknown)}; there are {there}"
-        if all(entry.validator is not None and entry.validator.signature.columns is not None for entry in repository):
-            raise ArtifactError(sentence)
-        log.warning("%s, as far as their columns are known", sentence)
-    url = settings.log_database.get_secret_value()
-    if settings.log != "off":
-        try:
-            open_store(url)  # connects to nothing yet
-        except ValueError as exc:
-            raise ArtifactError(str(exc)) from None
-    form = AS_RECORDS if settings.log == "spooled" else PACKED if url.startswith("postgres") else AS_VALUES
-    recorder = Recorder(redaction, metrics.log, form)
-    room = Room(allowed(settings, settings.log_database_bytes), metrics.log, deletes=settings.log != "off")
-    return Journal(settings, recorder, metrics.log, lambda: open_store(url, room), lambda: prepare(url))

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import random
 
 from ..engine.call import Call, MustWait
 from ..engine.loaded_model import LoadedModel
-from ..errors import LogAway, LogFull
+from ..errors import ArtifactError, LogAway, LogFull
 from ..model.answers import Answers
 from ..model.batch import Batch
+from ..model.rows import MOST_NAMES
+from ..model.signature import Signature
 from ..settings import Durability, Settings
 from ..telemetry.log_metrics import LogMetrics
 from ..telemetry.request_id import new_key, request_id, row_key
@@ -18,8 +20,12 @@ from .backlog import Backlog
 from .database import Link
 from .queue import MOST_ROWS, Answered, Recorder
 from .record import Feedback
+from .redaction import Redaction
 from .spool import Spool
-from .stores.store import Store, StoreAway
+from .stores.forms import AS_RECORDS, AS_VALUES, PACKED
+from .stores.room import Room
+from .stores.store import Store, StoreAway, open_store
+from .upkeep.embedded import prepare
 from .writer import Writer
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -154,3 +160,35 @@ class Journal:
         if time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + QUIET_SECONDS
             log.error("Records of the prediction log are dropped: %s", why)
+
+
+def open_log(settings: Settings, signatures: Sequence[tuple[str, Signature | None]], metrics: LogMetrics) -> Journal:
+    """`signatures` by model, None where it is not known yet. What is needed is imported before the fork, and an embedded file made.
+
+    Raises ArtifactError for settings that cannot be met.
+    """
+    url = settings.log_database.get_secret_value()
+    if settings.log != "off":
+        try:
+            open_store(url)  # connects to nothing yet
+        except ValueError as exc:
+            raise ArtifactError(str(exc)) from None
+    form = AS_RECORDS if settings.log == "spooled" else PACKED if url.startswith("postgres") else AS_VALUES
+    recorder = Recorder(_redaction(settings, signatures), metrics, form)
+    room = Room(allowed(settings, settings.log_database_bytes), metrics, deletes=settings.log != "off")
+    return Journal(settings, recorder, metrics, lambda: open_store(url, room), lambda: prepare(url))
+
+
+def _redaction(settings: Settings, signatures: Sequence[tuple[str, Signature | None]]) -> Redaction:
+    key = settings.log_hash_key.get_secret_value() if settings.log_hash_key else ""
+    redaction = Redaction(settings.log_omit, settings.log_hash, key.encode(), settings.log_record_bytes)
+    seen = [(model, signature) for model, signature in signatures if signature is not None]
+    if unknown := redaction.unknown(seen):
+        named = [f"SLIPWAY_{name.upper()}" for name in ("log_omit", "log_hash") if not set(unknown).isdisjoint(getattr(settings, name))]
+        known = sorted({f"{model}.{column}" for model, signature in seen for column in signature.names or ()})
+        there = f"{', '.join(known[:MOST_NAMES])}{', …' if len(known) > MOST_NAMES else ''}" or "none with names"
+        sentence = f"{' and '.join(named)}: no model has the columns {', '.join(unknown)}; there are {there}"
+        if all(signature is not None and signature.columns is not None for _, signature in signatures):
+            raise ArtifactError(sentence)
+        log.warning("%s, as far as their columns are known", sentence)
+    return redaction

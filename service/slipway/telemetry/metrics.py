@@ -72,15 +72,24 @@ class Metrics:
         self._directory = directory
         self._slot = slot or (lambda: "0")
         if directory is not None:
-            # The library takes both from the environment when it is first imported, and names the files by process id.
-            # Set here, as long as no metric exists, they are as good, and the files are named by slot.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-            values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
-            values.ValueClass = slot_values(self._slot)
+            _share(directory, self._slot)
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
+        self._add_requests(registry)
+        self._add_inferences(registry)
+        self._add_models(registry)
+        self._add_workers(registry)
+        self.log = LogMetrics(registry)
+        self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
+        self.drift = DriftMetrics(registry)
 
+        self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._models: dict[tuple[str, str], InferenceMetrics] = {}
+        self.states: dict[tuple[str, str], ModelState] = {}  # by name and version: what a forked worker shows
+        self.process_started()
+
+    def _add_requests(self, registry: CollectorRegistry) -> None:
         # Alert on the share of 5xx and on the p99, panels by route; its _count is the request rate.
         self._requests = Histogram(
             "slipway_http_request_duration_seconds",
@@ -99,6 +108,11 @@ class Metrics:
         self._validation_failures = Counter(
             "slipway_validation_failures", "Requests refused with 4xx for what they contain.", ("reason",), registry=registry
         )
+        # Panel: the hit rate, which tells whether the cache is worth its memory.
+        cache = Counter("slipway_cache_requests", "Rows looked up in the prediction cache.", ("result",), registry=registry)
+        self._hits, self._misses = cache.labels("hit"), cache.labels("miss")
+
+    def _add_inferences(self, registry: CollectorRegistry) -> None:
         # Panel: the model's own share of the latency; its _count is the number of inference calls.
         self._inference_duration = Histogram(
             "slipway_inference_duration_seconds", "Time in the model.", ("model", "version"), buckets=_BUCKETS, registry=registry
@@ -121,9 +135,8 @@ class Metrics:
             ("model", "version", "class"),
             registry=registry,
         )
-        # Panel: the hit rate, which tells whether the cache is worth its memory.
-        cache = Counter("slipway_cache_requests", "Rows looked up in the prediction cache.", ("result",), registry=registry)
-        self._hits, self._misses = cache.labels("hit"), cache.labels("miss")
+
+    def _add_models(self, registry: CollectorRegistry) -> None:
         # Panel: why a pod takes long to start. The slowest worker's, where workers load for themselves.
         self._load_duration = Gauge(
             "slipway_model_load_duration_seconds",
@@ -140,6 +153,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+
+    def _add_workers(self, registry: CollectorRegistry) -> None:
         # Panel: fewer workers than configured.
         self._workers = Gauge("slipway_workers", "Worker processes alive.", registry=registry, multiprocess_mode="livesum")
         # Alert: workers that are killed, by the kernel for memory or by the master for hanging.
@@ -148,14 +163,6 @@ class Metrics:
         self._build_info = Gauge(
             "slipway_build_info", "Always 1.", ("version", "python", "sklearn"), registry=registry, multiprocess_mode="max"
         )
-        self.log = LogMetrics(registry)
-        self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
-        self.drift = DriftMetrics(registry)
-
-        self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._models: dict[tuple[str, str], InferenceMetrics] = {}
-        self.states: dict[tuple[str, str], ModelState] = {}  # by name and version: what a forked worker shows
-        self.process_started()
 
     def process_started(self) -> None:
         """A worker's first call after the fork: it counts itself, and the models that it was born with."""
@@ -222,6 +229,15 @@ class Metrics:
     def _show_state(self, name: str, version: str, state: ModelState) -> None:
         for each in _STATES:
             self._model_state.labels(name, version, each).set(each == state)
+
+
+def _share(directory: Path, slot: Callable[[], str]) -> None:
+    """Has the library keep the values of this process in the files of its slot."""
+    # The library takes both from the environment when it is first imported, and names the files by process id.
+    # Set here, as long as no metric exists, they are as good, and the files are named by slot.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
+    values.ValueClass = slot_values(slot)
 
 
 class _AllSlots(Collector):
