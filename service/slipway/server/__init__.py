@@ -7,8 +7,8 @@
 `connection`: a client's connection: what is answered at once, what it may send ahead.
 `request_head`: what HTTP asks of a head beyond the parser.
 `transport`: what leaves on a connection, and whether its client takes it.
-`timeouts`: every time that a server waits for its clients or its own end.
-`drain`: `slipway drain`: clients leave before SIGTERM.
+`timeouts`: how long a worker waits for its clients, and after SIGTERM for its own end.
+`drain`: `slipway drain`: how it makes clients leave before SIGTERM, and how long it waits for that.
 `quarantine`: models that hang or end their worker again and again.
 `development`: `slipway serve --reload`.
 

@@ -1,10 +1,10 @@
 """The machine: CPU limit, files, shared memory, processes. Knows nothing of models.
 
-`board`: what master, workers and `slipway drain` tell each other.
+`board`: what master, workers and `slipway drain` tell each other: draining, and whether all workers are ready, or why not.
 `runtime_dir`: the folder in memory where they meet.
 `process`: children die with their parents.
 `cpu`: the CPU limit, workers, threads.
 `files`: files read with care, written whole.
-`termination`: why a container is not ready.
+`termination`: the last reason, where `kubectl describe pod` shows it.
 `escaping`: text of others, made harmless.
 """

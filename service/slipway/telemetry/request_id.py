@@ -1,4 +1,7 @@
-"""Keys of the prediction log: UUIDs of version 7, which sort by time; the rows of a request are numbered in the last 20 bits."""
+"""X-Request-ID: a client's, or our own, a UUID of version 7, which is also the key of the request's first row in the prediction log.
+
+They sort by time; the rows of a request are numbered in the last 20 bits.
+"""
 
 import re
 from contextvars import ContextVar
