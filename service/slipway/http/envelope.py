@@ -104,8 +104,10 @@ class Envelope:
 
 
 class Answer:
-    """What becomes of a request: its route's template, never its path, of which a scanner would make a series each; its status, 0 until
-    the answer begins; and its headers, to which ours are added."""
+    """The answer to a request as metrics and the access line need it.
+
+    `route`: the template, not the path: a client can make up paths without end. `status`: 0 until the answer begins.
+    """
 
     __slots__ = ("_board", "_identity", "_send", "headers", "route", "status")
 

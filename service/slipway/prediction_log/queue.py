@@ -19,10 +19,9 @@ from .stores.forms import Form
 BATCH_ROWS = 1_000  # so many are enough to write
 MOST_WRITTEN = 2_000  # at once
 SLICE_ROWS = 32  # made at a time: some 100 to 150 microseconds
-AHEAD_ROWS = 64  # are worth making, and handing to the database, which begins with them: with more at a stretch it would hold up requests
-MOST_ROWS = (
-    50_000  # wait here, and as many may be on their way; more come where database and disk both hang, or faster than rows can be made
-)
+AHEAD_ROWS = 64  # so many that wait are made and handed to the database at once; more at a stretch would hold up requests
+# Rows that may wait here; as many again may be on their way. Past it they come faster than they can be written.
+MOST_ROWS = 50_000
 Answered: TypeAlias = tuple[
     Key, int, str, str, str | None, LoadedModel, Sequence[Sequence[Any]] | Batch, Sequence[Any], Sequence[Any], float
 ]

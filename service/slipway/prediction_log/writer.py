@@ -47,8 +47,8 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._stopping = False
-        self._straight_until = float("inf")  # near the end to the spool, which takes more in the time that is left
-        self._hurried = False  # once there are those who wait: what the database has begun with would hold them up
+        self._straight_until = float("inf")  # from then on rows go to the spool, which takes more of them in the time before the end
+        self._hurried = False  # somebody waits for rows: nothing is begun before their write, which it would hold up
 
     @property
     def trouble(self) -> str | None:

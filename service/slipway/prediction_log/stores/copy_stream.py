@@ -37,7 +37,7 @@ class CopyStream:
         self._copy.add_done_callback(_failure)  # told by `finish`, if anybody still asks
 
     def begins(self, rows: Sequence[Row]) -> bool:
-        """Whether these are the same list as before, grown: a list that comes after it must not be taken for its continuation."""
+        """Whether these rows begin with those that were sent: then only the rest is sent."""
         return not self.ended and (not self.rows or (bool(rows) and self.rows[0] is rows[0]))
 
     def leads(self, rows: Sequence[Row]) -> bool:

@@ -33,9 +33,9 @@ def _record(
 
 
 AS_RECORDS = Form(lambda *source: source, 0, _record)
-# One object of 300 bytes: the twelve of a record, kept for half a second, would each take a place in the caches from the next request.
+# One object of 300 bytes instead of a record's twelve, which would push the next requests' data out of the CPU's caches.
 PACKED = Form(copy_format.source, 1, copy_format.pack)
-# Made some at a time they cost less than all at once when they are written.
+# Made before they are written: some at a time cost less than all at once.
 AS_VALUES = Form(lambda *source: source, 0, sqlite_format.values)
 
 

@@ -18,7 +18,7 @@ class Store(Protocol):
         """Connects anew and checks the schema. Raises StoreAway."""
 
     def begin(self, rows: Sequence[Row]) -> None:
-        """A head start for the next `write`, which brings these first, and for `begin` itself with more. What goes wrong, `write` tells."""
+        """Sends rows before their `write`, which must begin with the same ones. Errors are kept for that `write` to raise."""
 
     async def write(self, rows: Sequence[Row]) -> None:
         """All of them in one transaction, the quickest way; feedback may have one of its own.
