@@ -15,11 +15,12 @@ from .engine.marks import Marks
 from .errors import Problem
 from .http.auth import Guard
 from .http.body import Exchange
+from .http.docs import docs_routes
 from .http.envelope import Envelope
 from .http.fast_path import Dispatch, add_operations
 from .http.feedback import feedback_operations
 from .http.models import catalogue_routes
-from .http.openapi import describe_api, docs_routes
+from .http.openapi import describe_api
 from .http.probes import probes
 from .http.problems import ErrorResponder
 from .prediction.loading import Loading

@@ -81,7 +81,10 @@ async def test_metrics_count_by_route_template_and_never_by_raw_path(client: htt
 
 
 async def test_the_docs_page_asks_nobody_but_this_server(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/docs")).text
+    answer = await client.get("/docs")
+    assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+    page = answer.text
+    assert not re.findall(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=", page), "the policy lets none of it run"
     addresses = re.findall(r"""(?:src|href|url)['"]?\s*[=:]\s*["']([^"']+)""", page)
     assert len(addresses) >= 4
     for address in addresses:

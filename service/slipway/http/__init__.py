@@ -10,7 +10,8 @@
 `probes`: /health, /ready, /metrics.
 `models`: /models.
 `feedback`: /feedback.
-`openapi`: /openapi.json and /docs.
+`openapi`: /openapi.json.
+`docs`: /docs.
 
 Protocols use `operation.Operation` and `body.Exchange`.
 """

@@ -2,13 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
-from starlette.staticfiles import StaticFiles
+from fastapi import FastAPI
 
 from ..prediction.repository import Entry, Repository
 from ..sources.folder import version_key
@@ -129,21 +125,3 @@ def add_model(document: Schema, operation: Operation, entry: Entry, *, default: 
     }
     describe_operation(described, shown.body, shown.examples, operation.parameters)
     document["paths"][path] = {"post": described}
-
-
-def docs_routes(app: FastAPI) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-    app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
-
-    @router.get("/docs")
-    async def docs(request: Request) -> HTMLResponse:
-        prefix = request.scope.get("root_path", "").rstrip("/")
-        return get_swagger_ui_html(
-            openapi_url=f"{prefix}{app.openapi_url}",
-            title=f"{app.title} – API",
-            swagger_js_url=f"{prefix}/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url=f"{prefix}/docs/assets/swagger-ui.css",
-            swagger_favicon_url=f"{prefix}/docs/assets/favicon.png",
-        )
-
-    return router
