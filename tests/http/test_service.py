@@ -1,5 +1,6 @@
 """Probes, catalogue, metrics, documentation, CORS and the path prefix."""
 
+import json
 import logging
 import re
 from typing import Any
@@ -103,6 +104,7 @@ async def test_openapi_shows_each_model_with_its_bounds_descriptions_and_a_real_
     assert (await client.post("/models/iris/predict", json=example)).status_code == 200
     assert "/models/iris/versions/1/predict" in document["paths"]
     assert "/models/{name}/predict" not in document["paths"]
+    assert "FastAPI" not in json.dumps(document), "what only the code needs to know is not shown"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for name, media in operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {}).items():

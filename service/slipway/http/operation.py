@@ -92,8 +92,8 @@ class Operation(NamedTuple):
     components: Mapping[str, Schema] = {}
     shown: Callable[[Entry], Shown | None] | None = None
 
+    # For FastAPI's router, which answers where the fast path does not. A docstring here would be shown in OpenAPI.
     async def endpoint(self, request: Request) -> Response:
-        """For FastAPI's router, which answers where the dispatcher in front of it does not."""
         scope = request.scope
         named = {part: request.path_params.get(part) for part in ("name", "version")}
         call = Call(fields_of(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named)
