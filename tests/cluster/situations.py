@@ -32,12 +32,12 @@ class Situation(NamedTuple):
 
 
 def stub(kind: str, **values: Any) -> dict[str, Any]:
-    """Values for a model of tests/estimators.py, whose code the pods need, too; see `prepare`."""
+    """Values for a model of tests/support/estimators.py, whose code the pods need, too; see `prepare`."""
     return {
         "models": [{"name": kind, "source": {"configMap": {"name": kind}}}],
         "extraEnv": [{"name": "PYTHONPATH", "value": CODE}],
         "extraVolumes": [{"name": "code", "configMap": {"name": "code"}}],
-        "extraVolumeMounts": [{"name": "code", "mountPath": f"{CODE}/tests"}],
+        "extraVolumeMounts": [{"name": "code", "mountPath": f"{CODE}/tests/support"}],
         **SMALL,
         **values,
     }
