@@ -228,7 +228,7 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
 def _predictions(estimator: Any, rows: pd.DataFrame) -> Any:
     """None where the estimator fails."""
     try:
-        return np.asarray(estimator.predict(rows))
+        return np.asarray(estimator.predict(rows.copy()))  # which may write into them
     except Exception:  # it may raise anything
         return None
 
