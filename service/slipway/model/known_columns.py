@@ -1,6 +1,5 @@
 """What a fitted estimator knows of its input columns: categories, text, dates and ranges, from wherever they stand in a pipeline."""
 
-import functools
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -9,6 +8,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
+
+from . import inspection
 
 Columns = Sequence[str | None]  # by place of a part's input; None: no column of the data as it is
 
@@ -109,7 +110,7 @@ class _Walk:
         if name == "FunctionTransformer":
             if part.func is None:
                 return columns
-            if not isinstance(part.func, functools.partial):  # HistGradientBoosting's own check of numbers
+            if inspection.calls_own_code(part):
                 self._known.opaque.update(column for column in columns if column)
             return None
         if hasattr(part, "get_support") and hasattr(part, "transform"):
@@ -129,8 +130,11 @@ class _Walk:
             return self._union([step for _, step in part.transformer_list], columns)
         if getattr(part, "_preprocessor", None) is not None:  # HistGradientBoosting tells its categories in no other way
             self.see(part._preprocessor, columns)
-        for inner in _inner(part):
-            self.see(inner, columns)
+        parts = inspection.fitted_parts(part)
+        chosen = getattr(part, "estimators_features_", None)  # of bagging: each part sees some columns
+        for place, inner in enumerate(parts):
+            seen = columns if chosen is None else [columns[i] for i in chosen[place] if i < len(columns)]
+            self.see(inner, seen)
         return None
 
     def _union(self, parts: Sequence[Any], columns: Columns) -> Columns | None:
@@ -158,7 +162,8 @@ class _Walk:
 
     def _tree(self, tree: Any, columns: Columns) -> None:
         """Values where it splits: it has seen some on both sides of each."""
-        for place in np.unique(tree.feature[tree.feature >= 0]).tolist():
+        known = (tree.feature >= 0) & (tree.feature < len(columns))  # a chain's trees see answers behind the columns
+        for place in np.unique(tree.feature[known]).tolist():
             thresholds = tree.threshold[tree.feature == place]
             self._range(columns[place], float(thresholds.min()), float(thresholds.max()))
 
@@ -226,25 +231,6 @@ class _Walk:
     def _needs_categories(self, column: str) -> bool:
         """LightGBM takes nothing but numbers and categories."""
         return self._data[column].dtype.kind not in "biuf"
-
-
-def _inner(part: Any) -> Iterable[Any]:
-    """The fitted estimators in a meta-estimator that see its input as it is."""
-    for name in ("best_estimator_", "estimator_", "regressor_", "classifier_"):
-        if hasattr(part, name):
-            return [getattr(part, name)]
-    if hasattr(part, "calibrated_classifiers_"):
-        return [each.estimator for each in part.calibrated_classifiers_]
-    if hasattr(part, "estimators_"):
-        return [each for each in _flat(part.estimators_) if not isinstance(each, str)]
-    return [part.estimator] if type(part).__name__ == "FrozenEstimator" else []
-
-
-def _flat(estimators: Any) -> Iterable[Any]:
-    """Out of lists and arrays; a Pipeline is a sequence, too."""
-    if isinstance(estimators, list | tuple | np.ndarray):
-        return [part for each in estimators for part in _flat(each)]
-    return [estimators]
 
 
 def _places(chosen: Any, names: Any, width: int) -> list[int]:
