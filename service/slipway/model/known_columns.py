@@ -27,6 +27,7 @@ class Knowledge:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
+    objects: set[str] = field(default_factory=set)  # an encoder saw Python's own numbers or booleans, and takes no others
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
@@ -44,6 +45,11 @@ class Knowledge:
         words = {value for value in self.categories(column) if isinstance(value, str)}
         may_be_missing = column in self.codes or column in self.filled or any(map(_is_missing, self.values.get(column, ())))
         return words - {""} if may_be_missing else words
+
+    def knows_none(self, column: str) -> bool:
+        """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from NaN."""
+        values = self.values.get(column, ())
+        return None in values and not any(value != value for value in values)
 
     def is_of_integers(self, column: str) -> bool:
         """Whether it was a category of integers, which no missing value makes floats."""
@@ -153,6 +159,8 @@ class _Walk:
                 self._known.foreign[column] = type(foreign[0]).__name__
             elif kind in "OUTiufb":
                 known = (self._known.values.get(column, ()), values.tolist())
+                if kind == "O" and not all(isinstance(value, str) or _is_missing(value) for value in values.tolist()):
+                    self._known.objects.add(column)
                 self._known.values[column] = tuple(_distinct(value for each in known for value in each))
 
     def _range(self, column: str | None, low: float, high: float) -> None:
