@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..errors import ArtifactError
+from .answers import plain
+
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
@@ -50,8 +53,18 @@ def classes(estimator: Any) -> list[Any] | None:
     if indicators is not None:
         return [[0, 1]] * indicators
     if isinstance(found, list | tuple) and found and isinstance(found[0], np.ndarray | list | tuple):
-        return [np.asarray(output).tolist() for output in found]
-    return np.asarray(found).tolist()  # type: ignore[no-any-return]
+        return [_plain_classes(output) for output in found]
+    return _plain_classes(found)
+
+
+def _plain_classes(found: Any) -> list[Any]:
+    """As answers hold them. Raises ArtifactError for classes that JSON cannot hold."""
+    try:
+        values = plain(np.asarray(found))
+    except TypeError:
+        kind = type(np.asarray(found).tolist()[0]).__name__ if np.asarray(found).dtype == object else np.asarray(found).dtype
+        raise ArtifactError(f"Its classes are {kind}s, which JSON cannot hold: fit it on strings or numbers") from None
+    return values
 
 
 def width(estimator: Any) -> int | None:
