@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .integers import EXACT, exact_integers
+from .integers import EXACT, exact_integers, short_floats
 from .signature import Signature
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
     if signature.of_objects:
         missing = [None if column.missing == "None" else np.nan for column in columns]
         return lambda rows: Batch(_objects(rows, missing), rows)
+    dtype = signature.float_dtype
+    if dtype != "float64":
+        return lambda rows: Batch(short_floats(rows, dtype), rows)
     if columns and all(column.keeps_integers for column in columns):
         return lambda rows: Batch(_integers(rows), rows)
     if any(column.keeps_integers for column in columns):

@@ -24,6 +24,7 @@ class Knowledge:
     codes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     values: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)  # pandas dtypes
+    floats: dict[str, str] = field(default_factory=dict)  # dtypes of short floats, which an encoder finds among none of 64 bits
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
@@ -161,6 +162,8 @@ class _Walk:
                 self._known.foreign[column] = type(foreign[0]).__name__
             elif kind in "OUTiufb":
                 known = (self._known.values.get(column, ()), values.tolist())
+                if kind == "f" and values.dtype.itemsize < 8:
+                    self._known.floats[column] = str(values.dtype)
                 if kind == "O" and not all(isinstance(value, str) or _is_missing(value) for value in values.tolist()):
                     self._known.objects.add(column)
                 self._known.values[column] = tuple(_distinct(value for each in known for value in each))

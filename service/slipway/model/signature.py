@@ -13,6 +13,7 @@ from .known_columns import Knowledge, known_columns
 
 ColumnType = Literal["number", "integer", "boolean", "string", "datetime", "any"]
 Input = Literal["array", "frame", "text"]
+SHORT_FLOATS = ("float16", "float32")
 MOST_CATEGORIES = 50  # strings with more distinct values are free text: their values are not listed
 
 
@@ -143,6 +144,12 @@ class Signature(BaseModel):
         return not all((column.numeric or column.type == "boolean") and column.dtype != "object" for column in self.columns or ())
 
     @property
+    def float_dtype(self) -> str:
+        """Of input array, which has one for all columns: a short one where an encoder tells it of any."""
+        found = {column.dtype for column in self.columns or ()}
+        return next((dtype for dtype in SHORT_FLOATS if dtype in found), "float64")
+
+    @property
     def multi_output(self) -> bool:
         """Whether the classes are one list per output. False for every regressor: its predictions tell."""
         return bool(self.classes) and isinstance(self.classes[0], list)  # type: ignore[index]
@@ -179,6 +186,9 @@ def _told_column(column: Column, known: Knowledge, *, in_frame: bool) -> Column:
     """With the categories, the dates or the missing value that the estimator was fitted on, where it tells."""
     if known.knows_none(column.name):
         return column.model_copy(update={"missing": "None", "dtype": "object"})
+    short = known.floats.get(column.name) if in_frame else next(iter(known.floats.values()), None)  # an array has one dtype
+    if short is not None:
+        return column.model_copy(update={"type": "number", "dtype": short})
     if column.name in known.objects:
         return column.model_copy(update={"dtype": "object"})
     if not in_frame:

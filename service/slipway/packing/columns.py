@@ -14,7 +14,7 @@ from ..errors import ArtifactError
 from ..model.inspection import Scalar
 from ..model.known_columns import Knowledge
 from ..model.manifest import first_error
-from ..model.signature import MOST_CATEGORIES, Column, ColumnType, json_type
+from ..model.signature import MOST_CATEGORIES, SHORT_FLOATS, Column, ColumnType, json_type
 
 
 class Declaration(BaseModel):
@@ -108,6 +108,9 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
         declaration = declarations.get(name) or Declaration()
         series = _cast(data[name], known.dates.get(name), declaration)
         _check_known(series, known)
+        short: Any = known.floats.get(name)
+        if short is not None and declaration.dtype is None and series.dtype.kind in "iuf":
+            series = series.astype(short)
         if name in known.objects and series.dtype.kind in "biuf":
             series = series.astype(object)
         if known.knows_none(name):
@@ -245,7 +248,7 @@ def observed(
         low, high = float(present.astype(float).min()), float(present.astype(float).max())
         if math.isfinite(low) and math.isfinite(high):
             facts |= {"observed_minimum": low, "observed_maximum": high}
-    if in_frame or pd.api.types.is_integer_dtype(series.dtype):
+    if in_frame or pd.api.types.is_integer_dtype(series.dtype) or str(series.dtype) in SHORT_FLOATS:
         facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]

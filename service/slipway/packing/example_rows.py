@@ -74,7 +74,7 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
     if all(column.keeps_integers and column.numeric for column in columns) and not frame.isna().to_numpy().any():
         return frame.to_numpy()
     if not signature.of_objects:
-        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+        return frame.to_numpy(dtype=signature.float_dtype, na_value=np.nan)
     array = np.empty(frame.shape, dtype=object)
     for place in range(frame.shape[1]):
         values = frame.iloc[:, place]
