@@ -14,7 +14,7 @@
 `row_schema`: their JSON Schema.
 `batch`: a batch as a model takes it.
 `frames`: as a DataFrame in the fitted dtypes.
-`integers`: integers of which no digit is lost.
+`integers`: integers of which no digit is lost, and short floats.
 `dates`: dates in JSON.
 `estimator`: a fitted estimator as a model.
 `answers`: what it answered, JSON-ready.

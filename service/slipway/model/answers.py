@@ -69,9 +69,17 @@ def plain(array: np.ndarray[Any, Any]) -> list[Any]:
             return values if np.isfinite(array).all() else _without_nan(values)  # type: ignore[no-any-return]
         case "i" | "u" | "b" | "U" | "T":
             return array.tolist()  # type: ignore[no-any-return]
+        case "M":  # ISO 8601, which is what dates in rows are
+            return _dates(array)
         case "O":
             return [_plain_object(value) for value in array.tolist()]
     raise TypeError(f"The estimator answered {array.dtype}, which JSON cannot hold")
+
+
+def _dates(array: np.ndarray[Any, Any]) -> list[Any]:
+    texts = np.datetime_as_string(array).astype(object)
+    texts[np.isnat(array)] = None
+    return texts.tolist()  # type: ignore[no-any-return]
 
 
 def _without_nan(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .integers import EXACT, exact_integers
+from .integers import EXACT, exact_integers, short_floats
 from .signature import Signature
 
 if TYPE_CHECKING:
@@ -66,8 +66,12 @@ def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
         frame = frame_builder(signature)
         return lambda rows: Batch(frame(rows), rows)
     columns = signature.columns or ()
-    if not all(column.numeric or column.type == "boolean" for column in columns):
-        return lambda rows: Batch(_objects(rows, len(columns)), rows)
+    if signature.of_objects:
+        missing = [None if column.missing == "None" else np.nan for column in columns]
+        return lambda rows: Batch(_objects(rows, missing), rows)
+    dtype = signature.float_dtype
+    if dtype != "float64":
+        return lambda rows: Batch(short_floats(rows, dtype), rows)
     if columns and all(column.keeps_integers for column in columns):
         return lambda rows: Batch(_integers(rows), rows)
     if any(column.keeps_integers for column in columns):
@@ -83,8 +87,9 @@ def _integers(rows: Sequence[Row]) -> np.ndarray[Any, Any]:
     return exact_integers([value for row in rows for value in row], np.dtype(np.int64)).reshape(numbers.shape)
 
 
-def _objects(rows: Sequence[Row], width: int) -> np.ndarray[Any, Any]:
-    array = np.empty((len(rows), width), dtype=object)
+def _objects(rows: Sequence[Row], missing: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """`missing`: what stands for a missing value, by column."""
+    array = np.empty((len(rows), len(missing)), dtype=object)
     for i, row in enumerate(rows):
-        array[i] = [np.nan if value is None else value for value in row]
+        array[i] = [none if value is None else value for value, none in zip(row, missing, strict=True)]
     return array

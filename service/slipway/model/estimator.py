@@ -51,6 +51,10 @@ _ONE_CALL = {
     "xgboost": frozenset({"XGBClassifier", "XGBRFClassifier"}),
     "lightgbm": frozenset({"LGBMClassifier"}),
 }
+_PASSES_ON = frozenset(
+    {"FrozenEstimator", "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "Pipeline", "RandomizedSearchCV"}
+)
+_LEAVES_INPUT = frozenset({"builtins", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "xgboost"})  # packages, see `_may_change_input`
 NEAR_TIE = 1e-9  # where predict and predict_proba may round to different sides
 _LEAVES = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
 
@@ -65,6 +69,7 @@ class Model:
         self.kind = inspection.kind(estimator)
         self._has_probabilities = signature.classes is not None and hasattr(estimator, "predict_proba")
         self._one_call = self._has_probabilities and not signature.multi_output and _decides_by_probability(estimator)
+        self._copies = _may_change_input(estimator)
         self._classes: list[Any] = signature.classes or []
         outputs: list[Any] = self._classes if signature.multi_output else [self._classes]
         self._places = [{value: i for i, value in enumerate(output)} for output in outputs]
@@ -81,7 +86,7 @@ class Model:
             raise RefusedByModel(reason) from error
 
     def _one_call_answers(self, data: Data) -> Answers:
-        probabilities = np.asarray(self.estimator.predict_proba(data))
+        probabilities = np.asarray(self.estimator.predict_proba(self._own(data)))
         self._check_length(probabilities, data)
         rows = probabilities.tolist()
         if len(rows) == 1:  # plain floats: numpy's calls cost more than they do on one row
@@ -99,7 +104,7 @@ class Model:
         return Answers([self._classes[place] for place in best], top, rows)
 
     def _answers(self, data: Data, probabilities: Any = None) -> Answers:
-        predictions = self.estimator.predict(data)
+        predictions = self.estimator.predict(self._own(data))
         if hasattr(predictions, "toarray"):  # a sparse indicator matrix
             predictions = predictions.toarray()
         predictions = np.asarray(predictions)
@@ -111,7 +116,7 @@ class Model:
         if not self._has_probabilities or several != self.signature.multi_output:
             return Answers(values, [[None] * len(value) if isinstance(value, list) else None for value in values])
         if probabilities is None:
-            probabilities = self.estimator.predict_proba(data)
+            probabilities = self.estimator.predict_proba(self._own(data))
         if self.signature.multi_output:
             return self._with_several_outputs(values, probabilities, data)
         rows = self._finite(probabilities, data)
@@ -128,6 +133,10 @@ class Model:
             for row_values, row in zip(values, rows, strict=True)
         ]
         return Answers(values, confidences, rows)
+
+    def _own(self, data: Data) -> Data:
+        """What one call of the estimator is given. The rows are asked again: for probabilities, by probes."""
+        return data.copy() if self._copies else data
 
     def _check_length(self, answered: Any, data: Data) -> None:
         if len(answered) != len(data):
@@ -178,9 +187,26 @@ def _contents(parts: Any) -> str:
 
 
 def _decides_by_probability(estimator: Any) -> bool:
-    leaf = inspection.unwrap(estimator)
-    package = type(leaf).__module__.partition(".")[0]
-    return type(leaf).__name__ in _ONE_CALL.get(package, ())
+    """Whether predict follows from predict_proba. At every level: whatever is not of these exact types may have a threshold."""
+    while (origin := _origin(estimator))[0] == "sklearn" and origin[1] in _PASSES_ON:
+        if origin[1] == "Pipeline":
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = estimator.estimator if origin[1] == "FrozenEstimator" else estimator.best_estimator_
+    return origin[1] in _ONE_CALL.get(origin[0], ())
+
+
+def _origin(part: Any) -> tuple[str, str]:
+    """The package and the name of its exact type."""
+    return type(part).__module__.partition(".")[0], type(part).__name__
+
+
+def _may_change_input(estimator: Any) -> bool:
+    """Whether a part may write into the rows that it is given: code of the user's own may, and scikit-learn's with copy=False."""
+    return any(
+        _origin(part)[0] not in _LEAVES_INPUT or vars(part).get("copy") is False or inspection.calls_own_code(part)
+        for part in _parts(estimator)
+    )
 
 
 def _confidence(places: dict[Any, int], prediction: Any, probabilities: list[Any]) -> Any:

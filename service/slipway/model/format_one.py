@@ -38,7 +38,7 @@ def check_categories(manifest: Manifest, estimator: Any) -> None:
     columns = [column for column in manifest.signature.columns or () if column.dtype == "category"]
     if not columns:
         return
-    known = known_columns(estimator, manifest.signature.names or ())
+    known = known_columns(estimator, manifest.signature.names or (), declared=[column.name for column in columns])
     for column in columns:
         own = list(column.known_categories)
         wanted = known.codes.get(column.name)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .integers import exact_integers
-from .signature import Column, Signature
+from .integers import exact_integers, short_floats
+from .signature import SHORT_FLOATS, Column, Signature
 
 Row = Sequence[Any]
 Build = Callable[[Sequence[Any]], Any]
@@ -72,16 +72,11 @@ def _categories(column: Column) -> Build:
 def _numbers(dtype: str) -> Build:
     if dtype == "float64":
         return lambda values: np.array(values, dtype=np.float64)
-    if dtype == "float32":
-        return _single_floats
+    if dtype in SHORT_FLOATS:
+        return lambda values: short_floats(values, dtype)
     if dtype.startswith(("int", "uint")) and "[" not in dtype:
         return lambda values: _integers(values, np.dtype(dtype))
     return lambda values: _of_extension(values, dtype)
-
-
-def _single_floats(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    with np.errstate(over="ignore"):  # what no float32 holds becomes an infinity, which an estimator refuses
-        return np.array(values, dtype=np.float64).astype(np.float32)
 
 
 def _integers(values: Sequence[Any], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:

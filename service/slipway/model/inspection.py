@@ -1,10 +1,14 @@
 """What a fitted estimator says about itself, read from its attributes and tags without asking it for a prediction."""
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from ..errors import ArtifactError
+from .answers import plain
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -49,8 +53,18 @@ def classes(estimator: Any) -> list[Any] | None:
     if indicators is not None:
         return [[0, 1]] * indicators
     if isinstance(found, list | tuple) and found and isinstance(found[0], np.ndarray | list | tuple):
-        return [np.asarray(output).tolist() for output in found]
-    return np.asarray(found).tolist()  # type: ignore[no-any-return]
+        return [_plain_classes(output) for output in found]
+    return _plain_classes(found)
+
+
+def _plain_classes(found: Any) -> list[Any]:
+    """As answers hold them. Raises ArtifactError for classes that JSON cannot hold."""
+    try:
+        values = plain(np.asarray(found))
+    except TypeError:
+        kind = type(np.asarray(found).tolist()[0]).__name__ if np.asarray(found).dtype == object else np.asarray(found).dtype
+        raise ArtifactError(f"Its classes are {kind}s, which JSON cannot hold: fit it on strings or numbers") from None
+    return values
 
 
 def width(estimator: Any) -> int | None:
@@ -115,6 +129,14 @@ def allows_missing(estimator: Any) -> bool:
     return True
 
 
+def calls_own_code(part: Any) -> bool:
+    """Whether it is a FunctionTransformer of anything but scikit-learn's own functions, which HistGradientBoosting has inside."""
+    function = getattr(part, "func", None) if type(part).__name__ == "FunctionTransformer" else None
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function is not None and not str(getattr(function, "__module__", "")).startswith("sklearn.")
+
+
 def _package(estimator: Any) -> str:
     return type(estimator).__module__.partition(".")[0]
 
@@ -136,12 +158,33 @@ def _steps(estimator: Any) -> list[Any]:
     return [step for _, step in steps if step is not None and step != "passthrough"]
 
 
+def fitted_parts(estimator: Any) -> Sequence[Any]:
+    """The fitted estimators in a meta-estimator that see its input as it is; empty for a plain estimator."""
+    if hasattr(estimator, "calibrated_classifiers_"):
+        return [each.estimator for each in estimator.calibrated_classifiers_]
+    if hasattr(estimator, "estimators_"):
+        parts = [each for each in _flat(estimator.estimators_) if not isinstance(each, str)]
+        is_forest = hasattr(estimator, "estimator_") and all(hasattr(part, "tree_") for part in parts)
+        return [] if is_forest else parts  # which sees numbers alone, and has many trees
+    for name in ("best_estimator_", "estimator_", "regressor_", "classifier_"):
+        if hasattr(estimator, name):
+            return [getattr(estimator, name)]
+    return [estimator.estimator] if type(estimator).__name__ == "FrozenEstimator" else []
+
+
+def _flat(estimators: Any) -> Iterable[Any]:
+    """Out of lists and arrays; a Pipeline is a sequence, too."""
+    if isinstance(estimators, list | tuple | np.ndarray):
+        return [part for each in estimators for part in _flat(each)]
+    return [estimators]
+
+
 def _seers(estimator: Any) -> Sequence[Any]:
-    """The parts of a meta-estimator that see its input as it is; empty for a plain estimator."""
-    if hasattr(estimator, "best_estimator_"):
-        return [estimator.best_estimator_]
+    """The parts of a meta-estimator that see its input as it is, fitted ones where it keeps them; empty for a plain estimator."""
     if _steps(estimator):
         return _steps(estimator)[:1]
+    if fitted := fitted_parts(estimator):
+        return fitted
     for name in ("transformer_list", "estimators"):  # FeatureUnion; voting and stacking
         parts = getattr(estimator, name, None)
         if isinstance(parts, list) and parts and isinstance(parts[0], tuple):

@@ -1,4 +1,4 @@
-"""Integers of which no digit is lost, where floats would lose some."""
+"""Integers of which no digit is lost, where floats would lose some, and floats of fewer digits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,3 +16,9 @@ def exact_integers(values: Sequence[int], dtype: "np.dtype[Any]") -> np.ndarray[
         if limits.min <= low and high <= limits.max:
             return np.array(values, dtype=fitting)
     return np.array(values, dtype=np.float64)
+
+
+def short_floats(values: Sequence[Any], dtype: str) -> np.ndarray[Any, Any]:
+    """What no short float holds becomes an infinity, which an estimator refuses."""
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float64).astype(dtype)

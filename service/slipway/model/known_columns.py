@@ -1,19 +1,20 @@
 """What a fitted estimator knows of its input columns: categories, text, dates and ranges, from wherever they stand in a pipeline."""
 
-import functools
+import contextlib
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from . import inspection
+
 Columns = Sequence[str | None]  # by place of a part's input; None: no column of the data as it is
 
 _BY_VALUE = ("sklearn", "catboost")  # packages whose estimators look at values, never at a category's code or dtype
-_MOST_WAYS = 1000  # to match categories with columns that are tried
 
 
 @dataclass
@@ -23,9 +24,11 @@ class Knowledge:
     codes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     values: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)  # pandas dtypes
+    floats: dict[str, str] = field(default_factory=dict)  # dtypes of short floats, which an encoder finds among none of 64 bits
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
+    objects: set[str] = field(default_factory=set)  # an encoder saw Python's own numbers or booleans, and takes no others
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
@@ -39,10 +42,17 @@ class Knowledge:
         return bool(known) and all(isinstance(value, str) for value in known)
 
     def words(self, column: str) -> set[str]:
-        """Cells of a CSV that are values. The empty one is missing, unless an encoder knows it and has never missed a value."""
+        """Cells of a CSV that are values: all that are known, but the empty one where encoders or imputers take missing values, too."""
         words = {value for value in self.categories(column) if isinstance(value, str)}
-        may_be_missing = column in self.codes or column in self.filled or any(map(_is_missing, self.values.get(column, ())))
+        if column in self.codes:
+            return words
+        may_be_missing = column in self.filled or any(map(_is_missing, self.values.get(column, ())))
         return words - {""} if may_be_missing else words
+
+    def knows_none(self, column: str) -> bool:
+        """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from NaN."""
+        values = self.values.get(column, ())
+        return None in values and not any(value != value for value in values)
 
     def is_of_integers(self, column: str) -> bool:
         """Whether it was a category of integers, which no missing value makes floats."""
@@ -109,7 +119,7 @@ class _Walk:
         if name == "FunctionTransformer":
             if part.func is None:
                 return columns
-            if not isinstance(part.func, functools.partial):  # HistGradientBoosting's own check of numbers
+            if inspection.calls_own_code(part):
                 self._known.opaque.update(column for column in columns if column)
             return None
         if hasattr(part, "get_support") and hasattr(part, "transform"):
@@ -129,8 +139,11 @@ class _Walk:
             return self._union([step for _, step in part.transformer_list], columns)
         if getattr(part, "_preprocessor", None) is not None:  # HistGradientBoosting tells its categories in no other way
             self.see(part._preprocessor, columns)
-        for inner in _inner(part):
-            self.see(inner, columns)
+        parts = inspection.fitted_parts(part)
+        chosen = getattr(part, "estimators_features_", None)  # of bagging: each part sees some columns
+        for place, inner in enumerate(parts):
+            seen = columns if chosen is None else [columns[i] for i in chosen[place] if i < len(columns)]
+            self.see(inner, seen)
         return None
 
     def _union(self, parts: Sequence[Any], columns: Columns) -> Columns | None:
@@ -149,6 +162,10 @@ class _Walk:
                 self._known.foreign[column] = type(foreign[0]).__name__
             elif kind in "OUTiufb":
                 known = (self._known.values.get(column, ()), values.tolist())
+                if kind == "f" and values.dtype.itemsize < 8:
+                    self._known.floats[column] = str(values.dtype)
+                if kind == "O" and not all(isinstance(value, str) or _is_missing(value) for value in values.tolist()):
+                    self._known.objects.add(column)
                 self._known.values[column] = tuple(_distinct(value for each in known for value in each))
 
     def _range(self, column: str | None, low: float, high: float) -> None:
@@ -158,7 +175,8 @@ class _Walk:
 
     def _tree(self, tree: Any, columns: Columns) -> None:
         """Values where it splits: it has seen some on both sides of each."""
-        for place in np.unique(tree.feature[tree.feature >= 0]).tolist():
+        known = (tree.feature >= 0) & (tree.feature < len(columns))  # a chain's trees see answers behind the columns
+        for place in np.unique(tree.feature[known]).tolist():
             thresholds = tree.threshold[tree.feature == place]
             self._range(columns[place], float(thresholds.min()), float(thresholds.max()))
 
@@ -171,13 +189,14 @@ class _Walk:
         model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
         model = model.get("gbtree", model)["model"]  # dart has its trees one level further down
         known = model.get("cats", {}).get("enc", [])
+        were_integers = "q" in kinds  # a word that users write, but no frame's dtypes: these columns were told to be categories
         for place in places:
             column = columns[place]
             assert column is not None
             categories = _decoded(known[place]) if place < len(known) else ()  # before 3.1 it did not keep them
             if categories:
                 self._known.codes[column] = categories
-            else:
+            elif not were_integers or (place < len(known) and known[place]["values"]):
                 self._known.uncoded.add(column)
 
     def _lightgbm(self, part: Any, columns: Columns) -> None:
@@ -193,7 +212,11 @@ class _Walk:
             return
         found = re.search(r"^\[categorical_feature: ([\d,]*)\]$", booster.model_to_string(num_iteration=1), re.MULTILINE)
         told = [int(place) for place in found[1].split(",") if place] if found else []
-        places = told if len(told) == len(known) else self._matching(columns, known, told)
+        must_be = [column is not None and self._must_be(column) for column in columns]
+        fits = [
+            self._fitting(column, infos.get(names[place]), place in told, must_be[place], known) for place, column in enumerate(columns)
+        ]
+        places = _only_way(fits, must_be, known, told)
         if places is None:
             self._known.unmatched.append(tuple(known))
             return
@@ -201,50 +224,31 @@ class _Walk:
             if (column := columns[place]) is not None:
                 self._known.codes[column] = values
 
-    def _matching(self, columns: Columns, known: Sequence[tuple[Any, ...]], told: Sequence[int]) -> list[int] | None:
-        """The only places, ascending, whose values in the data are among the categories; None where there are several, or no data."""
-        declared = [place for place, column in enumerate(columns) if place in told or column in self._declared]
-        if len(declared) == len(known):
-            return declared
-        if self._data is None:
-            return None
-        ways = []
-        others = [place for place in range(len(columns)) if place not in told and columns[place]]
-        for tried, more in enumerate(combinations(others, len(known) - len(told))):
-            places = sorted([*told, *more])
-            if tried == _MOST_WAYS:
-                return None
-            if all(self._fits(columns[place], values) for place, values in zip(places, known, strict=True)):
-                left = [columns[place] for place in others if place not in more]
-                if not any(self._needs_categories(column) for column in left if column):
-                    ways.append(places)
-        return ways[0] if len(ways) == 1 else None
+    def _must_be(self, column: str) -> bool:
+        """Whether it was a category for sure: it is declared one, or LightGBM takes it for nothing else."""
+        if column in self._declared or self._data is None:
+            return column in self._declared
+        dtype = self._data[column].dtype
+        return str(dtype) == "category" or (
+            dtype.kind not in "biuf" and not all(isinstance(value, int | float) for value in self._values(column))
+        )
 
-    def _fits(self, column: str | None, values: tuple[Any, ...]) -> bool:
-        return column is None or set(self._data[column].dropna().unique().tolist()) <= set(values)
+    def _values(self, column: str) -> set[Any]:
+        return {_of_cell(value) for value in self._data[column].dropna().unique().tolist()}
 
-    def _needs_categories(self, column: str) -> bool:
-        """LightGBM takes nothing but numbers and categories."""
-        return self._data[column].dtype.kind not in "biuf"
+    def _fitting(self, column: str | None, facts: Any, is_told: bool, must_be: bool, known: Sequence[tuple[Any, ...]]) -> list[bool]:
+        """Which of the categories may be this column's, by the codes that LightGBM has seen there and by the values in the data.
 
-
-def _inner(part: Any) -> Iterable[Any]:
-    """The fitted estimators in a meta-estimator that see its input as it is."""
-    for name in ("best_estimator_", "estimator_", "regressor_", "classifier_"):
-        if hasattr(part, name):
-            return [getattr(part, name)]
-    if hasattr(part, "calibrated_classifiers_"):
-        return [each.estimator for each in part.calibrated_classifiers_]
-    if hasattr(part, "estimators_"):
-        return [each for each in _flat(part.estimators_) if not isinstance(each, str)]
-    return [part.estimator] if type(part).__name__ == "FrozenEstimator" else []
-
-
-def _flat(estimators: Any) -> Iterable[Any]:
-    """Out of lists and arrays; a Pipeline is a sequence, too."""
-    if isinstance(estimators, list | tuple | np.ndarray):
-        return [part for each in estimators for part in _flat(each)]
-    return [estimators]
+        `is_told`: listed as categorical, as unordered categories are, and whatever the user named.
+        """
+        if column is None:  # what a step made
+            return [is_told] * len(known)
+        fits = [_are_codes(facts, len(each)) for each in known]
+        if self._data is None or not any(fits):
+            return fits
+        values = self._values(column)
+        sets = [set(map(_of_cell, each)) for each in known]
+        return [fit and (values <= own or (must_be and bool(values & own))) for fit, own in zip(fits, sets, strict=True)]
 
 
 def _places(chosen: Any, names: Any, width: int) -> list[int]:
@@ -259,6 +263,48 @@ def _places(chosen: Any, names: Any, width: int) -> list[int]:
     if listed and isinstance(listed[0], bool):
         return [place for place, kept in zip(places, listed, strict=True) if kept]
     return [by_name[each] if isinstance(each, str) else places[each] for each in listed]
+
+
+def _are_codes(facts: Any, count: int) -> bool:
+    """Whether what LightGBM has seen in a column can be codes of so many categories."""
+    if facts is None:  # it has no use for the column
+        return True
+    low, high = (0, max(facts["values"])) if facts["values"] else (facts["min_value"], facts["max_value"])
+    return low >= 0 and high < count and float(low).is_integer() and float(high).is_integer()
+
+
+def _of_cell(value: Any) -> Any:
+    """What a CSV's cell may stand for: numbers and booleans may be read as strings, and strings of digits as numbers."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for number in (int, float):
+        with contextlib.suppress(ValueError, OverflowError):
+            return number(value) if number(value) == number(value) else value
+    return value
+
+
+def _only_way(
+    fits: Sequence[Sequence[bool]], must_be: Sequence[bool], known: Sequence[tuple[Any, ...]], told: Sequence[int]
+) -> list[int] | None:
+    """The places of the known categories, ascending; None where there are several ways, or none.
+
+    Categories whose codes are their own values mean the same wherever they are.
+    """
+    count = len(known)
+    is_same = [list(values) == list(range(len(values))) for values in known]
+    ways: list[dict[Any, tuple[int, ...]]] = [{} for _ in range(count)] + [{(): ()}]  # by effect, of known[k:] in places from here on
+    for place in reversed(range(len(fits))):
+        for k in range(count + 1):
+            skipped = {} if must_be[place] else ways[k]
+            taken = {}
+            if k < count and fits[place][k]:
+                taken = {(effect if is_same[k] else ((place, k), *effect)): (place, *way) for effect, way in ways[k + 1].items()}
+            both = skipped | taken if place in told else taken | skipped
+            ways[k] = dict(list(both.items())[:2])
+    found = list(ways[0].values())
+    return list(found[0]) if len(found) == 1 else None
 
 
 def _decoded(encoding: dict[str, Any]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from .known_columns import Knowledge, known_columns
 
 ColumnType = Literal["number", "integer", "boolean", "string", "datetime", "any"]
 Input = Literal["array", "frame", "text"]
+SHORT_FLOATS = ("float16", "float32")
 MOST_CATEGORIES = 50  # strings with more distinct values are free text: their values are not listed
 
 
@@ -126,15 +127,27 @@ class Signature(BaseModel):
         column = Column(name="x", type="number" if numbers else "any", nullable=not numbers or inspection.allows_missing(estimator))
         if names is None and width is None:
             return cls(classes=classes, labels=labels)
-        known = known_columns(estimator, names or ())
+        made_up = [f"x{i}" for i in range(width or 0)]
+        known = known_columns(estimator, names or made_up)
         columns = tuple(
-            _told_column(column.model_copy(update={"name": name}), known) for name in names or [f"x{i}" for i in range(width or 0)]
+            _told_column(column.model_copy(update={"name": name}), known, in_frame=names is not None) for name in names or made_up
         )
         return cls(input="frame" if names else "array", columns=columns, named=names is not None, classes=classes, labels=labels)
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
         return None if self.columns is None else tuple(column.name for column in self.columns)
+
+    @property
+    def of_objects(self) -> bool:
+        """Of input array: whether it is one of Python's own values, not of numbers."""
+        return not all((column.numeric or column.type == "boolean") and column.dtype != "object" for column in self.columns or ())
+
+    @property
+    def float_dtype(self) -> str:
+        """Of input array, which has one for all columns: a short one where an encoder tells it of any."""
+        found = {column.dtype for column in self.columns or ()}
+        return next((dtype for dtype in SHORT_FLOATS if dtype in found), "float64")
 
     @property
     def multi_output(self) -> bool:
@@ -169,8 +182,17 @@ class Signature(BaseModel):
         return [dict(zip(classes, labels, strict=True)) for classes, labels in outputs]
 
 
-def _told_column(column: Column, known: Knowledge) -> Column:
-    """With the categories or the dates that the estimator was fitted on, where it tells."""
+def _told_column(column: Column, known: Knowledge, *, in_frame: bool) -> Column:
+    """With the categories, the dates or the missing value that the estimator was fitted on, where it tells."""
+    if known.knows_none(column.name):
+        return column.model_copy(update={"missing": "None", "dtype": "object"})
+    short = known.floats.get(column.name) if in_frame else next(iter(known.floats.values()), None)  # an array has one dtype
+    if short is not None:
+        return column.model_copy(update={"type": "number", "dtype": short})
+    if column.name in known.objects:
+        return column.model_copy(update={"dtype": "object"})
+    if not in_frame:
+        return column
     if (categories := known.codes.get(column.name)) is not None:
         facts = {"type": json_type(categories), "dtype": "category", "categories": categories, "nullable": True}
         return column.model_copy(update=facts)

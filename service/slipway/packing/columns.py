@@ -14,7 +14,7 @@ from ..errors import ArtifactError
 from ..model.inspection import Scalar
 from ..model.known_columns import Knowledge
 from ..model.manifest import first_error
-from ..model.signature import MOST_CATEGORIES, Column, ColumnType, json_type
+from ..model.signature import MOST_CATEGORIES, SHORT_FLOATS, Column, ColumnType, json_type
 
 
 class Declaration(BaseModel):
@@ -108,7 +108,12 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
         declaration = declarations.get(name) or Declaration()
         series = _cast(data[name], known.dates.get(name), declaration)
         _check_known(series, known)
-        if _is_of_text(series) and _knows_none(known.values.get(name, ())):
+        short: Any = known.floats.get(name)
+        if short is not None and declaration.dtype is None and series.dtype.kind in "iuf":
+            series = series.astype(short)
+        if name in known.objects and series.dtype.kind in "biuf":
+            series = series.astype(object)
+        if known.knows_none(name):
             series = series.astype(object).where(series.notna(), None)
         if name in known.codes or name in known.uncoded or declaration.is_category or isinstance(series.dtype, pd.CategoricalDtype):
             series = _category(series, known, declaration)
@@ -220,7 +225,6 @@ def observed(
     """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
     name = str(series.name)
     present = series.dropna()
-    learned = () if known is None else known.categories(name)
     kept = set() if known is None else known.words(name)
     words = [word for word in ("", *missing_words) if word not in kept]
     facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series), "missing_words": words}
@@ -244,12 +248,14 @@ def observed(
         low, high = float(present.astype(float).min()), float(present.astype(float).max())
         if math.isfinite(low) and math.isfinite(high):
             facts |= {"observed_minimum": low, "observed_maximum": high}
-    if in_frame or pd.api.types.is_integer_dtype(series.dtype):
+    if in_frame or pd.api.types.is_integer_dtype(series.dtype) or str(series.dtype) in SHORT_FLOATS:
         facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]
-        if all(value is None for value in missing) if missing else _knows_none(learned):
+        if all(value is None for value in missing) if missing else known is not None and known.knows_none(name):
             facts["missing"] = "None"
+        if "missing" in facts or (known is not None and name in known.objects):
+            facts["dtype"] = "object"
     return Column.model_validate(facts)
 
 
@@ -274,15 +280,6 @@ def _type(present: pd.Series) -> ColumnType | None:
     if kinds <= {int, float}:
         return "number"
     return "any" if kinds <= {int, float, bool, str} else None
-
-
-def _knows_none(learned: Sequence[Any]) -> bool:
-    """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from NaN."""
-    return None in learned and not _knows_nan(learned)
-
-
-def _knows_nan(learned: Sequence[Any]) -> bool:
-    return any(value != value for value in learned)
 
 
 def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:

@@ -48,7 +48,11 @@ def read_data(
         _check_header(data, names, inspection.names(estimator))
     file_names = None if has_header or not is_csv else _made_up_names(estimator, declarations, len(names))
     own = _known_names(estimator, file_names or names, target)
-    known = known_columns(estimator, own, declared=[name for name in own if name in declarations and declarations[name].is_category])
+    categories = [name for name in own if name in declarations and declarations[name].is_category]
+    known = known_columns(estimator, own, declared=categories)
+    if known.unmatched and is_csv:  # the cells tell of which columns they are
+        as_text = Cells(text=names, missing={}, names=file_names)
+        known = known_columns(estimator, own, read_table(data, as_text), categories)
     cells = Cells(
         text=[name for name in own if known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
@@ -228,7 +232,7 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
 def _predictions(estimator: Any, rows: pd.DataFrame) -> Any:
     """None where the estimator fails."""
     try:
-        return np.asarray(estimator.predict(rows))
+        return np.asarray(estimator.predict(rows.copy()))  # which may write into them
     except Exception:  # it may raise anything
         return None
 

@@ -73,8 +73,13 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
     columns = signature.columns or ()
     if all(column.keeps_integers and column.numeric for column in columns) and not frame.isna().to_numpy().any():
         return frame.to_numpy()
-    numeric = all(column.numeric or column.type == "boolean" for column in columns)
-    return frame.to_numpy(dtype=np.float64 if numeric else object, na_value=np.nan)
+    if not signature.of_objects:
+        return frame.to_numpy(dtype=signature.float_dtype, na_value=np.nan)
+    array = np.empty(frame.shape, dtype=object)
+    for place in range(frame.shape[1]):
+        values = frame.iloc[:, place]
+        array[:, place] = values.to_numpy() if values.dtype == object else values.to_numpy(dtype=object, na_value=np.nan)
+    return array
 
 
 def _compare(model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str) -> Answers:
