@@ -1,6 +1,5 @@
 """`slipway predict`: the rows of a file through the same validation and the same model as the server's, into a CSV."""
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ..model.artifact import Artifact
 from ..model.contained import described
 from ..model.rows import RowValidator
 from ..model.signature import Signature
-from ..system.escaping import defused
+from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .tables import cells_of, extent, is_parquet, json_rows, read_chunks
 
@@ -48,7 +47,7 @@ def predict_file(
     validator = artifact.validator(CHUNK)
     count, notes = 0, []
     with _writing(output) as file, _progress(data) as bar:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CsvWriter(file, defuse=defuse)
         for frame, reached in read_chunks(data, cells, CHUNK):
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
@@ -57,7 +56,7 @@ def predict_file(
             if count == 0:
                 lines = chain([_header(signature, answers)], lines)
                 notes = _ignored(frame, signature)
-            writer.writerows(map(defused, lines) if defuse else lines)
+            writer.rows(lines)
             count += len(answers)
             bar.update(reached - bar.n)
             bar.set_postfix(rows=count)
