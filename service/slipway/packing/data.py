@@ -14,7 +14,8 @@ from ..model.dates import is_date
 from ..model.known_columns import Knowledge, known_columns
 from ..model.signature import Signature
 from .columns import Declaration, as_dates
-from .tables import MISSING_WORDS, Cells, header, is_parquet, read_table
+from .csv_shape import check_header, check_twice, listed, naming_hint
+from .tables import MISSING_WORDS, Cells, header, is_parquet, raw_header, read_table
 from .targets import targets_of
 
 UNITS = ("ns", "us", "ms", "s")
@@ -45,7 +46,9 @@ def read_data(
     is_csv = not is_parquet(data)
     names = header(data)
     if is_csv and has_header:
-        _check_header(data, names, inspection.names(estimator))
+        row, fitted = raw_header(data), inspection.names(estimator)
+        check_header(data, row, fitted)
+        check_twice(data, row, fitted or ())
     file_names = None if has_header or not is_csv else _made_up_names(estimator, declarations, len(names))
     own = _known_names(estimator, file_names or names, target)
     known = known_columns(estimator, own, declared=[name for name in own if name in declarations and declarations[name].is_category])
@@ -75,28 +78,6 @@ def _is_of_integers(declaration: Declaration | None) -> bool:
         return False
     listed = declaration.categories is not None and all(type(value) is int for value in declaration.categories)
     return listed or declaration.type == "integer" or (declaration.dtype or "").lower().startswith(("int", "uint"))
-
-
-def _check_header(path: Path, names: Sequence[str], known: Sequence[str] | None) -> None:
-    """Raises ArtifactError where the first row looks like one of values."""
-    if known is not None and set(names) & set(known):
-        return
-    numbers = [name for name in names if _is_number(name)]
-    counted = names == [str(place) for place in range(len(names))]
-    fractions = [name for name in numbers if not name.strip().lstrip("+-").isdigit()]
-    if (len(numbers) == len(names) and not counted) or fractions:
-        raise ArtifactError(
-            f"The first row of {path} is taken for the names of its columns, but holds numbers ({listed(numbers)}): "
-            "say --no-header if it is a row of values, or give the columns names"
-        )
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _made_up_names(estimator: Any, declarations: Mapping[str, Declaration], count: int) -> list[str]:
@@ -141,7 +122,8 @@ def _table(estimator: Any, data: pd.DataFrame, target: str | Sequence[str] | Non
         features = features[own]
     elif (width := inspection.width(estimator)) not in (None, features.shape[1]):
         raise ArtifactError(
-            f"The estimator takes {width} features, the data has {features.shape[1]} columns{_index_hint(features) or hint}"
+            f"The estimator takes {width} features, the data has {features.shape[1]} columns"
+            + (naming_hint(features, ()) or _index_hint(features) or hint)
         )
     return Table(features.reset_index(drop=True), data[targets].reset_index(drop=True))
 
@@ -167,7 +149,8 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
         found.setdefault(to_estimator(name), []).append(name)
     missing = [name for name in names if to_estimator(name) not in found]
     if missing:
-        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {listed(missing)}")
+        hint = naming_hint(data, names)
+        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {listed(missing)}{hint}")
     own = [found[to_estimator(name)] for name in names]
     alike = [name for several in own if len(several) > 1 for name in several]
     if alike:
@@ -257,8 +240,3 @@ def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answ
         if lacking := [value for value in classes if value not in answered]:
             notes.append(f"No row of the data is answered with {listed([repr(value) for value in lacking])} of the {len(classes)} classes")
     return notes
-
-
-def listed(names: Any) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -24,7 +24,8 @@ from ..model.manifest import MODEL_FILE, NAME_PATTERN, Manifest, Serving
 from ..model.signature import Signature
 from ..model.verify import library_versions
 from .columns import Declaration, declared, observed, training_frame
-from .data import as_fitted, listed, read_data, told_by
+from .csv_shape import listed
+from .data import as_fitted, read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
 from .targets import exchanged, with_outputs
 

@@ -5,6 +5,7 @@ Of a CSV's cells one rule says which are missing: in a column of text only the e
 """
 
 import contextlib
+import csv
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pandas as pd
 
 from ..errors import ArtifactError
 from ..model.signature import Column, Signature
+from .csv_shape import check_rows, first_row
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
@@ -110,15 +112,24 @@ def _missing_words(column: Column, missing: Sequence[str] | None) -> set[str]:
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
     """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, cells.names or header(path))
+        if is_parquet(path):
+            return _parquet(path, cells)
+        return parse_csv(path, cells, _checked_names(path, cells))
+
+
+def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
+    """Of a CSV's columns, all of whose rows have as many cells."""
+    names = header(path) if cells.names is None else cells.names
+    check_rows(path, len(names), has_header=cells.names is None)
+    return names
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
+    frame = pd.read_parquet(path).rename(columns=str)
     wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
     if not wanted:
         return frame
-    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True)
+    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True).rename(columns=str)
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
 
 
@@ -135,9 +146,9 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
             for batch in parquet.ParquetFile(path).iter_batches(size):
                 reached += len(batch)
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
-                yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
+                yield Chunk(batch.to_pandas(integer_object_nulls=True).rename(columns=str), reached)
         else:
-            names = cells.names or header(path)
+            names = _checked_names(path, cells)
             with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
                 for frame in reader:
                     yield Chunk(cells.read(frame), file.tell())
@@ -148,7 +159,14 @@ def header(path: Path) -> list[str]:
     with _reading(path):
         if is_parquet(path):
             return [str(name) for name in pd.DataFrame(parquet.read_schema(path).empty_table().to_pandas())]
-        return [str(name) for name in pd.read_csv(path, nrows=0)]
+        first_row(path)
+        return [str(name) for name in pd.read_csv(path, nrows=0, index_col=False)]
+
+
+def raw_header(path: Path) -> list[str]:
+    """The first row of a CSV, as it is. Raises ArtifactError."""
+    with _reading(path):
+        return first_row(path)
 
 
 def extent(path: Path) -> int:
@@ -185,6 +203,7 @@ def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
         "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
         "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell
         "low_memory": False,
+        "index_col": False,  # pandas takes the first column for it where rows end with a comma and the header does not
         **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
     }
 
@@ -208,6 +227,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
+    except UnicodeError:
+        raise ArtifactError(f"{path} cannot be read as CSV: it is no text in UTF-8, save it in that encoding") from None
+    except (OSError, ValueError, csv.Error) as error:  # the parsers' errors are ValueErrors
         kind = "Parquet" if is_parquet(path) else "CSV"
         raise ArtifactError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None
