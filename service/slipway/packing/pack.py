@@ -77,6 +77,8 @@ def pack(
     data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
     features = None if data_of is None else data_of.features
     names = inspection.names(estimator) if features is None else [str(name) for name in features]
+    if "" in (names or ()):
+        raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
     if features is not None:
