@@ -56,6 +56,7 @@ def read_data(
         text=[name for name in own if known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
         integers=[name for name in own if known.is_of_integers(name) or _is_of_integers(declarations.get(name))],
+        booleans=[name for name in own if name in declarations and declarations[name].is_truth],
         missing={name: {"", *missing} - known.words(name) for name in file_names or names},
         names=file_names,
     )

@@ -47,6 +47,7 @@ MISSING_WORDS = frozenset(
     ]
 )
 _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_BITS = {"1": True, "1.0": True, "0": False, "0.0": False}  # where it is known that they mean true and false
 
 
 class Chunk(NamedTuple):
@@ -58,10 +59,11 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Cells:
-    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `missing`: words for none, by column."""
+    """How a CSV's cells are read: the columns of strings, of exact integers and of truth; `missing`: words for none, by column."""
 
     text: Collection[str] = ()
     integers: Collection[str] = ()
+    booleans: Collection[str] = ()
     missing: Mapping[str, Collection[str]] = field(default_factory=dict)
     names: Sequence[str] | None = None  # of a file without a header
 
@@ -78,8 +80,9 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
         cells = column.mask(column.isin({*words, *MISSING_WORDS, ""}), None)
         present = cells.dropna()
-        if present.isin(_BOOLEANS).all() and not present.empty:
-            found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
+        truth = _BOOLEANS | _BITS if name in self.booleans else _BOOLEANS
+        if present.isin(truth).all() and not present.empty:
+            found = cells.map(truth, na_action="ignore").astype(object)
             return found.astype(bool) if len(present) == len(cells) else found
         try:
             pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
@@ -97,6 +100,7 @@ def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: 
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime")],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
+        booleans=[column.name for column in columns if column.type == "boolean"],
         missing={column.name: _missing_words(column, missing) for column in columns},
         names=names,
     )
@@ -146,12 +150,26 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
             for batch in parquet.ParquetFile(path).iter_batches(size):
                 reached += len(batch)
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
-                yield Chunk(batch.to_pandas(integer_object_nulls=True).rename(columns=str), reached)
+                yield Chunk(_with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans), reached)
         else:
             names = _checked_names(path, cells)
             with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
                 for frame in reader:
                     yield Chunk(cells.read(frame), file.tell())
+
+
+def as_truth(column: pd.Series) -> pd.Series:
+    """Zeros and ones as false and true. Raises ValueError for other values."""
+    present = column.dropna()
+    if other := [value for value in present.unique().tolist() if value not in (0, 1)]:
+        raise ValueError(f"it holds {other[0]!r}, which is neither 0 and 1 nor false and true")
+    return column.astype(bool) if len(present) == len(column) else column.astype(object).map(bool, na_action="ignore")
+
+
+def _with_truth(frame: pd.DataFrame, booleans: Collection[str]) -> pd.DataFrame:
+    """The frame of a Parquet file, where zeros and ones may stand in columns of truth, as they may in a CSV."""
+    names = [name for name in booleans if name in frame and frame[name].isin([0, 1]).any()]
+    return frame.assign(**{name: as_truth(frame[name]) for name in names if frame[name].dropna().isin([0, 1]).all()})
 
 
 def header(path: Path) -> list[str]:
@@ -198,7 +216,7 @@ def json_values(series: pd.Series) -> list[Any]:
 def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
     """Of pandas.read_csv, for a file with these columns. Numbers are exact since pandas 3.1."""
     return {
-        "dtype": dict.fromkeys([*cells.text, *cells.integers], "str"),
+        "dtype": dict.fromkeys([*cells.text, *cells.integers, *cells.booleans], "str"),
         "keep_default_na": False,
         "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
         "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell

@@ -7,10 +7,13 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from slipway.errors import ArtifactError
+from slipway.packing.columns import Declaration
 from slipway.packing.pack import Packed, pack
+from slipway.packing.predict_file import predict_file
 
 FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)).round(3), columns=["a", "b"])
 Y = (FRAME["a"] > 0).astype(int)
@@ -33,3 +36,40 @@ def test_a_column_without_a_name_is_refused(tmp_path: Path) -> None:
     for data in (nameless, None):
         refused(tmp_path, fitted, data, "One of the columns has no name, .* give it one before fitting")
     refused(tmp_path, LogisticRegression().fit(FRAME.to_numpy(), Y), nameless, "One of the columns has no name")
+
+
+def answered(tmp_path: Path, found: Packed, data: Path) -> list[Any]:
+    predict_file(found.artifact, data, tmp_path / "answers.csv")
+    return pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist()
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_zeros_and_ones_that_are_declared_to_be_truth_are_so_for_pack_and_predict_alike(tmp_path: Path, ending: str, gaps: bool) -> None:
+    truth = FRAME.assign(b=(FRAME["b"] > 0).astype(object))
+    bits = FRAME.assign(b=(FRAME["b"] > 0).astype(int))
+    if gaps:
+        truth.loc[:9, "b"] = None
+        bits.loc[:9, "b"] = np.nan
+    fitted = truth.assign(b=truth["b"].astype(float if gaps else bool))
+    estimator = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2).fit(fitted, truth["b"].fillna(True).astype(int))
+    data = tmp_path / f"data.{ending}"
+    if ending == "csv":
+        bits.to_csv(data, index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        bits.to_parquet(data)
+    found = packed(tmp_path, estimator, data, declarations={"b": Declaration(type="boolean")})
+    assert found.artifact.signature.columns[1].type == "boolean"
+    assert answered(tmp_path, found, data) == estimator.predict(fitted).tolist()
+
+
+def test_words_that_are_declared_to_be_truth_are_not_all_true(tmp_path: Path) -> None:
+    words = FRAME.assign(b=np.where(FRAME["b"] > 0, "yes", "no"))
+    words.to_csv(tmp_path / "data.csv", index=False)
+    estimator = LogisticRegression().fit(FRAME.assign(b=FRAME["b"] > 0), Y)
+    declarations = {"b": Declaration(type="boolean")}
+    for data in (words, words.assign(b=2), tmp_path / "data.csv"):
+        refused(
+            tmp_path, estimator, data, "'b' cannot be read as boolean: it holds .*, which is neither 0 and 1", declarations=declarations
+        )
