@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from . import inspection
+
 Columns = Sequence[str | None]  # by place of a part's input; None: no column of the data as it is
 
 _BY_VALUE = ("sklearn", "catboost")  # packages whose estimators look at values, never at a category's code or dtype
@@ -26,6 +28,7 @@ class Knowledge:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)  # what a vectorizer takes
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
@@ -36,7 +39,7 @@ class Knowledge:
 
     def is_text(self, column: str) -> bool:
         known = [value for value in self.categories(column) if not _is_missing(value)]
-        return bool(known) and all(isinstance(value, str) for value in known)
+        return column in self.texts or (bool(known) and all(isinstance(value, str) for value in known))
 
     def words(self, column: str) -> set[str]:
         """Cells of a CSV that are values. The empty one is missing, unless an encoder knows it and has never missed a value."""
@@ -125,6 +128,8 @@ class _Walk:
                 self._range(column, low, high)
         elif hasattr(part, "tree_"):
             self._tree(part.tree_, columns)
+        elif inspection.takes_text(part) and not hasattr(part, "transformer_list"):
+            self._known.texts.update(column for column in columns if column)
         elif hasattr(part, "transformer_list"):
             return self._union([step for _, step in part.transformer_list], columns)
         if getattr(part, "_preprocessor", None) is not None:  # HistGradientBoosting tells its categories in no other way

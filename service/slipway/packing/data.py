@@ -52,8 +52,9 @@ def read_data(
     file_names = None if has_header or not is_csv else _made_up_names(estimator, declarations, len(names))
     own = _known_names(estimator, file_names or names, target)
     known = known_columns(estimator, own, declared=[name for name in own if name in declarations and declarations[name].is_category])
+    takes_text = inspection.takes_text(estimator)
     cells = Cells(
-        text=[name for name in own if known.is_text(name) or name in known.dates]
+        text=[name for name in own if takes_text or known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
         integers=[name for name in own if known.is_of_integers(name) or _is_of_integers(declarations.get(name))],
         booleans=[name for name in own if name in declarations and declarations[name].is_truth],

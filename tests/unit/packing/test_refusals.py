@@ -7,8 +7,11 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from slipway.errors import ArtifactError
 from slipway.packing.columns import Declaration
@@ -73,3 +76,21 @@ def test_words_that_are_declared_to_be_truth_are_not_all_true(tmp_path: Path) ->
         refused(
             tmp_path, estimator, data, "'b' cannot be read as boolean: it holds .*, which is neither 0 and 1", declarations=declarations
         )
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_digits_are_text_where_the_estimator_takes_text(tmp_path: Path, whole: bool) -> None:
+    texts = pd.DataFrame({"code": ["007", "12", "3"] * 20, "a": np.arange(60.0)})
+    union = FeatureUnion([("whole", CountVectorizer(token_pattern=r"\S+")), ("parts", TfidfVectorizer(analyzer="char"))])
+    if whole:
+        asked: Any = texts["code"]
+        estimator = make_pipeline(union, LogisticRegression()).fit(asked, asked == "007")
+        texts = texts[["code"]]
+    else:
+        asked = texts
+        estimator = make_pipeline(make_column_transformer((union, "code"), remainder="passthrough"), LogisticRegression())
+        estimator.fit(texts, texts["code"] == "007")
+    texts.to_csv(tmp_path / "data.csv", index=False)
+    found = packed(tmp_path, estimator, tmp_path / "data.csv")
+    assert found.artifact.signature.columns[0].type == "string"
+    assert answered(tmp_path, found, tmp_path / "data.csv") == estimator.predict(asked).tolist()
