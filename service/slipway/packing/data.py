@@ -4,24 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ..errors import ArtifactError
 from ..model import inspection
 from ..model.answers import Answers
-from ..model.dates import is_date
 from ..model.known_columns import Knowledge, known_columns
 from ..model.signature import Signature
-from .columns import Declaration, as_dates
+from .columns import Declaration
 from .csv_shape import check_header, check_twice, listed, naming_hint
 from .tables import MISSING_WORDS, Cells, header, is_parquet, raw_header, read_table
 from .targets import targets_of
 
-UNITS = ("ns", "us", "ms", "s")
-ZONED = "datetime64[ns, UTC]"
 NEARLY = 0.1  # of a range: a sample seldom has the extremes
-MOST_ASKED = 1000  # rows that tell whether a column of text was one of dates
 
 
 class Table(NamedTuple):
@@ -160,62 +155,6 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
             f"The estimator does not tell these columns of the data apart: {listed(alike)}; leave out those that are not its own"
         )
     return [name for (name,) in own]
-
-
-def as_fitted(
-    estimator: Any, features: pd.DataFrame, known: Knowledge, declarations: Mapping[str, Declaration], notes: list[str]
-) -> pd.DataFrame:
-    """With datetimes for columns of text that the estimator takes for dates alone. Raises ArtifactError where it may be either."""
-    for name in map(str, features):
-        declaration = declarations.get(name) or Declaration()
-        if name in known.opaque and declaration.type is None and declaration.dtype is None and _holds_dates(features[name]):
-            features = _with_dates(estimator, features, str(name), notes)
-    return features
-
-
-def _holds_dates(column: pd.Series) -> bool:
-    present = column.dropna()
-    return isinstance(present.dtype, pd.StringDtype) and not present.empty and bool(present.map(_is_any_date).all())
-
-
-def _is_any_date(text: str) -> bool:
-    return is_date(text, None) or is_date(text, ZONED)
-
-
-def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
-    """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes no answer."""
-    rows = features.head(MOST_ASKED)
-    from_text = _predictions(estimator, rows)
-    if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
-        zoned = _predictions(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
-        if from_text is not None and (zoned is None or np.array_equal(from_text, zoned)):
-            return features
-        raise ArtifactError(
-            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
-            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
-            'or type = "string"'
-        )
-    answers = [_predictions(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
-    found = [answer for answer in (from_text, *answers) if answer is not None]
-    if answers[0] is None:
-        return features
-    if any(not np.array_equal(answer, found[0]) for answer in found):
-        raise ArtifactError(
-            f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare what the training "
-            f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or type = "string"'
-        )
-    if from_text is not None:
-        return features
-    notes.append(f"Column {name!r} is read as dates, for the estimator takes no text there")
-    return features.assign(**{name: as_dates(features[name], None)})
-
-
-def _predictions(estimator: Any, rows: pd.DataFrame) -> Any:
-    """None where the estimator fails."""
-    try:
-        return np.asarray(estimator.predict(rows))
-    except Exception:  # it may raise anything
-        return None
 
 
 def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answers: Answers) -> list[str]:

@@ -25,8 +25,9 @@ from ..model.signature import Signature
 from ..model.verify import library_versions
 from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
-from .data import as_fitted, read_data, told_by
+from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
+from .own_code import as_fitted
 from .targets import exchanged, with_outputs
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def pack(
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
     if features is not None:
-        features = training_frame(features, known, declarations)
-        features = as_fitted(estimator, features, known, declarations, notes)
+        given = features
+        features = as_fitted(estimator, training_frame(given, known, declarations), given, known, declarations, notes)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
