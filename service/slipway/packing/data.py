@@ -1,6 +1,7 @@
 """The data of `slipway pack`: read as the estimator wants it, without its target, in the dtypes that it was fitted with."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ..model.known_columns import Knowledge, known_columns
 from ..model.signature import Signature
 from .columns import Declaration
 from .csv_shape import check_header, check_twice, listed, naming_hint
+from .own_code import is_open
 from .tables import MISSING_WORDS, Cells, header, is_parquet, raw_header, read_table
 from .targets import targets_of
 
@@ -20,10 +22,14 @@ NEARLY = 0.1  # of a range: a sample seldom has the extremes
 
 
 class Table(NamedTuple):
-    """The columns that the estimator takes, in its order, and those that it predicts; rows parallel."""
+    """The columns that the estimator takes, in its order, and those that it predicts; rows parallel.
+
+    `texts`: the cells of a CSV that code of the packer's own sees, of which nothing tells whether they are text.
+    """
 
     features: pd.DataFrame
     targets: pd.DataFrame
+    texts: pd.DataFrame = pd.DataFrame()
 
 
 def read_data(
@@ -55,10 +61,15 @@ def read_data(
         booleans=[name for name in own if name in declarations and declarations[name].is_truth],
         missing={name: {"", *missing} - known.words(name) for name in file_names or names},
         names=file_names,
+        has_header=file_names is None,
     )
     table = _table(estimator, read_table(data, cells), target, notes)
     if is_csv:
         notes += _missing_notes(table.features)
+        kept = [name for name in own if is_open(name, known, declarations.get(name)) and name not in cells.text]
+        if kept:
+            texts = read_table(data, replace(cells, text=[*cells.text, *kept]))[kept]
+            table = table._replace(texts=texts)
     return table
 
 

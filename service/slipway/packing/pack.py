@@ -27,7 +27,7 @@ from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
-from .own_code import as_fitted
+from .own_code import as_fitted, as_told
 from .targets import exchanged, with_outputs
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def pack(
     if features is not None:
         given = features
         features = as_fitted(estimator, training_frame(given, known, declarations), given, known, declarations, notes)
+        if data_of is not None and len(data_of.texts.columns):
+            features = as_told(estimator, features, data_of.texts, notes)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -14,11 +15,14 @@ from ..errors import ArtifactError, InvalidInput
 from ..model.answers import Answers
 from ..model.artifact import Artifact
 from ..model.contained import described
+from ..model.estimator import Model
+from ..model.known_columns import known_columns
 from ..model.rows import RowValidator
 from ..model.signature import Signature
 from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .csv_shape import check_header, check_twice, listed, naming_hint
+from .own_code import refuse_lost
 from .tables import cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
@@ -47,16 +51,20 @@ def predict_file(
     is_csv = not is_parquet(data)
     names = None if header or not is_csv else signature.names or [f"x{place}" for place in range(len(raw_header(data)))]
     if header and is_csv:
-        _check_names(data, signature)
-    cells = cells_of(signature, missing, names)
+        names = _checked_names(data, signature)
+    known = known_columns(artifact.model.estimator, signature.names or ()) if isinstance(artifact.model, Model) else None
+    cells = replace(cells_of(signature, missing, names, known), has_header=header)
     validator = artifact.validator(CHUNK)
     count, notes = 0, []
     with _writing(output) as file, _progress(data) as bar:
         writer = CsvWriter(file, defuse=defuse)
-        for frame, reached in read_chunks(data, cells, CHUNK):
+        for frame, reached, texts in read_chunks(data, cells, CHUNK):
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
-            answers = _answers(artifact, validator, _in_order(frame, signature), count)
+            rows = _in_order(frame, signature)
+            if isinstance(artifact.model, Model) and len(texts.columns):
+                refuse_lost(artifact.model.estimator, validator, rows, texts, count)
+            answers = _answers(artifact, validator, rows, count)
             lines = _lines(signature, answers)
             if count == 0:
                 lines = chain([_header(signature, answers)], lines)
@@ -68,11 +76,13 @@ def predict_file(
     return Done(count, notes)
 
 
-def _check_names(data: Path, signature: Signature) -> None:
-    """Raises ArtifactError where the first row of a CSV does not look like one of names, or has one twice."""
+def _checked_names(data: Path, signature: Signature) -> tuple[str, ...] | None:
+    """The model's names for a CSV whose columns are taken in their order, None: its own. Raises ArtifactError for a header that is none."""
     row, known = raw_header(data), signature.names or ()
     check_header(data, row, known, by_place=not signature.named)
     check_twice(data, row, known)
+    by_place = not signature.named and len(row) == len(known) and not set(known) <= set(row)
+    return known if by_place else None
 
 
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TextIO
 import pandas as pd
 
 from ..errors import ArtifactError
+from ..model.known_columns import Knowledge
 from ..model.signature import Column, Signature
 from .csv_shape import check_rows, first_row
 
@@ -46,15 +47,16 @@ MISSING_WORDS = frozenset(
         "null",
     ]
 )
-_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _BITS = {"1": True, "1.0": True, "0": False, "0.0": False}  # where it is known that they mean true and false
 
 
 class Chunk(NamedTuple):
-    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file."""
+    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file. `texts`: `Cells.kept` as they are."""
 
     frame: pd.DataFrame
     reached: int
+    texts: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,10 @@ class Cells:
     text: Collection[str] = ()
     integers: Collection[str] = ()
     booleans: Collection[str] = ()
+    kept: Collection[str] = ()  # columns of numbers whose text is wanted, too
     missing: Mapping[str, Collection[str]] = field(default_factory=dict)
-    names: Sequence[str] | None = None  # of a file without a header
+    names: Sequence[str] | None = None  # None: those of the header
+    has_header: bool = True
 
     def read(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame as it was read, with types for the columns that pandas left as strings."""
@@ -80,7 +84,7 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
         cells = column.mask(column.isin({*words, *MISSING_WORDS, ""}), None)
         present = cells.dropna()
-        truth = _BOOLEANS | _BITS if name in self.booleans else _BOOLEANS
+        truth = BOOLEANS | _BITS if name in self.booleans else BOOLEANS
         if present.isin(truth).all() and not present.empty:
             found = cells.map(truth, na_action="ignore").astype(object)
             return found.astype(bool) if len(present) == len(cells) else found
@@ -94,14 +98,24 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
 
 
-def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Cells:
-    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed."""
+def cells_of(
+    signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None, known: Knowledge | None = None
+) -> Cells:
+    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed.
+
+    `known`: what the estimator tells of columns of any type, and of those whose text is wanted.
+    """
     columns = signature.columns or ()
+    told = {column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)}
     return Cells(
-        text=[column.name for column in columns if column.type in ("string", "datetime")],
+        text=[column.name for column in columns if column.type in ("string", "datetime") or column.name in told],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
         booleans=[column.name for column in columns if column.type == "boolean"],
-        missing={column.name: _missing_words(column, missing) for column in columns},
+        kept=[column.name for column in columns if known is not None and column.numeric and column.name in known.opaque],
+        missing={
+            column.name: _missing_words(column, missing) - (known.words(column.name) if known and column.name in told else set())
+            for column in columns
+        },
         names=names,
     )
 
@@ -124,7 +138,7 @@ def read_table(path: Path, cells: Cells) -> pd.DataFrame:
 def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
     """Of a CSV's columns, all of whose rows have as many cells."""
     names = header(path) if cells.names is None else cells.names
-    check_rows(path, len(names), has_header=cells.names is None)
+    check_rows(path, len(names), has_header=cells.has_header)
     return names
 
 
@@ -150,12 +164,14 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
             for batch in parquet.ParquetFile(path).iter_batches(size):
                 reached += len(batch)
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
-                yield Chunk(_with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans), reached)
+                yield Chunk(
+                    _with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans), reached, pd.DataFrame()
+                )
         else:
             names = _checked_names(path, cells)
             with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
                 for frame in reader:
-                    yield Chunk(cells.read(frame), file.tell())
+                    yield Chunk(cells.read(frame), file.tell(), frame[[name for name in cells.kept if name in frame]])
 
 
 def as_truth(column: pd.Series) -> pd.Series:
@@ -216,13 +232,13 @@ def json_values(series: pd.Series) -> list[Any]:
 def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
     """Of pandas.read_csv, for a file with these columns. Numbers are exact since pandas 3.1."""
     return {
-        "dtype": dict.fromkeys([*cells.text, *cells.integers, *cells.booleans], "str"),
+        "dtype": dict.fromkeys([*cells.text, *cells.integers, *cells.booleans, *cells.kept], "str"),
         "keep_default_na": False,
         "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
         "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell
         "low_memory": False,
         "index_col": False,  # pandas takes the first column for it where rows end with a comma and the header does not
-        **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
+        **({} if cells.names is None else {"header": 0 if cells.has_header else None, "names": list(cells.names)}),
     }
 
 
