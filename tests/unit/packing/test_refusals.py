@@ -14,6 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from slipway.errors import ArtifactError
+from slipway.model.answers import Answers
+from slipway.model.estimator import Model
+from slipway.model.rows import RowValidator
+from slipway.model.signature import Signature
+from slipway.packing import example_rows
 from slipway.packing.columns import Declaration
 from slipway.packing.pack import Packed, pack
 from slipway.packing.predict_file import predict_file
@@ -94,3 +99,33 @@ def test_digits_are_text_where_the_estimator_takes_text(tmp_path: Path, whole: b
     found = packed(tmp_path, estimator, tmp_path / "data.csv")
     assert found.artifact.signature.columns[0].type == "string"
     assert answered(tmp_path, found, tmp_path / "data.csv") == estimator.predict(asked).tolist()
+
+
+def two_classes(y: Any, scores: Any) -> Any:
+    shares = 1 / (1 + np.exp(-scores))
+    return shares - y, shares * (1 - shares)
+
+
+def three_classes(y: Any, scores: Any) -> Any:
+    return scores + 0.5 - np.eye(3)[y.astype(int)], np.ones_like(scores)
+
+
+@pytest.mark.filterwarnings("ignore:Cannot compute class probabilities")
+@pytest.mark.parametrize(("objective", "classes"), [(two_classes, 2), (three_classes, 3)])
+def test_scores_in_the_place_of_probabilities_are_refused(tmp_path: Path, objective: Any, classes: int) -> None:
+    lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
+    estimator = lightgbm.LGBMClassifier(objective=objective, n_estimators=2, verbose=-1).fit(FRAME, np.arange(60) % classes)
+    sentence = f"predict_proba of LGBMClassifier does not answer a probability for each of its {classes} classes"
+    refused(tmp_path, estimator, FRAME, sentence)
+
+
+def test_where_no_value_explains_what_a_csv_changes_that_is_said() -> None:
+    estimator = LogisticRegression().fit(FRAME, Y)
+    model = Model(estimator, Signature.of(estimator))
+    answers, notes = model.infer(FRAME), []
+    others = Answers([1 - value for value in answers.predictions], answers.confidences, answers.probabilities)
+    example_rows._compare_csv(model, RowValidator(model.signature, 100), FRAME, others, notes)
+    assert notes == [
+        "From a CSV, 60 of 60 rows would be answered otherwise or refused, although their values come back as they were: "
+        "the estimator may answer a row otherwise than it did before"
+    ]
