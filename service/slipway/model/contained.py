@@ -32,12 +32,12 @@ def kind(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Type and message, as far as its message can be had: a model's exception may fail at that, too."""
+    """Type and message, as far as its message can be had: a model's exception may fail at that, too. Without XGBoost's stack trace."""
     if isinstance(error, Escaped) and error.__cause__ is not None:
         error = error.__cause__
     try:
         with contained:
-            message = str(error)
+            message = str(error).partition("\nStack trace")[0].rstrip()
     except Exception:
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -29,6 +29,7 @@ class Knowledge:
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
     objects: set[str] = field(default_factory=set)  # an encoder saw Python's own numbers or booleans, and takes no others
+    texts: set[str] = field(default_factory=set)  # what a vectorizer takes
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
@@ -39,7 +40,7 @@ class Knowledge:
 
     def is_text(self, column: str) -> bool:
         known = [value for value in self.categories(column) if not _is_missing(value)]
-        return bool(known) and all(isinstance(value, str) for value in known)
+        return column in self.texts or (bool(known) and all(isinstance(value, str) for value in known))
 
     def words(self, column: str) -> set[str]:
         """Cells of a CSV that are values: all that are known, but the empty one where encoders or imputers take missing values, too."""
@@ -135,6 +136,8 @@ class _Walk:
                 self._range(column, low, high)
         elif hasattr(part, "tree_"):
             self._tree(part.tree_, columns)
+        elif inspection.takes_text(part) and not hasattr(part, "transformer_list"):
+            self._known.texts.update(column for column in columns if column)
         elif hasattr(part, "transformer_list"):
             return self._union([step for _, step in part.transformer_list], columns)
         if getattr(part, "_preprocessor", None) is not None:  # HistGradientBoosting tells its categories in no other way

@@ -15,6 +15,7 @@ from ..model.inspection import Scalar
 from ..model.known_columns import Knowledge
 from ..model.manifest import first_error
 from ..model.signature import MOST_CATEGORIES, SHORT_FLOATS, Column, ColumnType, json_type
+from .tables import as_truth
 
 
 class Declaration(BaseModel):
@@ -49,6 +50,11 @@ class Declaration(BaseModel):
     @property
     def is_category(self) -> bool:
         return "category" in (self.type, self.dtype) or self.categories is not None
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether a CSV's zeros and ones mean false and true."""
+        return self.type == "boolean" or (self.dtype or "").startswith("bool")
 
     @property
     def is_text(self) -> bool:
@@ -132,8 +138,8 @@ def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.S
             return series.astype(dtype)
         if declaration.type == "integer" and series.dtype == object:
             return series.astype("Int64" if series.isna().any() else "int64")
-        if declaration.type == "boolean" and not series.isna().any():
-            return series.astype(bool)
+        if declaration.type == "boolean":
+            return as_truth(series)
         if declaration.type == "string" and not declaration.is_category and not is_text:
             return series.astype("str")
         return series

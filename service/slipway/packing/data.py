@@ -1,33 +1,35 @@
 """The data of `slipway pack`: read as the estimator wants it, without its target, in the dtypes that it was fitted with."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ..errors import ArtifactError
 from ..model import inspection
 from ..model.answers import Answers
-from ..model.dates import is_date
 from ..model.known_columns import Knowledge, known_columns
 from ..model.signature import Signature
-from .columns import Declaration, as_dates
-from .tables import MISSING_WORDS, Cells, header, is_parquet, read_table
+from .columns import Declaration
+from .csv_shape import check_header, check_twice, listed, naming_hint
+from .own_code import is_open
+from .tables import MISSING_WORDS, Cells, header, is_parquet, raw_header, read_table
 from .targets import targets_of
 
-UNITS = ("ns", "us", "ms", "s")
-ZONED = "datetime64[ns, UTC]"
 NEARLY = 0.1  # of a range: a sample seldom has the extremes
-MOST_ASKED = 1000  # rows that tell whether a column of text was one of dates
 
 
 class Table(NamedTuple):
-    """The columns that the estimator takes, in its order, and those that it predicts; rows parallel."""
+    """The columns that the estimator takes, in its order, and those that it predicts; rows parallel.
+
+    `texts`: the cells of a CSV that code of the packer's own sees, of which nothing tells whether they are text.
+    """
 
     features: pd.DataFrame
     targets: pd.DataFrame
+    texts: pd.DataFrame = pd.DataFrame()
 
 
 def read_data(
@@ -45,24 +47,33 @@ def read_data(
     is_csv = not is_parquet(data)
     names = header(data)
     if is_csv and has_header:
-        _check_header(data, names, inspection.names(estimator))
+        row, fitted = raw_header(data), inspection.names(estimator)
+        check_header(data, row, fitted)
+        check_twice(data, row, fitted or ())
     file_names = None if has_header or not is_csv else _made_up_names(estimator, declarations, len(names))
     own = _known_names(estimator, file_names or names, target)
     categories = [name for name in own if name in declarations and declarations[name].is_category]
     known = known_columns(estimator, own, declared=categories)
     if known.unmatched and is_csv:  # the cells tell of which columns they are
-        as_text = Cells(text=names, missing={}, names=file_names)
+        as_text = Cells(text=names, missing={}, names=file_names, has_header=file_names is None)
         known = known_columns(estimator, own, read_table(data, as_text), categories)
+    takes_text = inspection.takes_text(estimator)
     cells = Cells(
-        text=[name for name in own if known.is_text(name) or name in known.dates]
+        text=[name for name in own if takes_text or known.is_text(name) or name in known.dates]
         + [name for name, declaration in declarations.items() if declaration.is_text and name in own],
         integers=[name for name in own if known.is_of_integers(name) or _is_of_integers(declarations.get(name))],
+        booleans=[name for name in own if name in declarations and declarations[name].is_truth],
         missing={name: {"", *missing} - known.words(name) for name in file_names or names},
         names=file_names,
+        has_header=file_names is None,
     )
     table = _table(estimator, read_table(data, cells), target, notes)
     if is_csv:
         notes += _missing_notes(table.features)
+        kept = [name for name in own if is_open(name, known, declarations.get(name)) and name not in cells.text]
+        if kept:
+            texts = read_table(data, replace(cells, text=[*cells.text, *kept]))[kept]
+            table = table._replace(texts=texts)
     return table
 
 
@@ -79,28 +90,6 @@ def _is_of_integers(declaration: Declaration | None) -> bool:
         return False
     listed = declaration.categories is not None and all(type(value) is int for value in declaration.categories)
     return listed or declaration.type == "integer" or (declaration.dtype or "").lower().startswith(("int", "uint"))
-
-
-def _check_header(path: Path, names: Sequence[str], known: Sequence[str] | None) -> None:
-    """Raises ArtifactError where the first row looks like one of values."""
-    if known is not None and set(names) & set(known):
-        return
-    numbers = [name for name in names if _is_number(name)]
-    counted = names == [str(place) for place in range(len(names))]
-    fractions = [name for name in numbers if not name.strip().lstrip("+-").isdigit()]
-    if (len(numbers) == len(names) and not counted) or fractions:
-        raise ArtifactError(
-            f"The first row of {path} is taken for the names of its columns, but holds numbers ({listed(numbers)}): "
-            "say --no-header if it is a row of values, or give the columns names"
-        )
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _made_up_names(estimator: Any, declarations: Mapping[str, Declaration], count: int) -> list[str]:
@@ -145,7 +134,8 @@ def _table(estimator: Any, data: pd.DataFrame, target: str | Sequence[str] | Non
         features = features[own]
     elif (width := inspection.width(estimator)) not in (None, features.shape[1]):
         raise ArtifactError(
-            f"The estimator takes {width} features, the data has {features.shape[1]} columns{_index_hint(features) or hint}"
+            f"The estimator takes {width} features, the data has {features.shape[1]} columns"
+            + (naming_hint(features, ()) or _index_hint(features) or hint)
         )
     return Table(features.reset_index(drop=True), data[targets].reset_index(drop=True))
 
@@ -171,7 +161,8 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
         found.setdefault(to_estimator(name), []).append(name)
     missing = [name for name in names if to_estimator(name) not in found]
     if missing:
-        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {listed(missing)}")
+        hint = naming_hint(data, names)
+        raise ArtifactError(f"The estimator was fitted on columns that the data does not have: {listed(missing)}{hint}")
     own = [found[to_estimator(name)] for name in names]
     alike = [name for several in own if len(several) > 1 for name in several]
     if alike:
@@ -179,62 +170,6 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
             f"The estimator does not tell these columns of the data apart: {listed(alike)}; leave out those that are not its own"
         )
     return [name for (name,) in own]
-
-
-def as_fitted(
-    estimator: Any, features: pd.DataFrame, known: Knowledge, declarations: Mapping[str, Declaration], notes: list[str]
-) -> pd.DataFrame:
-    """With datetimes for columns of text that the estimator takes for dates alone. Raises ArtifactError where it may be either."""
-    for name in map(str, features):
-        declaration = declarations.get(name) or Declaration()
-        if name in known.opaque and declaration.type is None and declaration.dtype is None and _holds_dates(features[name]):
-            features = _with_dates(estimator, features, str(name), notes)
-    return features
-
-
-def _holds_dates(column: pd.Series) -> bool:
-    present = column.dropna()
-    return isinstance(present.dtype, pd.StringDtype) and not present.empty and bool(present.map(_is_any_date).all())
-
-
-def _is_any_date(text: str) -> bool:
-    return is_date(text, None) or is_date(text, ZONED)
-
-
-def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
-    """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes no answer."""
-    rows = features.head(MOST_ASKED)
-    from_text = _predictions(estimator, rows)
-    if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
-        zoned = _predictions(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
-        if from_text is not None and (zoned is None or np.array_equal(from_text, zoned)):
-            return features
-        raise ArtifactError(
-            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
-            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
-            'or type = "string"'
-        )
-    answers = [_predictions(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
-    found = [answer for answer in (from_text, *answers) if answer is not None]
-    if answers[0] is None:
-        return features
-    if any(not np.array_equal(answer, found[0]) for answer in found):
-        raise ArtifactError(
-            f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare what the training "
-            f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or type = "string"'
-        )
-    if from_text is not None:
-        return features
-    notes.append(f"Column {name!r} is read as dates, for the estimator takes no text there")
-    return features.assign(**{name: as_dates(features[name], None)})
-
-
-def _predictions(estimator: Any, rows: pd.DataFrame) -> Any:
-    """None where the estimator fails."""
-    try:
-        return np.asarray(estimator.predict(rows.copy()))  # which may write into them
-    except Exception:  # it may raise anything
-        return None
 
 
 def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answers: Answers) -> list[str]:
@@ -261,8 +196,3 @@ def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answ
         if lacking := [value for value in classes if value not in answered]:
             notes.append(f"No row of the data is answered with {listed([repr(value) for value in lacking])} of the {len(classes)} classes")
     return notes
-
-
-def listed(names: Any) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..errors import ArtifactError, InvalidInput
 from ..model.answers import Answers, same
-from ..model.contained import described
+from ..model.contained import contained, described
 from ..model.estimator import Model
 from ..model.integers import EXACT
 from ..model.manifest import Example
@@ -19,6 +19,7 @@ from .tables import cells_of, json_rows, parse_csv
 EXAMPLES = 8
 SAMPLE = 1000  # rows of the data that are answered in each way, to find the examples
 ANSWERED = 10_000  # rows for the training distribution: a share of a tenth is right to 0.003, and a forest answers them in a second
+EPSILON = 1e-6  # beyond 0 and 1, where probabilities were rounded
 MOST_NAMED = 5  # columns in a message
 TRIED = 20  # rows that answer which column makes the difference
 
@@ -188,11 +189,17 @@ def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, ans
     changed = [*differing, *sorted(refused)]
     if changed:
         own = json_rows(frame)
-        names = [column.name for j, column in enumerate(model.signature.columns) if any(not same(read[i][j], own[i][j]) for i in changed)]
-        notes.append(
-            f"From a CSV, {len(changed)} of {len(frame)} rows would be answered otherwise or refused, because of {_named(names)}: "
-            "a CSV tells neither the empty string from a missing value, nor types that are mixed in a column"
+        names = [column.name for j, column in enumerate(model.signature.columns) if any(_differ(read[i][j], own[i][j]) for i in changed)]
+        why = (
+            f", because of {_named(names)}: a CSV tells neither the empty string from a missing value, nor the types of mixed values"
+            if names
+            else ", although their values come back as they were: the estimator may answer a row otherwise than it did before"
         )
+        notes.append(f"From a CSV, {len(changed)} of {len(frame)} rows would be answered otherwise or refused{why}")
+
+
+def _differ(read: Any, own: Any) -> bool:
+    return not same(read, own) or type(read) is not type(own) or read != own
 
 
 def _sample(features: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -214,10 +221,37 @@ def _accepts(validator: RowValidator, row: list[Any], *, refuse: bool = False) -
 
 def _answers(model: Model, data: Any, what: str) -> Answers:
     try:
-        return model.infer(data)
+        answers = model.infer(data)
+        if any(not -EPSILON <= share <= 1 + EPSILON for row in answers.probabilities or () for share in _flat(row)):
+            _require_probabilities(model, data)
+        return answers
+    except ArtifactError:
+        raise
     except Exception as error:  # an estimator may raise anything
+        _require_probabilities(model, data)
         reason = getattr(error, "detail", None) or described(error)
         raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {' '.join(reason.split())}") from error
+
+
+def _require_probabilities(model: Model, data: Any) -> None:
+    """Raises ArtifactError where predict_proba answers something else: LightGBM does, without an error, for an objective of one's own."""
+    classes = model.signature.classes
+    if classes is None or model.signature.multi_output or not hasattr(model.estimator, "predict_proba"):
+        return
+    try:
+        with contained:
+            found = np.asarray(model.estimator.predict_proba(data))
+    except Exception:  # it may raise anything, and then that is told
+        return
+    if found.ndim != 2 or found.shape[1] != len(classes) or found.min() < -EPSILON or found.max() > 1 + EPSILON:
+        raise ArtifactError(
+            f"predict_proba of {type(model.estimator).__name__} does not answer a probability for each of its {len(classes)} classes, as "
+            "LightGBM's with an objective function of one's own: wrap it in a class of yours that makes classes and probabilities of scores"
+        )
+
+
+def _flat(shares: Any) -> list[float]:
+    return [share for part in shares for share in _flat(part)] if isinstance(shares, list) else [shares or 0.0]
 
 
 def _check_missing(model: Model, validator: RowValidator, row: list[Any]) -> None:

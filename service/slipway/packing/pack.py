@@ -24,8 +24,10 @@ from ..model.manifest import MODEL_FILE, NAME_PATTERN, Manifest, Serving
 from ..model.signature import Signature
 from ..model.verify import library_versions
 from .columns import Declaration, declared, observed, training_frame
-from .data import as_fitted, listed, read_data, told_by
+from .csv_shape import listed
+from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
+from .own_code import as_fitted, as_told
 from .targets import exchanged, with_outputs
 
 if TYPE_CHECKING:
@@ -76,11 +78,15 @@ def pack(
     data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
     features = None if data_of is None else data_of.features
     names = inspection.names(estimator) if features is None else [str(name) for name in features]
+    if "" in (names or ()):
+        raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
     if features is not None:
-        features = training_frame(features, known, declarations)
-        features = as_fitted(estimator, features, known, declarations, notes)
+        given = features
+        features = as_fitted(estimator, training_frame(given, known, declarations), given, known, declarations, notes)
+        if data_of is not None and len(data_of.texts.columns):
+            features = as_told(estimator, features, data_of.texts, notes)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)

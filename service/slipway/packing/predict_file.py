@@ -1,9 +1,9 @@
 """`slipway predict`: the rows of a file through the same validation and the same model as the server's, into a CSV."""
 
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -15,11 +15,15 @@ from ..errors import ArtifactError, InvalidInput
 from ..model.answers import Answers
 from ..model.artifact import Artifact
 from ..model.contained import described
+from ..model.estimator import Model
+from ..model.known_columns import known_columns
 from ..model.rows import RowValidator
 from ..model.signature import Signature
-from ..system.escaping import defused
+from ..system.escaping import CsvWriter
 from ..system.files import whole
-from .tables import cells_of, extent, is_parquet, json_rows, read_chunks
+from .csv_shape import check_header, check_twice, listed, naming_hint
+from .own_code import refuse_lost
+from .tables import cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
 
@@ -44,46 +48,76 @@ def predict_file(
     that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
-    cells = cells_of(signature, missing, None if header else signature.names)
+    is_csv = not is_parquet(data)
+    names = None if header or not is_csv else signature.names or [f"x{place}" for place in range(len(raw_header(data)))]
+    if header and is_csv:
+        names = _checked_names(data, signature)
+    known = known_columns(artifact.model.estimator, signature.names or ()) if isinstance(artifact.model, Model) else None
+    cells = replace(cells_of(signature, missing, names, known), has_header=header)
     validator = artifact.validator(CHUNK)
     count, notes = 0, []
     with _writing(output) as file, _progress(data) as bar:
-        writer = csv.writer(file, lineterminator="\n")
-        for frame, reached in read_chunks(data, cells, CHUNK):
+        writer = CsvWriter(file, defuse=defuse)
+        for frame, reached, texts in read_chunks(data, cells, CHUNK):
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
-            answers = _answers(artifact, validator, _in_order(frame, signature), count)
+            rows = _in_order(frame, signature)
+            if isinstance(artifact.model, Model) and len(texts.columns):
+                refuse_lost(artifact.model.estimator, validator, rows, texts, count)
+            answers = _answers(artifact, validator, rows, count)
             lines = _lines(signature, answers)
             if count == 0:
                 lines = chain([_header(signature, answers)], lines)
-                notes = _ignored(frame, signature)
-            writer.writerows(map(defused, lines) if defuse else lines)
+                notes = _column_notes(frame, signature)
+            writer.rows(lines)
             count += len(answers)
             bar.update(reached - bar.n)
             bar.set_postfix(rows=count)
     return Done(count, notes)
 
 
+def _checked_names(data: Path, signature: Signature) -> tuple[str, ...] | None:
+    """The model's names for a CSV whose columns are taken in their order, None: its own. Raises ArtifactError for a header that is none."""
+    row, known = raw_header(data), signature.names or ()
+    check_header(data, row, known, by_place=not signature.named)
+    check_twice(data, row, known)
+    by_place = not signature.named and len(row) == len(known) and not set(known) <= set(row)
+    return known if by_place else None
+
+
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:
-    """The model's columns of the frame, in its order; by position where their names were made up."""
-    columns = signature.columns
-    if columns is None:
+    """The model's columns of the frame, in its order; by position where their names were made up. Raises ArtifactError."""
+    names = signature.names
+    if names is None:
         return frame
-    names = [column.name for column in columns]
     if not signature.named and not set(names) <= set(frame.columns):
         if frame.shape[1] != len(names):
-            raise ArtifactError(f"The model takes {len(names)} features, the data has {frame.shape[1]} columns")
+            hint = naming_hint(frame, ())
+            raise ArtifactError(f"The model takes {len(names)} features, the data has {frame.shape[1]} columns{hint}")
         return frame
-    missing = [column.name for column in columns if column.name not in frame and not column.nullable]
-    if missing:
-        raise ArtifactError(f"The data does not have these columns of the model: {', '.join(missing)}")
-    return frame.reindex(columns=names)
+    missing = [name for name in names if name not in frame]
+    required = [column.name for column in signature.columns or () if column.name in missing and not column.nullable]
+    if required:
+        raise ArtifactError(f"The data does not have these columns of the model: {listed(required)}{naming_hint(frame, names)}")
+    unknown = [name for name in frame if name not in names]
+    if missing and unknown:  # as a request's unknown names are refused: they may be the missing ones, otherwise written
+        raise ArtifactError(
+            f"The data does not have these columns of the model: {listed(missing)}; it has others, {listed(unknown)}"
+            + (naming_hint(frame, names) or ": name the columns as the model does, or add empty ones where all values are missing")
+        )
+    return frame.reindex(columns=list(names))
 
 
-def _ignored(frame: pd.DataFrame, signature: Signature) -> list[str]:
+def _column_notes(frame: pd.DataFrame, signature: Signature) -> list[str]:
+    """Which columns the one has and the other has not."""
     names = signature.names or ()
-    ignored = [str(name) for name in frame if name not in names] if set(names) & set(frame.columns) else []
-    return [f"The model does not know these columns of the data, they were ignored: {', '.join(ignored)}"] if ignored else []
+    if not set(names) & set(frame.columns):
+        return []
+    ignored, absent = [name for name in frame if name not in names], [name for name in names if name not in frame]
+    notes = [f"The model does not know these columns of the data, they were ignored: {listed(ignored)}"] if ignored else []
+    if absent:
+        notes.append(f"The data does not have these columns of the model, all their values were taken for missing: {listed(absent)}")
+    return notes
 
 
 def _answers(artifact: Artifact, validator: RowValidator, frame: pd.DataFrame, before: int) -> Answers:

@@ -5,6 +5,7 @@ Of a CSV's cells one rule says which are missing: in a column of text only the e
 """
 
 import contextlib
+import csv
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from typing import Any, NamedTuple, TextIO
 import pandas as pd
 
 from ..errors import ArtifactError
+from ..model.known_columns import Knowledge
 from ..model.signature import Column, Signature
+from .csv_shape import check_rows, first_row
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
@@ -44,24 +47,29 @@ MISSING_WORDS = frozenset(
         "null",
     ]
 )
-_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_BITS = {"1": True, "1.0": True, "0": False, "0.0": False}  # where it is known that they mean true and false
 
 
 class Chunk(NamedTuple):
-    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file."""
+    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file. `texts`: `Cells.kept` as they are."""
 
     frame: pd.DataFrame
     reached: int
+    texts: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How a CSV's cells are read. `text`: columns of strings; `integers`: of exact ones; `missing`: words for none, by column."""
+    """How a CSV's cells are read: the columns of strings, of exact integers and of truth; `missing`: words for none, by column."""
 
     text: Collection[str] = ()
     integers: Collection[str] = ()
+    booleans: Collection[str] = ()
+    kept: Collection[str] = ()  # columns of numbers whose text is wanted, too
     missing: Mapping[str, Collection[str]] = field(default_factory=dict)
-    names: Sequence[str] | None = None  # of a file without a header
+    names: Sequence[str] | None = None  # None: those of the header
+    has_header: bool = True
 
     def read(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame as it was read, with types for the columns that pandas left as strings."""
@@ -76,8 +84,9 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
         cells = column.mask(column.isin({*words, *MISSING_WORDS, ""}), None)
         present = cells.dropna()
-        if present.isin(_BOOLEANS).all() and not present.empty:
-            found = cells.map(_BOOLEANS, na_action="ignore").astype(object)
+        truth = BOOLEANS | _BITS if name in self.booleans else BOOLEANS
+        if present.isin(truth).all() and not present.empty:
+            found = cells.map(truth, na_action="ignore").astype(object)
             return found.astype(bool) if len(present) == len(cells) else found
         try:
             pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
@@ -89,13 +98,24 @@ class Cells:
             return column.mask(column.isin(words), None) if words else column
 
 
-def cells_of(signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None) -> Cells:
-    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed."""
+def cells_of(
+    signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None, known: Knowledge | None = None
+) -> Cells:
+    """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed.
+
+    `known`: what the estimator tells of columns of any type, and of those whose text is wanted.
+    """
     columns = signature.columns or ()
+    told = {column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)}
     return Cells(
-        text=[column.name for column in columns if column.type in ("string", "datetime")],
+        text=[column.name for column in columns if column.type in ("string", "datetime") or column.name in told],
         integers=[column.name for column in columns if column.numeric and column.keeps_integers],
-        missing={column.name: _missing_words(column, missing) for column in columns},
+        booleans=[column.name for column in columns if column.type == "boolean"],
+        kept=[column.name for column in columns if known is not None and column.numeric and column.name in known.opaque],
+        missing={
+            column.name: _missing_words(column, missing) - (known.words(column.name) if known and column.name in told else set())
+            for column in columns
+        },
         names=names,
     )
 
@@ -110,15 +130,24 @@ def _missing_words(column: Column, missing: Sequence[str] | None) -> set[str]:
 def read_table(path: Path, cells: Cells) -> pd.DataFrame:
     """The whole file. Raises ArtifactError."""
     with _reading(path):
-        return _parquet(path, cells) if is_parquet(path) else parse_csv(path, cells, cells.names or header(path))
+        if is_parquet(path):
+            return _parquet(path, cells)
+        return parse_csv(path, cells, _checked_names(path, cells))
+
+
+def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
+    """Of a CSV's columns, all of whose rows have as many cells."""
+    names = header(path) if cells.names is None else cells.names
+    check_rows(path, len(names), has_header=cells.has_header)
+    return names
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
+    frame = pd.read_parquet(path).rename(columns=str)
     wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
     if not wanted:
         return frame
-    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True)
+    exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True).rename(columns=str)
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
 
 
@@ -135,12 +164,28 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
             for batch in parquet.ParquetFile(path).iter_batches(size):
                 reached += len(batch)
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
-                yield Chunk(batch.to_pandas(integer_object_nulls=True), reached)
+                yield Chunk(
+                    _with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans), reached, pd.DataFrame()
+                )
         else:
-            names = cells.names or header(path)
+            names = _checked_names(path, cells)
             with path.open("rb") as file, pd.read_csv(file, **_options(cells, names), chunksize=size) as reader:
                 for frame in reader:
-                    yield Chunk(cells.read(frame), file.tell())
+                    yield Chunk(cells.read(frame), file.tell(), frame[[name for name in cells.kept if name in frame]])
+
+
+def as_truth(column: pd.Series) -> pd.Series:
+    """Zeros and ones as false and true. Raises ValueError for other values."""
+    present = column.dropna()
+    if other := [value for value in present.unique().tolist() if value not in (0, 1)]:
+        raise ValueError(f"it holds {other[0]!r}, which is neither 0 and 1 nor false and true")
+    return column.astype(bool) if len(present) == len(column) else column.astype(object).map(bool, na_action="ignore")
+
+
+def _with_truth(frame: pd.DataFrame, booleans: Collection[str]) -> pd.DataFrame:
+    """The frame of a Parquet file, where zeros and ones may stand in columns of truth, as they may in a CSV."""
+    names = [name for name in booleans if name in frame and frame[name].isin([0, 1]).any()]
+    return frame.assign(**{name: as_truth(frame[name]) for name in names if frame[name].dropna().isin([0, 1]).all()})
 
 
 def header(path: Path) -> list[str]:
@@ -148,7 +193,14 @@ def header(path: Path) -> list[str]:
     with _reading(path):
         if is_parquet(path):
             return [str(name) for name in pd.DataFrame(parquet.read_schema(path).empty_table().to_pandas())]
-        return [str(name) for name in pd.read_csv(path, nrows=0)]
+        first_row(path)
+        return [str(name) for name in pd.read_csv(path, nrows=0, index_col=False)]
+
+
+def raw_header(path: Path) -> list[str]:
+    """The first row of a CSV, as it is. Raises ArtifactError."""
+    with _reading(path):
+        return first_row(path)
 
 
 def extent(path: Path) -> int:
@@ -180,12 +232,13 @@ def json_values(series: pd.Series) -> list[Any]:
 def _options(cells: Cells, names: Sequence[str]) -> dict[str, Any]:
     """Of pandas.read_csv, for a file with these columns. Numbers are exact since pandas 3.1."""
     return {
-        "dtype": dict.fromkeys([*cells.text, *cells.integers], "str"),
+        "dtype": dict.fromkeys([*cells.text, *cells.integers, *cells.booleans, *cells.kept], "str"),
         "keep_default_na": False,
         "na_values": {name: [""] for name in names if name not in cells.text},  # of text `Cells` tells what is missing
         "skip_blank_lines": len(names) > 1,  # of a single column an empty line is an empty cell
         "low_memory": False,
-        **({} if cells.names is None else {"header": None, "names": list(cells.names)}),
+        "index_col": False,  # pandas takes the first column for it where rows end with a comma and the header does not
+        **({} if cells.names is None else {"header": 0 if cells.has_header else None, "names": list(cells.names)}),
     }
 
 
@@ -208,6 +261,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
+    except UnicodeError:
+        raise ArtifactError(f"{path} cannot be read as CSV: it is no text in UTF-8, save it in that encoding") from None
+    except (OSError, ValueError, csv.Error) as error:  # the parsers' errors are ValueErrors
         kind = "Parquet" if is_parquet(path) else "CSV"
         raise ArtifactError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None

@@ -78,3 +78,9 @@ def test_what_a_model_raises_at_a_prediction_is_a_sentence_of_the_command(tmp_pa
     assert "The model fails on rows 1 to 2: SystemExit" in answered.stderr
     bare(tmp_path, "good", estimators.Stub().fit())
     assert command("predict", tmp_path / "good" / "1", "--data", data).returncode == 0
+
+
+def test_a_stack_trace_of_another_language_is_cut() -> None:
+    message = "[20:30:00] /workspace/src/data.cc:12: Check failed: a == b\nStack trace:\n  [bt] (0) /lib/libxgboost.so(+0x2b) [0x7f]\n\n"
+    assert described(ValueError(message)) == "ValueError: [20:30:00] /workspace/src/data.cc:12: Check failed: a == b"
+    assert described(ValueError("Feature names unseen:\n- x")) == "ValueError: Feature names unseen:\n- x"

@@ -139,6 +139,23 @@ def test_dates_whose_unit_counts_are_asked_for(tmp_path: Path) -> None:
     assert packed(tmp_path, estimator, tmp_path / "data.csv", declarations=declared).artifact.signature.columns[0].type == "datetime"
 
 
+def as_numbers(frame: pd.DataFrame) -> Any:
+    return np.column_stack([frame["at"].astype("int64") / 1e18, frame["n"]])
+
+
+@pytest.mark.parametrize("declared", [{}, {"at": Declaration(type="datetime")}])
+def test_dates_whose_unit_counts_in_probabilities_alone_are_asked_for(tmp_path: Path, declared: dict[str, Declaration]) -> None:
+    number = np.random.default_rng(0).normal(size=60)
+    frame = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=60, freq="h").astype("datetime64[ns]"), "n": number})
+    estimator = make_pipeline(FunctionTransformer(as_numbers), LogisticRegression(C=100)).fit(frame, (frame["n"] > 0).astype(int))
+    in_seconds = frame.astype({"at": "datetime64[s]"})
+    assert estimator.predict(frame).tolist() == estimator.predict(in_seconds).tolist()
+    with pytest.raises(ArtifactError, match=r"'at' holds dates, and the estimator answers them otherwise .* declare what the training"):
+        packed(tmp_path, estimator, csv(tmp_path, frame), declarations=declared)
+    found = packed(tmp_path, estimator, csv(tmp_path, frame), declarations={"at": Declaration(dtype="datetime64[ns]")})
+    assert str(found.artifact.signature.columns[0].dtype) == "datetime64[ns]"
+
+
 CELLS = pd.DataFrame(np.random.default_rng(0).random((40, 3)) * 20)
 NUMBERS = LogisticRegression().fit(CELLS.to_numpy(), [0, 1] * 20)
 

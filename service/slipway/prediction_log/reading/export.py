@@ -1,7 +1,6 @@
 """The prediction log as a CSV or Parquet file, in constant memory, whole or not at all."""
 
 import contextlib
-import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 from tqdm import tqdm
 
-from ...system.escaping import defused, printable
+from ...system.escaping import CsvWriter, printable
 from ...system.files import whole
 from ..stores.tables import iso
 from .pages import COLUMNS, Chosen, count, read
@@ -66,12 +65,11 @@ def _plain(row: tuple[Any, ...]) -> Sequence[Any]:
 def _csv(path: Path, defuse: bool) -> Iterator[Callable[[Rows], None]]:
     time = COLUMNS.index("time")
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer = CsvWriter(file, defuse=defuse)
+        writer.rows([COLUMNS])
 
         def write(rows: Rows) -> None:
-            lines = ((*row[:time], iso(row[time]), *row[time + 1 :]) for row in rows)
-            writer.writerows(map(defused, lines) if defuse else lines)
+            writer.rows((*row[:time], iso(row[time]), *row[time + 1 :]) for row in rows)
 
         yield write
 

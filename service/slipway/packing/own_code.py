@@ -1,0 +1,193 @@
+"""What a CSV does not tell of columns that the packer's own code sees: whether 01234 or True or a date was text. It is asked both ways."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ArtifactError, InvalidInput
+from ..model import inspection
+from ..model.contained import contained
+from ..model.dates import is_date
+from ..model.known_columns import Knowledge
+from ..model.rows import RowValidator
+from .columns import Declaration, as_dates
+from .tables import BOOLEANS, json_rows
+
+UNITS = ("ns", "us", "ms", "s")
+ZONED = "datetime64[ns, UTC]"
+MOST_ASKED = 1000  # rows that tell what a column was
+_LOST = re.compile(r"\s.*|.*\s|\+.*|-?0\d.*", re.DOTALL)  # zeros in front, a plus sign, blanks: no number gives them back
+_EXPONENT, _WHOLE = r"-?\d+[eE][+-]?\d+", r"-?\d+"
+
+
+def as_fitted(
+    estimator: Any,
+    features: pd.DataFrame,
+    given: pd.DataFrame,
+    known: Knowledge,
+    declarations: Mapping[str, Declaration],
+    notes: list[str],
+) -> pd.DataFrame:
+    """With datetimes for columns of text that the estimator takes for dates alone. Raises ArtifactError where it may be either.
+
+    `given`: the columns before anything was made of them.
+    """
+    for name in map(str, features):
+        declaration = declarations.get(name) or Declaration()
+        if name not in known.opaque or declaration.dtype is not None or not _holds_dates(given[name]):
+            continue
+        if declaration.type is None:
+            features = _with_dates(estimator, features, name, notes)
+        elif declaration.type == "datetime":  # in which unit it was not said
+            answers = _in_units(estimator, features.head(MOST_ASKED), name)
+            _require_one_answer(name, [answer for answer in answers if answer is not None])
+    return features
+
+
+def _holds_dates(column: pd.Series) -> bool:
+    present = column.dropna()
+    return isinstance(present.dtype, pd.StringDtype) and not present.empty and bool(present.map(_is_any_date).all())
+
+
+def _is_any_date(text: str) -> bool:
+    return is_date(text, None) or is_date(text, ZONED)
+
+
+def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+    """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes no answer."""
+    rows = features.head(MOST_ASKED)
+    from_text = answers(estimator, rows)
+    if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
+        zoned = answers(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
+        if from_text is not None and (zoned is None or alike(from_text, zoned)):
+            return features
+        raise ArtifactError(
+            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
+            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
+            'or type = "string"'
+        )
+    from_dates = _in_units(estimator, rows.assign(**{name: as_dates(rows[name], None)}), name)
+    if from_dates[0] is None:
+        return features
+    _require_one_answer(name, [answer for answer in (from_text, *from_dates) if answer is not None])
+    if from_text is not None:
+        return features
+    notes.append(f"Column {name!r} is read as dates, for the estimator takes no text there")
+    return features.assign(**{name: as_dates(features[name], None)})
+
+
+def is_open(name: str, known: Knowledge, declaration: Declaration | None) -> bool:
+    """Whether own code sees the column, and neither the estimator nor the packer tells whether it holds text."""
+    told = declaration is not None and (declaration.type or declaration.dtype or declaration.categories) is not None
+    return name in known.opaque and not told and not known.is_text(name) and not known.categories(name)
+
+
+def lost(cells: pd.Series) -> "pd.Series[bool]":
+    """Which cells of a CSV are numbers or truth whose text cannot be told from their value."""
+    text = cells.astype(object).where(cells.notna(), "").astype("str")
+    found = text.str.fullmatch(_LOST) | text.isin(BOOLEANS)
+    return found | text.str.fullmatch(_EXPONENT) if text.str.fullmatch(_WHOLE).any() else found  # 1e5 beside 12 may be a code
+
+
+def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """With text for columns that the estimator takes as text alone. Raises ArtifactError where it answers both, and otherwise.
+
+    `texts`: the cells of open columns, as they stand in the CSV.
+    """
+    half = MOST_ASKED // 2
+    rows = {str(name): np.flatnonzero(lost(texts[name]))[:half] for name in texts if not _is_text(features[name])}
+    failing = []
+    for name, found in rows.items():
+        if not len(found):
+            continue
+        places = np.unique([*found, *range(min(half, len(features)))])  # what one cell tells of a column holds for the others
+        asked, text = features.iloc[places], texts[name].iloc[places]
+        from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
+        if from_text is not None and from_value is not None and not alike(from_text, from_value):
+            raise ArtifactError(
+                f"Column {name!r} holds {texts[name].iloc[found[0]]!r}, and code of your own sees it, which "
+                f"answers it otherwise as text: say what the training frame had in a columns file (--columns): "
+                f'[{name}] type = "string", or type = "{_type(features[name])}"'
+            )
+        if from_value is None:
+            failing.append(name)
+    as_text = features.assign(**{name: texts[name] for name in failing})
+    if failing and answers(estimator, as_text.head(MOST_ASKED)) is not None:
+        notes += [f"Column {name!r} is read as text, for the estimator takes nothing else there" for name in failing]
+        return as_text
+    return features
+
+
+def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, texts: pd.DataFrame, before: int) -> None:
+    """Raises ArtifactError for cells of a model's columns of numbers that its own code would answer otherwise as text.
+
+    `before`: rows of the file that came before these.
+    """
+    for name in map(str, texts):
+        places = np.flatnonzero(lost(texts[name]))[:MOST_ASKED]
+        if not len(places):
+            continue
+        try:
+            data: Any = validator.instances(json_rows(rows.iloc[places])).data
+        except InvalidInput:  # of which the row is told when all are asked
+            continue
+        asked = pd.DataFrame(data) if isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=list(rows))
+        text = texts[name].iloc[places].set_axis(asked.index)
+        from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
+        if from_text is not None and (from_value is None or not alike(from_text, from_value)):
+            raise ArtifactError(
+                f"Row {before + places[0] + 1} of the data is refused: {name} holds {text.iloc[0]!r}, which the model's own code answers "
+                f'otherwise as text: pack the model with [{name}] type = "string" in its columns file, or write the number as JSON has it'
+            )
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype) or any(isinstance(value, str) for value in column.tolist())
+
+
+def _type(column: pd.Series) -> str:
+    return "number" if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) else "boolean"
+
+
+def _in_units(estimator: Any, rows: pd.DataFrame, name: str) -> list[Any]:
+    dtypes: list[Any] = [f"datetime64[{unit}]" for unit in UNITS]
+    return [answers(estimator, rows.assign(**{name: rows[name].astype(dtype)})) for dtype in dtypes]
+
+
+def _require_one_answer(name: str, found: list[Any]) -> None:
+    if any(not alike(answer, found[0]) for answer in found):
+        raise ArtifactError(
+            f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare what the training "
+            f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or type = "string"'
+        )
+
+
+def answers(estimator: Any, rows: pd.DataFrame) -> list[Any] | None:
+    """What it predicts, and the probabilities where it has some; None where it fails."""
+    data = rows.copy()  # which it may write into
+    try:
+        with contained:
+            asked = data if inspection.names(estimator) is not None else data.to_numpy()
+            found = [estimator.predict(asked)]
+            if hasattr(estimator, "predict_proba"):
+                probabilities = estimator.predict_proba(asked)
+                found += probabilities if isinstance(probabilities, list) else [probabilities]
+            return [np.asarray(each) for each in found]
+    except Exception:  # it may raise anything
+        return None
+
+
+def alike(one: list[Any], other: list[Any]) -> bool:
+    """Whether two lists of answers are the same, but for the last digits."""
+    return len(one) == len(other) and all(_same(first, second) for first, second in zip(one, other, strict=True))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f" and other.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))
+    return bool(np.array_equal(one, other))

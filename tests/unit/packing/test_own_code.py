@@ -1,0 +1,107 @@
+"""Cells of a CSV whose text a number does not give back, where the packer's own code sees them: text is not taken for numbers silently."""
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+from slipway.errors import ArtifactError
+from slipway.packing.columns import Declaration
+from slipway.packing.pack import Packed, pack
+from slipway.packing.predict_file import predict_file
+
+ZIPS = [f"{place:05d}" for place in np.random.default_rng(0).integers(0, 100_000, 80)]
+FRAME = pd.DataFrame({"zip": ZIPS, "n": np.arange(80.0)})
+
+
+def packed(tmp_path: Path, estimator: Any, data: pd.DataFrame | None, **options: Any) -> Packed:
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    if data is not None:
+        data.to_csv(tmp_path / "data.csv", index=False)
+    source = None if data is None else tmp_path / "data.csv"
+    return pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=source, force=True, **options)
+
+
+def predicted(tmp_path: Path, found: Packed, data: pd.DataFrame, **options: Any) -> list[Any]:
+    data.to_csv(tmp_path / "asked.csv", index=False)
+    predict_file(found.artifact, tmp_path / "asked.csv", tmp_path / "answers.csv", **options)
+    return pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist()
+
+
+def first_letters(frame: pd.DataFrame) -> Any:
+    return frame["zip"].astype(str).str[:1].map({str(digit): digit for digit in range(10)}).astype(float).to_frame()
+
+
+def letters(frame: pd.DataFrame) -> Any:
+    return frame["zip"].str[:1].map({str(digit): digit for digit in range(10)}).astype(float).to_frame()
+
+
+def logarithms(frame: pd.DataFrame) -> Any:
+    return np.log1p(frame)
+
+
+def fitted(step: Any) -> Any:
+    return make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(FRAME, FRAME["zip"].str[0].astype(int) // 3)
+
+
+def test_zeros_in_front_are_asked_for_where_they_change_the_answer(tmp_path: Path) -> None:
+    estimator = fitted(first_letters)
+    with pytest.raises(
+        ArtifactError, match=r"'zip' holds '0\d+', and code of your own sees it.*: \[zip\] type = \"string\", or type = \"number"
+    ):
+        packed(tmp_path, estimator, FRAME)
+    found = packed(tmp_path, estimator, FRAME, declarations={"zip": Declaration(type="string")})
+    assert predicted(tmp_path, found, FRAME) == estimator.predict(FRAME).tolist()
+
+
+def test_zeros_in_front_are_text_where_the_estimator_takes_nothing_else(tmp_path: Path) -> None:
+    estimator = fitted(letters)
+    found = packed(tmp_path, estimator, FRAME)
+    assert "Column 'zip' is read as text, for the estimator takes nothing else there" in found.notes
+    assert predicted(tmp_path, found, FRAME) == estimator.predict(FRAME).tolist()
+
+
+def test_zeros_in_front_are_numbers_where_the_estimator_takes_no_text(tmp_path: Path) -> None:
+    numbers = FRAME.astype({"zip": int})
+    estimator = make_pipeline(FunctionTransformer(logarithms), LogisticRegression()).fit(numbers, [0, 1] * 40)
+    found = packed(tmp_path, estimator, FRAME)
+    assert found.artifact.signature.columns[0].type == "number"
+    assert predicted(tmp_path, found, FRAME) == estimator.predict(numbers).tolist()
+
+
+def test_predict_refuses_zeros_in_front_that_the_data_at_packing_did_not_have(tmp_path: Path) -> None:
+    found = packed(tmp_path, fitted(first_letters), FRAME[FRAME["zip"].str[0] != "0"])
+    with pytest.raises(ArtifactError, match=r"Row \d+ of the data is refused: zip holds '0\d+'.* type = \"string\" in its columns file"):
+        predicted(tmp_path, found, FRAME)
+
+
+def lengths(frame: pd.DataFrame) -> Any:
+    return frame["flag"].map(lambda value: len(value) if isinstance(value, str) else 0).to_frame()
+
+
+@pytest.mark.parametrize(("cell", "other", "kind"), [("True", "False", "boolean"), ("+1", "2", "number"), ("1e5", "100000", "number")])
+def test_other_cells_that_do_not_come_back_are_asked_for(tmp_path: Path, cell: str, other: str, kind: str) -> None:
+    frame = pd.DataFrame({"flag": [cell, other] * 20})
+    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(frame, [0, 1] * 20)
+    own = make_pipeline(FunctionTransformer(lengths), DecisionTreeClassifier()).fit(frame, [0, 1] * 20)
+    assert predicted(tmp_path, packed(tmp_path, estimator, frame), frame) == [0, 1] * 20
+    with pytest.raises(ArtifactError, match=rf'type = "string", or type = "{kind}"'):
+        packed(tmp_path, own, frame)
+    found = packed(tmp_path, own, frame, declarations={"flag": Declaration(type="string")})
+    assert predicted(tmp_path, found, frame) == [0, 1] * 20
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_without_data_the_estimator_tells_what_is_text(tmp_path: Path, named: bool) -> None:
+    frame = pd.DataFrame({"c": ["01", "02", "10", "20"] * 20})
+    asked: Any = frame if named else frame.to_numpy()
+    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(asked, (frame["c"] < "05").astype(int))
+    found = packed(tmp_path, estimator, None)
+    assert predicted(tmp_path, found, frame) == estimator.predict(asked).tolist()
