@@ -11,6 +11,7 @@ from ..errors import ArtifactError
 from ..model import inspection
 from ..model.answers import Answers
 from ..model.dates import is_date
+from ..model.integers import EXACT
 from ..model.known_columns import Knowledge, known_columns
 from ..model.signature import Signature
 from .columns import Declaration, as_dates
@@ -182,14 +183,49 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
 
 
 def as_fitted(
-    estimator: Any, features: pd.DataFrame, known: Knowledge, declarations: Mapping[str, Declaration], notes: list[str]
+    estimator: Any,
+    features: pd.DataFrame,
+    known: Knowledge,
+    declarations: Mapping[str, Declaration],
+    notes: list[str],
+    *,
+    is_typed: bool,
 ) -> pd.DataFrame:
-    """With datetimes for columns of text that the estimator takes for dates alone. Raises ArtifactError where it may be either."""
+    """With the dtypes that the user's own code answers alike or takes alone. Raises ArtifactError where it may be either.
+
+    `is_typed`: the data tells integers from floats that are whole, as no CSV does.
+    """
     for name in map(str, features):
         declaration = declarations.get(name) or Declaration()
-        if name in known.opaque and declaration.type is None and declaration.dtype is None and _holds_dates(features[name]):
-            features = _with_dates(estimator, features, str(name), notes)
+        if name not in known.opaque or declaration.dtype is not None or inspection.names(estimator) is None:
+            continue
+        if declaration.type is None and _holds_dates(features[name]):
+            features = _with_dates(estimator, features, name, notes)
+        elif declaration.type in (None, "number") and _holds_integers(features[name]):
+            features = _with_floats(estimator, features, name, is_typed=is_typed and declaration.type is None)
     return features
+
+
+def _holds_integers(column: pd.Series) -> bool:
+    """Integers of which floats lose no digit."""
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and bool((column.abs() < EXACT).all())
+
+
+def _with_floats(estimator: Any, features: pd.DataFrame, name: str, *, is_typed: bool) -> pd.DataFrame:
+    """The column as floats where both are answered alike: a dtype must not depend on a fraction in the row beside it."""
+    rows = features.head(MOST_ASKED)
+    of_floats = rows.assign(**{name: rows[name].astype(np.float64)})
+    from_integers, from_floats = _answers(estimator, rows), _answers(estimator, of_floats)
+    if from_floats is None:
+        return features
+    if from_integers is None or _alike(from_integers, from_floats):
+        return features.assign(**{name: features[name].astype(np.float64)})
+    if is_typed:
+        return features
+    raise ArtifactError(
+        f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
+        f'training frame had in a columns file (--columns): [{name}] dtype = "int64" or dtype = "float64"'
+    )
 
 
 def _holds_dates(column: pd.Series) -> bool:
@@ -204,21 +240,21 @@ def _is_any_date(text: str) -> bool:
 def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
     """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes no answer."""
     rows = features.head(MOST_ASKED)
-    from_text = _predictions(estimator, rows)
+    from_text = _answers(estimator, rows)
     if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
-        zoned = _predictions(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
-        if from_text is not None and (zoned is None or np.array_equal(from_text, zoned)):
+        zoned = _answers(estimator, rows.assign(**{name: as_dates(rows[name], ZONED)}))
+        if from_text is not None and (zoned is None or _alike(from_text, zoned)):
             return features
         raise ArtifactError(
             f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
             f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
             'or type = "string"'
         )
-    answers = [_predictions(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
+    answers = [_answers(estimator, rows.assign(**{name: as_dates(rows[name], f"datetime64[{unit}]")})) for unit in UNITS]
     found = [answer for answer in (from_text, *answers) if answer is not None]
     if answers[0] is None:
         return features
-    if any(not np.array_equal(answer, found[0]) for answer in found):
+    if not all(_alike(answer, found[0]) for answer in found):
         raise ArtifactError(
             f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare what the training "
             f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or type = "string"'
@@ -229,12 +265,25 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
     return features.assign(**{name: as_dates(features[name], None)})
 
 
-def _predictions(estimator: Any, rows: pd.DataFrame) -> Any:
-    """None where the estimator fails."""
+def _answers(estimator: Any, rows: pd.DataFrame) -> list[Any] | None:
+    """Predictions, and probabilities where there are any. None where the estimator fails."""
     try:
-        return np.asarray(estimator.predict(rows.copy()))  # which may write into them
+        answers = [np.asarray(estimator.predict(rows.copy()))]  # a copy: it may write into them
+        if hasattr(estimator, "predict_proba"):
+            found = estimator.predict_proba(rows.copy())
+            answers += map(np.asarray, found if isinstance(found, list) else [found])
     except Exception:  # it may raise anything
         return None
+    return answers
+
+
+def _alike(some: list[Any], others: list[Any]) -> bool:
+    """Sums of integers and of floats may differ in the last digit."""
+    return len(some) == len(others) and all(
+        np.array_equal(one, other)
+        or (one.dtype.kind == other.dtype.kind == "f" and one.shape == other.shape and np.allclose(one, other, equal_nan=True))
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answers: Answers) -> list[str]:

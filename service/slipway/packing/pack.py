@@ -26,6 +26,7 @@ from ..model.verify import library_versions
 from .columns import Declaration, declared, observed, training_frame
 from .data import as_fitted, listed, read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
+from .tables import is_parquet
 from .targets import exchanged, with_outputs
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def pack(
     known = known_columns(estimator, names or (), features, categories)
     if features is not None:
         features = training_frame(features, known, declarations)
-        features = as_fitted(estimator, features, known, declarations, notes)
+        is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
+        features = as_fitted(estimator, features, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
