@@ -41,7 +41,7 @@ def _array_builder(column: Column) -> Build:
     if column.numeric:
         return _numbers(dtype or "float64")
     if column.type == "boolean" and dtype in ("", "bool"):
-        return lambda values: _object_column(values) if None in values else np.array(values, dtype=bool)
+        return _object_column if column.nullable else lambda values: np.array(values, dtype=bool)
     if column.type == "any":
         return _whatever_fits
     return (lambda values: pd.array(list(values), dtype=dtype)) if dtype else _object_column

@@ -14,7 +14,7 @@ from ..errors import ArtifactError
 from ..model.inspection import Scalar
 from ..model.known_columns import Knowledge
 from ..model.manifest import first_error
-from ..model.signature import MOST_CATEGORIES, SHORT_FLOATS, Column, ColumnType, json_type
+from ..model.signature import MOST_CATEGORIES, Column, ColumnType, json_type
 from .tables import as_truth
 
 
@@ -92,6 +92,11 @@ def declared(column: Column, declaration: Declaration | None) -> Column:
         if column.dtype != "category":
             raise ArtifactError(f"columns.toml declares {column.name!r} a category, but only --data can tell which ones there are")
         found.pop("type", None)
+    if column.type == "integer" and declaration.nullable:
+        raise ArtifactError(
+            f"columns.toml declares that {column.name!r} may be missing, but {column.dtype} holds no missing value, and the estimator "
+            'may answer other dtypes otherwise: declare the training frame\'s own, dtype = "Int64" or dtype = "float64"'
+        )
     if found.get("allowed") is not None and column.type == "any":
         found.setdefault("type", "string")
     if any("imum" in key for key in found) and column.type == "any":
@@ -254,7 +259,7 @@ def observed(
         low, high = float(present.astype(float).min()), float(present.astype(float).max())
         if math.isfinite(low) and math.isfinite(high):
             facts |= {"observed_minimum": low, "observed_maximum": high}
-    if in_frame or pd.api.types.is_integer_dtype(series.dtype) or str(series.dtype) in SHORT_FLOATS:
+    if in_frame or pd.api.types.is_integer_dtype(series.dtype) or (known is not None and name in known.floats):
         facts["dtype"] = None if str(series.dtype) in ("float64", "bool") else str(series.dtype)
     if series.dtype == object:
         missing = [value for value in series.tolist() if value is None or value != value]
@@ -262,7 +267,13 @@ def observed(
             facts["missing"] = "None"
         if "missing" in facts or (known is not None and name in known.objects):
             facts["dtype"] = "object"
+    if in_frame and known is not None and name in known.opaque and kind == "number" and _holds_numpy_integers(series):
+        facts["type"] = "integer"  # the user's own code sees the dtype, which a fraction would change, in the rows beside it as well
     return Column.model_validate(facts)
+
+
+def _holds_numpy_integers(series: pd.Series) -> bool:
+    return isinstance(series.dtype, np.dtype) and series.dtype.kind in "iu"
 
 
 def _type(present: pd.Series) -> ColumnType | None:

@@ -11,6 +11,7 @@ from ..errors import ArtifactError, InvalidInput
 from ..model import inspection
 from ..model.contained import contained
 from ..model.dates import is_date
+from ..model.integers import EXACT
 from ..model.known_columns import Knowledge
 from ..model.rows import RowValidator
 from .columns import Declaration, as_dates
@@ -30,21 +31,48 @@ def as_fitted(
     known: Knowledge,
     declarations: Mapping[str, Declaration],
     notes: list[str],
+    *,
+    is_typed: bool,
 ) -> pd.DataFrame:
-    """With datetimes for columns of text that the estimator takes for dates alone. Raises ArtifactError where it may be either.
+    """With the dtypes that the user's own code answers alike, or takes alone. Raises ArtifactError where it may be either.
 
-    `given`: the columns before anything was made of them.
+    `given`: the columns before anything was made of them. `is_typed`: they tell integers from floats that are whole, as no CSV does.
     """
     for name in map(str, features):
         declaration = declarations.get(name) or Declaration()
-        if name not in known.opaque or declaration.dtype is not None or not _holds_dates(given[name]):
+        if name not in known.opaque or declaration.dtype is not None:
             continue
-        if declaration.type is None:
-            features = _with_dates(estimator, features, name, notes)
-        elif declaration.type == "datetime":  # in which unit it was not said
-            answers = _in_units(estimator, features.head(MOST_ASKED), name)
-            _require_one_answer(name, [answer for answer in answers if answer is not None])
+        if _holds_dates(given[name]):
+            if declaration.type is None:
+                features = _with_dates(estimator, features, name, notes)
+            elif declaration.type == "datetime":  # in which unit it was not said
+                answers = _in_units(estimator, features.head(MOST_ASKED), name)
+                _require_one_answer(name, [answer for answer in answers if answer is not None])
+        elif declaration.type in (None, "number") and inspection.names(estimator) is not None and _holds_integers(features[name]):
+            features = _with_floats(estimator, features, name, is_typed=is_typed and declaration.type is None)
     return features
+
+
+def _holds_integers(column: pd.Series) -> bool:
+    """Integers of which floats lose no digit."""
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and bool((column.abs() < EXACT).all())
+
+
+def _with_floats(estimator: Any, features: pd.DataFrame, name: str, *, is_typed: bool) -> pd.DataFrame:
+    """The column as floats where both are answered alike: a dtype must not depend on a fraction in the row beside it."""
+    rows = features.head(MOST_ASKED)
+    from_integers = answers(estimator, rows)
+    from_floats = answers(estimator, rows.assign(**{name: rows[name].astype(np.float64)}))
+    if from_floats is None:
+        return features
+    if from_integers is None or alike(from_integers, from_floats):
+        return features.assign(**{name: features[name].astype(np.float64)})
+    if is_typed:
+        return features
+    raise ArtifactError(
+        f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
+        f'training frame had in a columns file (--columns): [{name}] dtype = "int64" or dtype = "float64"'
+    )
 
 
 def _holds_dates(column: pd.Series) -> bool:

@@ -28,6 +28,7 @@ from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
 from .own_code import as_fitted, as_told
+from .tables import is_parquet
 from .targets import exchanged, with_outputs
 
 if TYPE_CHECKING:
@@ -84,9 +85,11 @@ def pack(
     known = known_columns(estimator, names or (), features, categories)
     if features is not None:
         given = features
-        features = as_fitted(estimator, training_frame(given, known, declarations), given, known, declarations, notes)
+        is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
+        features = training_frame(given, known, declarations)
         if data_of is not None and len(data_of.texts.columns):
             features = as_told(estimator, features, data_of.texts, notes)
+        features = as_fitted(estimator, features, given, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
