@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -111,6 +112,15 @@ class StuckInAWorker(Stub):
     def predict(self, X: Any) -> Any:
         time.sleep(600)
         return super().predict(X)
+
+
+class StuckInAChild(Stub):
+    """Loads well in a server's worker, and never in a child process of it."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if multiprocessing.parent_process() is not None:
+            time.sleep(600)
 
 
 class Echo(Stub):

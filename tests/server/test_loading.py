@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import Start, bare
-from tests.server.estimators import ENDS, RAISES, WickedToLoad
+from tests.server.estimators import ENDS, RAISES, StuckInAChild, StuckInAWorker, WickedToLoad
 from tests.server.running import Server
 from tests.support import estimators
 
@@ -93,3 +93,41 @@ def answered(server: Server, model: str) -> int:
         return server.predict(model, [0, 0]).status
     except OSError:
         return 0
+
+
+def hung(server: Server, model: str) -> float:
+    return server.metrics().get(f'slipway_inferences_lost_total{{model="{model}",reason="hung",version="1"}}', 0)
+
+
+@pytest.mark.parametrize("where", ["worker", "child"])
+def test_an_optional_model_that_hangs_in_its_warm_up_keeps_nobody_else_from_being_served(start: Start, tmp_path: Path, where: str) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "stuck", (StuckInAWorker() if where == "worker" else StuckInAChild()).fit())
+    bare(folder, "zoe", estimators.Stub().fit())
+    execution = "auto" if where == "worker" else "process"
+    (folder / "models.toml").write_text(f'[stuck]\noptional = true\nexecution = "{execution}"\n[zoe]\ndefault = true\n')
+    server = start(models=folder, workers=1, request_timeout=1, load_timeout=3)
+    assert server.predict("zoe", [0, 0]).status == 200
+    assert server.predict("stuck", [0, 0]).status == 503
+    assert hung(server, "stuck") >= 1
+    doing = "check" if where == "worker" else "load"
+    assert server.logged(f"model stuck 1 ({doing}): ")
+    assert not server.logged("WORKER TIMEOUT")
+
+
+def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_after_it(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "deadly", WickedToLoad("sleep").fit())
+    bare(folder, "lazy", estimators.Stub().fit())
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text("[deadly]\nlazy = true\n[lazy]\nlazy = true\n[good]\ndefault = true\n")
+    server = start(models=folder, workers=1, request_timeout=1, load_timeout=2)
+    for strikes in (1, 2, 3):
+        workers = server.workers()
+        assert server.predict("deadly", [0, 0]).status == 503
+        server.until(lambda: hung(server, "deadly") == strikes)  # noqa: B023
+        server.until(lambda: server.predict("lazy", [0, 0]).status == 200)
+        server.until(lambda: len(server.workers()) == 1 and server.workers() != workers)  # noqa: B023
+    assert server.logged("model deadly 1 (load): it has not been loaded within 2 s")
+    server.until(lambda: "set aside: 3 times" in server.predict("deadly", [0, 0]).json().get("detail", ""))
+    assert server.predict("lazy", [0, 0]).status == 200

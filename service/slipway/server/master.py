@@ -211,7 +211,7 @@ class Master(Arbiter):  # type: ignore[misc]
         """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each signal."""
         for worker in self.WORKERS.values():
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
-                self.quarantine.strike(complaint, "hung")
+                self.quarantine.strike(*complaint)
         self.quarantine.release()
         serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
         current = [worker for worker in serving if self._is_current(worker)]

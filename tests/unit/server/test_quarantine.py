@@ -122,5 +122,5 @@ def test_a_complaint_is_taken_once() -> None:
     board = Board(None, slots=1)
     Marks(Lifecycle(board, 1)).given_up("iris 1", "predict", ["id"])
     assert board.take_complaint(0) is None
-    assert board.take_complaint(1) == PREDICTING
+    assert board.take_complaint(1) == (PREDICTING, "hung")
     assert board.take_complaint(1) is None
