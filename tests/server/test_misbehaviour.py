@@ -93,7 +93,7 @@ def test_a_model_that_ends_its_process_costs_one_worker_and_the_server_goes_on(e
     ending.until(lambda: lost(ending, name, "died") == 1)
     ending.until(lambda: len(ending.workers()) == 2 and ending.is_ready())
     assert len(set(workers) & set(ending.workers())) == 1
-    [line] = ending.logged(f"model {name} 1 (predict): it ended its worker process")
+    [line] = ending.logged(f"model {name} 1 (predict): it ended its process")
     assert len(line["request_ids"]) == 1
     assert attempt(ending, name, GOOD) == 200
 
@@ -104,7 +104,7 @@ def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_s
         assert attempt(server, "inline", row("exit 3")) == 0
         server.until(lambda: lost(server, "inline", "died") == strikes and len(server.workers()) == 2)  # noqa: B023
     # Each worker reads on the board for itself what is set aside.
-    sentence = "set aside: 3 times within 10 minutes it ended its worker process"
+    sentence = "set aside: 3 times within 10 minutes it ended its process"
     server.until(lambda: sentence in server.predict("inline", GOOD).json().get("detail", ""))
     server.until(lambda: attempt(server, "good", GOOD) == 200)
     assert "model inline 1: set aside" in server.get("/ready").json()["error"]
