@@ -66,6 +66,7 @@ class Engine:
         for pool in (self._threads, self._processes, self._trials, self._checks):
             if pool is not None:
                 pool.shutdown(until)
+        self._threads = self._processes = self._trials = self._checks = None  # what is left of them is cleared away at once
 
     def placement(self, model: LoadedModel) -> Placement | None:
         """None until the model is warm."""

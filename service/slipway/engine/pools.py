@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -153,15 +153,12 @@ class Pool:
     def shutdown(self, until: float | None = None) -> None:
         """Cancels what waits; what has begun may end until then, a time of time.monotonic(). Children are killed after it."""
         until = time.monotonic() + _CLOSING if until is None else until
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            calls = list(self._calls)
-        wait(calls, max(0.0, until - time.monotonic()))
+        closing = threading.Thread(target=self._executor.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
+        closing.start()
+        closing.join(max(0.0, until - time.monotonic()))
         if self._children is not None:
-            for child in self._children.all:
-                if child.pid is not None:
-                    child.join(max(0.0, until - time.monotonic()))
             self._kill()
+            closing.join(_CLOSING)  # at once, now that they are dead
 
     def abandon(self) -> None:
         """Waits for nothing: what has begun may end, what waits is cancelled. Threads cannot be ended, and stay; children are killed."""
@@ -207,7 +204,9 @@ def _broke(future: "Future[Any]") -> bool:
 
 def _death(codes: Sequence[int], *, alone: bool) -> Death:
     """`codes`: of the children that have ended, of which there is one where nobody else has ended another."""
-    code = codes[-1] if codes else 1
+    if not codes:
+        return Death(alone, False, "it ended")
+    code = codes[-1]
     if code >= 0:
         return Death(alone, False, f"it exited with code {code}")
     return Death(alone, -code in _SENT_BY_OTHERS, f"it was ended by signal {-code} ({signal.strsignal(-code)})")
