@@ -170,7 +170,7 @@ class Repository:
                 continue
             model, path = entry.label, entry.directory / MODEL_FILE
             if entry.serving.optional and loading.ended(model, path):
-                self._fail(entry, "it ended the process when it was last loaded, and is optional: mend or remove it")
+                self._fail(entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it")
                 continue
             with loading.of(model, path):
                 self._load(entry)
