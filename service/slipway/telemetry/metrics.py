@@ -77,6 +77,8 @@ class Metrics:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
             values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
             values.ValueClass = slot_values(self._slot)
+        else:  # also in a fork of a process whose metrics are in files
+            values.ValueClass = values.MutexValue
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
