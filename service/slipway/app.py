@@ -56,12 +56,13 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
         await journal.start()
-        await repository.set_aside(lifecycle.board.aside, engine.warm_up)
+        tasks = [asyncio.create_task(engine.watch())]  # a warm-up in a child may hang, too
+        repository.set_aside(lifecycle.board.aside, engine.warm_up)
         for entry in repository:
             await repository.warm_up(entry, engine.warm_up)
         await readiness.report()
         drift.start(entry.model for entry in repository if entry.model is not None)
-        tasks = [asyncio.create_task(task) for task in (engine.watch(), readiness.run(), drift.run())]
+        tasks += [asyncio.create_task(task) for task in (readiness.run(), drift.run())]
         yield
         for task in tasks:
             task.cancel()

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         30.0, gt=0, le=3600, description="Seconds until a request is answered 504; the header X-Request-Timeout may lower it."
     )
+    load_timeout: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a model may take to load on its first request, in a child process or at a reload; beyond it is given up.",
+    )
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1, description="Largest request body in bytes; beyond it the answer is 413.")
     max_rows: int = Field(10_000, ge=1, description="Most rows in one request; beyond it the answer is 413.")
     cache_size: int = Field(1000, ge=1, description="Rows that each worker's prediction cache holds.")

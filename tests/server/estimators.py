@@ -1,8 +1,13 @@
 """Estimators that are slow, stuck or held, importable by the server that unpickles them."""
 
 import asyncio
+import atexit
 import ctypes
+import multiprocessing
 import os
+import signal
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +51,20 @@ ENDS: dict[str, Callable[[], None]] = {
     "crash": crash,
 }
 HANGS: dict[str, Callable[[], None]] = {"sleep": lambda: time.sleep(600)}
-DOES = {**RAISES, **ENDS, **HANGS}
+STOPS: dict[str, Callable[[], None]] = {
+    "SIGTERM": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+}
+
+
+def exit_in_a_thread() -> None:
+    thread = threading.Thread(target=lambda: os._exit(0))
+    thread.start()
+    thread.join()
+
+
+DOES = {**RAISES, **ENDS, **HANGS, **STOPS, "exit in a thread": exit_in_a_thread}
 
 
 def row(does: str) -> list[float]:
@@ -90,6 +108,57 @@ class SlowToLoad(Stub):
         super().__setstate__(state)
 
 
+class SlowTheSecondTime(Stub):
+    """Touches the file `seen` when it is loaded; where there is one already, it takes ten minutes."""
+
+    def __init__(self, seen: str = "") -> None:
+        self.seen = seen
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if Path(state["seen"]).exists():
+            Path(state["seen"] + "-again").touch()
+            time.sleep(600)
+        Path(state["seen"]).touch()
+
+
+class Lingering(Stub):
+    """Starts a thread that does not end, and leaves an exit code to be set at exit: when it is loaded."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        atexit.register(os._exit, 3)
+
+
+class Prolific(Stub):
+    """For rows whose first feature is above 0 starts a thread and a process that do not end; `file` has the latter's id."""
+
+    def __init__(self, file: str = "") -> None:
+        self.file = file
+
+    def predict(self, X: Any) -> Any:
+        if X[0, 0] > 0:
+            threading.Thread(target=time.sleep, args=(600,)).start()
+            Path(self.file).write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+        return super().predict(X)
+
+
+class Deaf(Stub):
+    """Has signals ignored and blocked when it is loaded, as long as there is a file `deaf`."""
+
+    def __init__(self, deaf: str = "") -> None:
+        self.deaf = deaf
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if Path(state["deaf"]).exists():
+            numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+            for number in numbers:
+                signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
 class Held(Stub):
     """Waits while the file `closed` exists: in the first call of a process, and for rows whose first feature is above 0."""
 
@@ -111,6 +180,15 @@ class StuckInAWorker(Stub):
     def predict(self, X: Any) -> Any:
         time.sleep(600)
         return super().predict(X)
+
+
+class StuckInAChild(Stub):
+    """Loads well in a server's worker, and never in a child process of it."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if multiprocessing.parent_process() is not None:
+            time.sleep(600)
 
 
 class Echo(Stub):

@@ -1,12 +1,13 @@
 """Models that raise what no model should when they are loaded, or end the process: what becomes of the server, and of its next start."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.server.conftest import Start, bare
-from tests.server.estimators import ENDS, RAISES, WickedToLoad
+from tests.server.estimators import ENDS, RAISES, STOPS, StuckInAChild, StuckInAWorker, WickedToLoad
 from tests.server.running import Server
 from tests.support import estimators
 
@@ -34,7 +35,7 @@ def test_whatever_a_model_raises_at_its_loading_it_alone_is_not_served(start: St
     assert server.predict("good", [0, 0]).status == 200
 
 
-@pytest.mark.parametrize("does", ENDS)
+@pytest.mark.parametrize("does", [*ENDS, "exit in a thread"])
 def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_next_start(start: Start, tmp_path: Path, does: str) -> None:
     folder = tmp_path / "models"
     mended = tmp_path / "mended"
@@ -59,6 +60,35 @@ def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_ne
     os.utime(folder / "deadly" / "1" / "model.joblib")  # another file, as far as anybody can tell
     third = start(models=folder, port=first.port)
     assert third.predict("deadly", [0, 0]).status == 200
+
+
+def test_a_model_that_would_stop_or_replace_the_process_that_loads_it_is_not_served(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in STOPS:
+        bare(folder, name, WickedToLoad(name).fit())
+    bare(folder, "good", estimators.Stub().fit())
+    optional(folder, *STOPS)
+    server = start(models=folder)
+    assert {name: server.predict(name, [0, 0]).status for name in STOPS} == dict.fromkeys(STOPS, 503)
+    assert server.predict("good", [0, 0]).status == 200
+
+
+def test_an_optional_model_that_hangs_while_it_loads_is_named_and_left_out_of_the_start_after_a_stop(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "deadly", WickedToLoad("sleep").fit())
+    bare(folder, "good", estimators.Stub().fit())
+    optional(folder, "deadly")
+    first = start(models=folder, wait=False, load_timeout=1)
+    first.message.touch()
+    first.until(lambda: first.logged("still loading model deadly 1 after 1 s") != [])
+    assert "model deadly 1" in first.message.read_text()
+    first.signal(signal.SIGTERM)
+    assert first.process.wait(20) == 0
+    assert first.logged("stopped while model deadly 1 was loaded for more than 1 s")
+
+    second = start(models=folder, port=first.port)
+    assert second.predict("good", [0, 0]).status == 200
+    assert second.predict("deadly", [0, 0]).status == 503
 
 
 def test_an_expected_model_is_tried_at_every_start(start: Start, tmp_path: Path) -> None:
@@ -93,3 +123,41 @@ def answered(server: Server, model: str) -> int:
         return server.predict(model, [0, 0]).status
     except OSError:
         return 0
+
+
+def hung(server: Server, model: str) -> float:
+    return server.metrics().get(f'slipway_inferences_lost_total{{model="{model}",reason="hung",version="1"}}', 0)
+
+
+@pytest.mark.parametrize("where", ["worker", "child"])
+def test_an_optional_model_that_hangs_in_its_warm_up_keeps_nobody_else_from_being_served(start: Start, tmp_path: Path, where: str) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "stuck", (StuckInAWorker() if where == "worker" else StuckInAChild()).fit())
+    bare(folder, "zoe", estimators.Stub().fit())
+    execution = "auto" if where == "worker" else "process"
+    (folder / "models.toml").write_text(f'[stuck]\noptional = true\nexecution = "{execution}"\n[zoe]\ndefault = true\n')
+    server = start(models=folder, workers=1, request_timeout=1, load_timeout=3)
+    assert server.predict("zoe", [0, 0]).status == 200
+    assert server.predict("stuck", [0, 0]).status == 503
+    assert hung(server, "stuck") >= 1
+    doing = "check" if where == "worker" else "load"
+    assert server.logged(f"model stuck 1 ({doing}): ")
+    assert not server.logged("WORKER TIMEOUT")
+
+
+def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_after_it(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "deadly", WickedToLoad("sleep").fit())
+    bare(folder, "lazy", estimators.Stub().fit())
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text("[deadly]\nlazy = true\n[lazy]\nlazy = true\n[good]\ndefault = true\n")
+    server = start(models=folder, workers=1, request_timeout=1, load_timeout=2)
+    for strikes in (1, 2, 3):
+        workers = server.workers()
+        assert server.predict("deadly", [0, 0]).status == 503
+        server.until(lambda: hung(server, "deadly") == strikes)  # noqa: B023
+        server.until(lambda: server.predict("lazy", [0, 0]).status == 200)
+        server.until(lambda: len(server.workers()) == 1 and server.workers() != workers)  # noqa: B023
+    assert server.logged("model deadly 1 (load): it has not been loaded within 2 s")
+    server.until(lambda: "set aside: 3 times" in server.predict("deadly", [0, 0]).json().get("detail", ""))
+    assert server.predict("lazy", [0, 0]).status == 200

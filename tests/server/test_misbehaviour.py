@@ -93,7 +93,7 @@ def test_a_model_that_ends_its_process_costs_one_worker_and_the_server_goes_on(e
     ending.until(lambda: lost(ending, name, "died") == 1)
     ending.until(lambda: len(ending.workers()) == 2 and ending.is_ready())
     assert len(set(workers) & set(ending.workers())) == 1
-    [line] = ending.logged(f"model {name} 1 (predict): it ended its worker process")
+    [line] = ending.logged(f"model {name} 1 (predict): it ended its process")
     assert len(line["request_ids"]) == 1
     assert attempt(ending, name, GOOD) == 200
 
@@ -104,7 +104,7 @@ def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_s
         assert attempt(server, "inline", row("exit 3")) == 0
         server.until(lambda: lost(server, "inline", "died") == strikes and len(server.workers()) == 2)  # noqa: B023
     # Each worker reads on the board for itself what is set aside.
-    sentence = "set aside: 3 times within 10 minutes it ended its worker process"
+    sentence = "set aside: 3 times within 10 minutes it ended its process"
     server.until(lambda: sentence in server.predict("inline", GOOD).json().get("detail", ""))
     server.until(lambda: attempt(server, "good", GOOD) == 200)
     assert "model inline 1: set aside" in server.get("/ready").json()["error"]
@@ -185,3 +185,23 @@ def test_hung_values_are_not_logged(start: Start, wicked: Path) -> None:
     text = server._log.read_text()
     assert answers[0].headers["x-request-id"] in text
     assert "1234567" not in text
+
+
+def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_counted_and_set_aside(start: Start, tmp_path: Path) -> None:
+    server = start(models=folder_of(tmp_path / "models", {"process": "process", "other": "process"}), workers=1, request_timeout=100)
+    server.until(lambda: attempt(server, "process", GOOD) == attempt(server, "other", GOOD) == 200)
+    workers = server.workers()
+    with ThreadPoolExecutor(4) as pool:
+        for strikes in (1, 2, 3):
+            dying = pool.submit(attempt, server, "process", row("exit 3"))
+            others = [pool.submit(attempt, server, "other", GOOD) for _ in range(3)]
+            assert dying.result() == 500
+            assert [other.result() for other in others] == [200] * 3
+            server.until(lambda: lost(server, "process", "died") == strikes)  # noqa: B023
+            assert attempt(server, "other", GOOD) == 200
+    line = server.logged("model process 1 (predict): it ended its child process; it exited with code 3")[0]
+    assert len(line["request_ids"]) == 1
+    server.until(lambda: "set aside: 3 times" in server.predict("process", GOOD).json().get("detail", ""))
+    assert attempt(server, "other", GOOD) == 200
+    assert lost(server, "other", "died") == 0
+    assert server.workers() == workers

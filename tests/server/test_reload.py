@@ -11,7 +11,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from tests.server.conftest import Start, bare
-from tests.server.estimators import Held, StuckInAWorker
+from tests.server.estimators import Deaf, Held, SlowTheSecondTime, StuckInAWorker, WickedToLoad
 from tests.server.running import Server
 from tests.server.test_workers import RESTARTS, WORKERS, condition
 from tests.support.load import Load, get, post
@@ -127,3 +127,75 @@ def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_
     (tmp_path / "closed").unlink()
     server.until(lambda: not set(old) & set(server.workers()) and len(server.workers()) == 2 and server.is_ready())
     assert {answer(server) for _ in range(6)} == {2}
+
+
+@pytest.fixture
+def mended(tmp_path: Path) -> Path:
+    """As long as this file is there, `deadly` does nothing of the sort."""
+    (tmp_path / "mended").touch()
+    return tmp_path / "mended"
+
+
+def deadly(folder: Path, does: str, mended: Path) -> None:
+    bare(folder, "deadly", WickedToLoad(does, str(mended)).fit())
+    (folder / "models.toml").write_text("[constant]\ndefault = true\n[deadly]\noptional = true\n")
+
+
+def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_heard(start: Start, constant: Path, mended: Path) -> None:
+    deadly(constant, "sleep", mended)
+    server = start(models=constant, load_timeout=600)
+    mended.unlink()
+    workers = server.workers()
+    server.signal(signal.SIGHUP)
+    server.until(lambda: len(server.workers()) == 3)  # and who loads the new ones
+    os.kill(workers[0], signal.SIGKILL)
+    server.until(lambda: workers[0] not in server.workers() and len(server.workers()) == 3)
+    server.until(server.is_ready)
+    assert answer(server) == 1
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("does", ["sleep", "exit 0", "crash"])
+def test_a_model_that_hangs_or_ends_its_process_in_a_reload_leaves_the_old_models_serving(
+    start: Start, constant: Path, mended: Path, does: str
+) -> None:
+    deadly(constant, does, mended)
+    server = start(models=constant, load_timeout=2)
+    workers = server.workers()
+    put(constant, "2", 2)
+    mended.unlink()
+    server.signal(signal.SIGHUP)
+    server.until(lambda: server.logged("the models stay as they are, for they cannot be read again: model deadly 1 ") != [])
+    assert server.workers() == workers
+    assert answer(server) == 1
+    mended.touch()
+    server.signal(signal.SIGHUP)
+    server.until(lambda: not set(workers) & set(server.workers()))
+    assert answer(server) == 2
+
+
+def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(start: Start, constant: Path, tmp_path: Path) -> None:
+    seen, again = tmp_path / "seen", tmp_path / "seen-again"
+    server = start(models=constant)
+    bare(constant, "slow", SlowTheSecondTime(str(seen)).fit())
+    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
+    server.signal(signal.SIGHUP)
+    server.until(again.exists)
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+
+
+def test_signals_that_a_model_has_changed_in_a_reload_are_heard_as_before(start: Start, constant: Path, tmp_path: Path) -> None:
+    bare(constant, "deaf", Deaf(str(tmp_path / "deaf")).fit())
+    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
+    server = start(models=constant)
+    workers = server.workers()
+    (tmp_path / "deaf").touch()
+    server.signal(signal.SIGHUP)
+    server.until(lambda: not set(workers) & set(server.workers()) and len(server.workers()) == 2)
+    [first, _] = server.workers()
+    os.kill(first, signal.SIGKILL)
+    server.until(lambda: first not in server.workers() and len(server.workers()) == 2 and server.is_ready())
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0

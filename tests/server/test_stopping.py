@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.server.conftest import Start, bare
-from tests.server.estimators import SlowToLoad, StuckInAWorker
-from tests.server.running import ROOT, Server, children
+from tests.server.estimators import Lingering, Prolific, SlowToLoad, StuckInAWorker
+from tests.server.running import ROOT, Server, children, running
 from tests.support.load import Connection, get
 
 
@@ -250,3 +251,39 @@ def test_a_restarted_server_does_not_drain(start: Start) -> None:
     killed.process.wait()
     again = start(port=killed.port)
     assert again.is_ready()
+
+
+def test_what_a_model_has_started_when_it_was_loaded_neither_delays_the_end_nor_changes_its_code(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "lingering", Lingering().fit())
+    server = start(models=folder)
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert not server._runtime.exists()
+
+
+def test_what_a_model_has_started_in_a_child_process_ends_with_it(start: Start, tmp_path: Path) -> None:
+    folder, file = tmp_path / "models", tmp_path / "started"
+    bare(folder, "prolific", Prolific(str(file)).fit())
+    (folder / "models.toml").write_text('[prolific]\nexecution = "process"\n')
+    server = start(models=folder, workers=1)
+    assert server.predict("prolific", [1, 0]).status == 200
+    started = int(file.read_text())
+    assert running([started]) == [started]
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    assert running([started]) == []
+    assert not server.logged("was sent SIGKILL")
+
+
+def test_of_two_servers_that_begin_at_once_on_one_port_the_later_says_so(start: Start, tmp_path: Path) -> None:
+    folder, began = tmp_path / "models", tmp_path / "began"
+    bare(folder, "slow", SlowToLoad(str(began), 3).fit())
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        server = start(models=folder, wait=False, port=other.getsockname()[1])
+        server.until(began.exists)
+        other.listen()
+        assert server.process.wait(20) == 1
+    assert "(Address already in use): choose another with" in server.log()[-1]["message"]

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import InferenceFailed
 from ..model.estimator import Answers
 from ..model.rows import Batch
 from ..telemetry.request_id import request_id
 from .call import Call
+from .pools import Death
 
 Inferred = tuple[Answers, float]  # with the seconds that the inference took
 Submit = Callable[[Sequence["Job"]], "Future[Inferred]"]
@@ -23,7 +25,7 @@ class Job:
     batch: Batch
     outcome: "asyncio.Future[Inferred | BaseException]"
     inference: "Inference | None" = None  # that its rows are part of now
-    died: bool = False  # a child process has died of it, or beside it
+    died: bool = False  # a child process has died of it, or of what was with a child beside it
     request: str = field(default_factory=request_id.get)  # the id of the request that it is part of
 
 
@@ -41,14 +43,25 @@ class Lane:
 
     At most `width` inferences at once. One that begins takes with it all that wait, up to `most_rows` rows; 0: nothing is joined.
     `count` is told of each inference; `release` once of each job, when its rows are not and will not be with the model.
+    `deaths`: of child processes, by who was with them, None: it runs in none; `blame` is told of jobs that have surely ended one.
     """
 
     def __init__(
-        self, submit: Submit, count: Callable[[Answers, float], None], release: Callable[[], None], *, width: int, most_rows: int
+        self,
+        submit: Submit,
+        count: Callable[[Answers, float], None],
+        release: Callable[[], None],
+        *,
+        width: int,
+        most_rows: int,
+        deaths: "Mapping[Future[Any], Death] | None" = None,
+        blame: Callable[[Sequence[Job], Death], None] = lambda *_: None,
     ) -> None:
         self._submit = submit
         self._count = count
         self._release = release
+        self._deaths = deaths
+        self._blame = blame
         self._width = width
         self._most_rows = most_rows
         self._waiting: dict[Job, None] = {}  # in the order of arrival
@@ -171,15 +184,28 @@ class Lane:
             else:
                 job.inference = None
                 left.append(job)
-        died = isinstance(error, BrokenExecutor)
-        if len(inference.jobs) > 1 and left:
-            size = 1 if died else (len(left) + 1) // 2  # each child that dies costs a start
+        if self._deaths is not None and inference.work is not None and isinstance(error, BrokenExecutor):
+            self._bereaved(inference, left, error, self._deaths.get(inference.work))
+        elif len(inference.jobs) > 1 and left:
+            size = (len(left) + 1) // 2
             self._again.extendleft(reversed([left[i : i + size] for i in range(0, len(left), size)]))
-        elif left and died and not left[0].died:
-            left[0].died = True  # it may have died of another model's rows
-            self._again.append(left)  # after those that it may harm
         elif left:
             self._settle(left[0], error)
+
+    def _bereaved(self, inference: Inference, left: Sequence[Job], error: BaseException, death: Death | None) -> None:
+        """A child has died: of this inference for certain, perhaps, or (None) before it had begun."""
+        if death is None:
+            self._waiting = dict.fromkeys(left) | self._waiting
+            return
+        certain = death.alone and len(inference.jobs) == 1
+        if certain and not death.by_others:
+            self._blame(inference.jobs, death)
+        for job in left:
+            if certain and (job.died or not death.by_others):
+                self._settle(job, error)
+            else:
+                job.died = True
+                self._again.append([job])  # each by itself: every child that dies costs a start
 
     def _settle(self, job: Job, outcome: Inferred | BaseException) -> None:
         job.inference = None

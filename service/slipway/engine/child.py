@@ -1,6 +1,7 @@
 """The child side of process execution: loads a model once and answers for it until its parent dies."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -33,7 +34,11 @@ _models: dict[ModelSource, Model | CompiledModel] = {}
 
 
 def start_child(parent: int) -> None:
-    """Runs first in a child: it must not outlive its parent, and Ctrl-C in a terminal is the parent's to handle."""
+    """Runs first in a child: it must not outlive its parent, and leads a group that is killed with it.
+
+    Ctrl-C in a terminal is the parent's to handle.
+    """
+    os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
 

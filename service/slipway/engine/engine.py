@@ -4,8 +4,10 @@ import asyncio
 import functools
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future
+from weakref import WeakKeyDictionary
 
 from ..errors import InferenceFailed, Overloaded, Problem, Rejected
 from ..model.answers import Answers
@@ -19,15 +21,17 @@ from .batching import Inferred, Job, Lane
 from .call import Call
 from .child import ModelSource, infer_in_child
 from .loaded_model import LoadedModel
-from .marks import Doing, Marks
+from .marks import Doing, Marks, Reason
 from .placement import Mode, Placement, place
-from .pools import Pool
+from .pools import Death, Deaths, NotReturned, Pool, in_thread_of_its_own
 
 log = logging.getLogger("slipway.engine")
 
 # Seconds: nobody waits for an inference longer than a request's deadline; one that takes this much longer is taken for hung.
 GRACE = 2.0
 _LOOK = 1.0  # seconds between two looks for those
+_WARM_UP = 5.0  # seconds that a warm-up is given at least: what is asked for the first time is slow
+_CLOSING = 2.0  # seconds for begun work to end
 _UNKNOWN = Placement("thread")  # until it is warm
 
 
@@ -43,6 +47,8 @@ class Engine:
         self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
         self._threads: Pool | None = None
         self._processes: Pool | None = None
+        self._trials: Pool | None = None  # one child for those of whom one has ended a child of several: the next death is its own
+        self._deaths: Deaths = WeakKeyDictionary()
         self._in_children: list[ModelSource] = []  # the models that a child has loaded without harm
         self._checks: Pool | None = None  # a thread of their own: overload must not make a pod unready
         self._open = False
@@ -54,11 +60,13 @@ class Engine:
         self._open = True
 
     def close(self) -> None:
-        """After the last answer: lets begun work end, drops what has not begun."""
+        """After the last answer: lets begun work end for a moment, drops what has not begun."""
         self._open = False
-        for pool in (self._threads, self._processes, self._checks):
+        until = time.monotonic() + _CLOSING
+        for pool in (self._threads, self._processes, self._trials, self._checks):
             if pool is not None:
-                pool.shutdown()
+                pool.shutdown(until)
+        self._threads = self._processes = self._trials = self._checks = None  # what is left of them is cleared away at once
 
     def placement(self, model: LoadedModel) -> Placement | None:
         """None until the model is warm."""
@@ -66,12 +74,17 @@ class Engine:
 
     async def warm_up(self, model: LoadedModel) -> str | None:
         """Times the model and decides where it runs. Answers what is wrong with it, or None."""
+        longest = max(self._longest, _WARM_UP)
         try:
-            error, placement = await asyncio.to_thread(self._try_out, model)
+            error, placement = await in_thread_of_its_own(longest, self._try_out, model)
             if placement is not None:
                 self._placements[model] = placement
                 if placement.mode == "process":
-                    await self._warm_child(model)
+                    return await self._warm_child(model)
+        except NotReturned:
+            self._lost(model, "check", (), "hung", f"it has not returned for {longest:.0f} s, and is not waited for")
+            self._marks.wear_out()
+            return f"it has not answered its own example rows for {longest:.0f} s"
         except Exception as exc:
             log.exception("model %s %s fails on its own example rows", model.name, model.version)
             return f"it fails on its own example rows: {kind(exc)}"
@@ -109,19 +122,23 @@ class Engine:
         self._marks.wear_out()
         return f"it has not answered its own example rows for {self._longest:.0f} s"
 
-    async def _warm_child(self, model: LoadedModel) -> None:
-        batch = model.warm_up_batch
+    async def _warm_child(self, model: LoadedModel) -> str | None:
+        """What is wrong with it there, or None."""
+        batch, longest = model.warm_up_batch, self._settings.load_timeout
         pool = self._process_pool()
         try:
-            await pool.prepare(model.source)
-        except BrokenExecutor:  # it has ended its child: the next model is to find another one
-            pool.abandon()
-            if self._processes is pool:
-                self._processes = None
-            raise
+            await pool.prepare(model.source, longest)
+        except (BrokenExecutor, NotReturned) as exc:
+            self._replace(pool)  # the next model is to find another one
+            if isinstance(exc, NotReturned):
+                self._lost(model, "load", (), "hung", f"a child process has not loaded it for {longest:.0f} s, and is killed")
+                return f"a child process has not loaded it within {longest:.0f} s"
+            self._lost(model, "load", (), "died", "it ended the child process that loaded it")
+            return "it ends the child process that loads it"
         self._in_children.append(model.source)
         if batch is not None:
             await self.run(model, batch, Call.of_our_own(self._settings.request_timeout))
+        return None
 
     async def run(self, model: LoadedModel, batch: Batch, call: Call, mode: Mode | None = None) -> tuple[Answers, float]:
         """The answers and the seconds that the inference took.
@@ -169,7 +186,10 @@ class Engine:
         if lane is None:
             submit = functools.partial(self._submit, model, process)
             width = self._width(process, large) if most_rows else self._settings.max_in_flight  # alone, they wait in the pool's own queue
-            lane = Lane(submit, model.count, self._places.release, width=width, most_rows=0 if large else most_rows)
+            most = 0 if large else most_rows
+            blame = functools.partial(self._blame, model)
+            deaths = self._deaths if process else None
+            lane = Lane(submit, model.count, self._places.release, width=width, most_rows=most, deaths=deaths, blame=blame)
             self._lanes[model, process, large] = lane
         return lane
 
@@ -189,13 +209,13 @@ class Engine:
             assert self._threads is not None, "start() comes first"
             return self._threads.submit(self._infer, model, jobs)
         data = model.validator.joined([job.batch for job in jobs])
-        pool = self._process_pool()
+        which = self._trial_pool if self._settings.processes > 1 and any(job.died for job in jobs) else self._process_pool
+        pool = which()
         try:
             return pool.submit(infer_in_child, model.source, data)
-        except BrokenExecutor:  # it broke while it was idle
-            pool.abandon()
-            self._processes = None
-            return self._process_pool().submit(infer_in_child, model.source, data)
+        except BrokenExecutor:  # it broke while it was idle, or a moment ago
+            self._replace(pool)
+            return which().submit(infer_in_child, model.source, data)
 
     def _infer(self, model: LoadedModel, jobs: Sequence[Job]) -> Inferred:
         with self._marks.held(model.label, "predict", [job.request for job in jobs]):
@@ -203,8 +223,25 @@ class Engine:
 
     def _process_pool(self) -> Pool:
         if self._processes is None:
-            self._processes = Pool.of_processes(self._settings.processes, list(self._in_children))
+            self._processes = Pool.of_processes(self._settings.processes, list(self._in_children), self._deaths)
         return self._processes
+
+    def _trial_pool(self) -> Pool:
+        if self._trials is None:
+            self._trials = Pool.of_processes(1, (), self._deaths)
+        return self._trials
+
+    def _replace(self, pool: Pool) -> None:
+        """Another one takes its place, and starts its children now: that takes seconds."""
+        pool.abandon()
+        if pool.unprepared:
+            log.error("a child process has ended while it loaded models: each is loaded when it is asked")
+            self._in_children.clear()
+        if self._trials is pool:
+            self._trials = None
+        elif self._processes is pool:
+            self._processes = None
+            self._process_pool()
 
     async def watch(self) -> None:
         """For ever: looks for inferences that do not return, and gives them up."""
@@ -215,11 +252,19 @@ class Engine:
                 self._marks.wear_out()  # a thread cannot be ended; with the worker it can
                 lost.abandon()
                 self._lose(hung)
-            if self._processes is not None and (hung := self._processes.overdue(self._longest)):
-                lost, self._processes = self._processes, None
-                lost.abandon()
-                self._process_pool()  # now: a child takes seconds to start
-                self._lose(hung)
+            for pool in (self._processes, self._trials):
+                if pool is not None and (hung := pool.overdue(self._longest)):
+                    self._replace(pool)
+                    self._lose(hung)
+                elif pool is not None and pool.stuck(self._settings.load_timeout + GRACE):
+                    log.error(
+                        "a child process has not loaded its models for %.0f s: each is loaded when it is asked", self._settings.load_timeout
+                    )
+                    self._in_children.clear()
+                    self._replace(pool)
+            if self._trials is not None and self._trials.idle:
+                self._trials.abandon()
+                self._trials = None
 
     @property
     def _longest(self) -> float:
@@ -231,10 +276,18 @@ class Engine:
                 self._give_up(model, "predict", [job.request for job in jobs])
 
     def _give_up(self, model: LoadedModel, doing: Doing, requests: Sequence[str]) -> None:
-        self._metrics.inference_lost(model.name, model.version, "hung")
-        sentence = "model %s (%s): it has not returned for %.0f s, and is not waited for"
-        log.error(sentence, model.label, doing, self._longest, extra={"request_ids": requests})
-        self._marks.given_up(model.label, doing, requests)
+        self._lost(model, doing, requests, "hung", f"it has not returned for {self._longest:.0f} s, and is not waited for")
+
+    def _blame(self, model: LoadedModel, jobs: Sequence[Job], death: Death) -> None:
+        """It has ended a child process, and nobody else was there."""
+        self._lost(model, "predict", [job.request for job in jobs], "died", f"it ended its child process; {death.how}")
+        if self._open and self._processes is not None and self._processes.broken:
+            self._replace(self._processes)
+
+    def _lost(self, model: LoadedModel, doing: Doing, requests: Sequence[str], reason: Reason, how: str) -> None:
+        self._metrics.inference_lost(model.name, model.version, reason)
+        log.error("model %s (%s): %s", model.label, doing, how, extra={"request_ids": requests})
+        self._marks.given_up(model.label, doing, requests, reason)
 
     def _failure(self, model: LoadedModel, exc: BaseException) -> Problem:
         if isinstance(exc, Problem):

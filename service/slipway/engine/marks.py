@@ -7,6 +7,7 @@ from typing import Literal
 from ..system.board import MARKS, Lifecycle, Mark
 
 Doing = Literal["load", "check", "predict"]
+Reason = Literal["hung", "died"]
 
 
 class Marks:
@@ -37,9 +38,9 @@ class Marks:
             mark.end()
             self._free.append(mark)
 
-    def given_up(self, model: str, doing: Doing, requests: Iterable[str] = ()) -> None:
-        """Tells the master of what does not return."""
-        self._lifecycle.board.complain(self._lifecycle.slot, text(model, doing, requests))
+    def given_up(self, model: str, doing: Doing, requests: Iterable[str] = (), reason: Reason = "hung") -> None:
+        """Tells the master of what does not return, or has ended a child process."""
+        self._lifecycle.board.complain(self._lifecycle.slot, reason.encode() + b" " + text(model, doing, requests))
 
     def wear_out(self) -> None:
         """A thread is lost: asks the master for another worker in the place of this one."""

@@ -1,6 +1,5 @@
 """The estimator in a joblib file as a model: nothing in the file runs before its digest is verified."""
 
-import threading
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,11 +21,12 @@ from .manifest import Manifest, first_error
 from .signature import Signature
 from .verify import open_verified
 
-_loading = threading.Lock()  # catching warnings is process-wide: one load at a time
-
 
 def load_model(path: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
-    """The model and the file's digest, without a prediction. Raises ArtifactError, saying what to do, and nothing else."""
+    """The model and the file's digest, without a prediction. Raises ArtifactError, saying what to do, and nothing else.
+
+    One at a time: catching warnings is process-wide.
+    """
     try:
         estimator, digest = load_estimator(path, None if manifest is None else manifest.digest, notes)
         require_predict(estimator)
@@ -45,7 +45,7 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
     if (kind := foreign(file)) is not None:  # not left to joblib, which would take a table's first letter for an order to import
         raise ArtifactError(f"{path} is no joblib file that can be loaded: it is {kind}")
     try:
-        with _loading, warnings.catch_warnings(record=True) as caught, contained:
+        with warnings.catch_warnings(record=True) as caught, contained:
             warnings.simplefilter("always")
             estimator = joblib.load(file)
     except MemoryError:

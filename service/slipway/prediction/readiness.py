@@ -30,7 +30,7 @@ class Readiness:
             await self.report()
 
     async def report(self) -> None:
-        await self._repository.set_aside(self._lifecycle.board.aside, self._engine.warm_up)
+        self._repository.set_aside(self._lifecycle.board.aside, self._engine.warm_up)
         error = await self._first_error()
         if error != self._last_error:
             log.log(logging.INFO if error is None else logging.ERROR, "ready" if error is None else f"not ready: {error}")

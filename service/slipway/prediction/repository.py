@@ -11,8 +11,9 @@ from ..engine.call import Call
 from ..engine.child import ModelSource
 from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
+from ..engine.pools import NotReturned, in_thread_of_its_own
 from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
-from ..model.artifact import load
+from ..model.artifact import Artifact, load
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
@@ -44,8 +45,13 @@ class Entry:
     example: list[Any] | None = None
     aside: bool = False  # it failed because the master has set it aside
 
+    @property
+    def label(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
     def __str__(self) -> str:
-        return f"model {self.name} {self.version}"
+        return f"model {self.label}"
 
 
 class Repository:
@@ -57,6 +63,7 @@ class Repository:
         self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
         self._entries: dict[str, dict[str, Entry]] = {}
         self._default_versions: dict[str, str] = {}
+        self._one_load = asyncio.Lock()  # catching warnings is process-wide
         overrides = self._read_folder()
         for name, versions in self._entries.items():
             self._default_versions[name] = default = self._default_version(name, versions, overrides.get(name))
@@ -161,9 +168,9 @@ class Repository:
         for entry in self:
             if entry.state != "unloaded" or entry.serving.lazy:
                 continue
-            model, path = f"{entry.name} {entry.version}", entry.directory / MODEL_FILE
+            model, path = entry.label, entry.directory / MODEL_FILE
             if entry.serving.optional and loading.ended(model, path):
-                self._fail(entry, "it ended the process when it was last loaded, and is optional: mend or remove it")
+                self._fail(entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it")
                 continue
             with loading.of(model, path):
                 self._load(entry)
@@ -171,27 +178,34 @@ class Repository:
     def _load(self, entry: Entry) -> None:
         self._set_state(entry, "loading")
         try:
-            allow = self._settings.allow_version_mismatch
-            compiled = self._settings.compiled and entry.serving.compiled
-            artifact = load(
-                entry.directory,
-                name=entry.name,
-                version=entry.version,
-                trust=self._settings.trust,
-                allow_version_mismatch=allow,
-                compiled=compiled,
-            )
-            if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
-                entry.validator = artifact.validator(self._settings.max_rows)
+            read = self._read(entry)
         except ArtifactError as exc:
             self._fail(entry, str(exc))
-            return
+        else:
+            self._take(entry, *read)
+
+    def _read(self, entry: Entry) -> tuple[Artifact, RowValidator]:
+        """Changes nothing: nobody may wait for it any more when it returns. Raises ArtifactError."""
+        artifact = load(
+            entry.directory,
+            name=entry.name,
+            version=entry.version,
+            trust=self._settings.trust,
+            allow_version_mismatch=self._settings.allow_version_mismatch,
+            compiled=self._settings.compiled and entry.serving.compiled,
+        )
+        if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
+            return artifact, artifact.validator(self._settings.max_rows)
+        return artifact, entry.validator
+
+    def _take(self, entry: Entry, artifact: Artifact, validator: RowValidator) -> None:
         for note in artifact.notes:
             log.warning("%s: %s", entry, note)
-        pinned = entry.serving.execution
+        entry.validator = validator
+        pinned, allow = entry.serving.execution, self._settings.allow_version_mismatch
         entry.model = LoadedModel(
             artifact,
-            entry.validator,
+            validator,
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
             ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust),
@@ -200,9 +214,29 @@ class Repository:
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 
-    def _load_in_worker(self, entry: Entry) -> None:
-        with self._marks.held(f"{entry.name} {entry.version}", "load"):
-            self._load(entry)
+    def _read_in_worker(self, entry: Entry) -> tuple[Artifact, RowValidator]:
+        with self._marks.held(entry.label, "load"):
+            return self._read(entry)
+
+    async def _load_in_worker(self, entry: Entry) -> None:
+        """In a thread, which is given up where it does not return: the others are to be loaded all the same, and the worker is replaced."""
+        async with self._one_load:
+            if entry.aside:
+                return
+            self._set_state(entry, "loading")
+            try:
+                read = await in_thread_of_its_own(self._settings.load_timeout, self._read_in_worker, entry)
+            except ArtifactError as exc:
+                self._fail(entry, str(exc))
+            except NotReturned:
+                how = f"it has not been loaded within {self._settings.load_timeout:.0f} s"
+                log.error("model %s (load): %s, and is not waited for", entry.label, how)
+                self._fail(entry, how)
+                self._metrics.inference_lost(entry.name, entry.version, "hung")
+                self._marks.given_up(entry.label, "load")
+                self._marks.wear_out()
+            else:
+                self._take(entry, *read)
 
     async def warm_up(self, entry: Entry, warm_up: WarmUp) -> None:
         """After the fork: a loaded model that does not answer its own example rows is not served."""
@@ -215,17 +249,21 @@ class Repository:
             entry.model = None
             self._fail(entry, error)
 
-    async def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
-        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again."""
+    def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
+        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again.
+
+        On the event loop. Nobody waits for what is tried again: it may hang once more.
+        """
         for entry in self:
-            why = models.get(f"{entry.name} {entry.version}")
+            why = models.get(entry.label)
             if why is not None and entry.state != "failed":
                 entry.aside = True
                 self._fail(entry, why)
             elif why is None and entry.aside:
                 entry.aside, entry.error = False, None
                 self._set_state(entry, "unloaded" if entry.model is None else "loading")
-                await self.warm_up(entry, warm_up)
+                if entry.model is not None and entry.loading is None:
+                    entry.loading = asyncio.create_task(self._load_lazily(entry, warm_up))
 
     async def ready(self, entry: Entry, warm_up: WarmUp, call: Call) -> LoadedModel:
         """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed, ModelLoading, ClientGone."""
@@ -242,9 +280,12 @@ class Repository:
         return await self.ready(entry, warm_up, call)
 
     async def _load_lazily(self, entry: Entry, warm_up: WarmUp) -> None:
-        if entry.model is None:
-            await asyncio.to_thread(self._load_in_worker, entry)
-        await self.warm_up(entry, warm_up)
+        try:
+            if entry.model is None:
+                await self._load_in_worker(entry)
+            await self.warm_up(entry, warm_up)
+        finally:
+            entry.loading = None
 
     def _set_state(self, entry: Entry, state: State) -> None:
         entry.state = state

@@ -1,6 +1,7 @@
 """Processes and sockets: the master, its workers, their connections, and how all of them stop.
 
 `master`: `slipway serve`: loads the models, forks the workers, replaces them.
+`rehearsal`: before a reload: whether the new models can be loaded.
 `gunicorn`: Gunicorn's settings and hooks.
 `worker`: a worker process, from its start to its end.
 `accept`: whom a worker takes, and who goes when descriptors run short.

@@ -19,18 +19,20 @@ from gunicorn.errors import HaltServer
 
 from ..errors import ArtifactError, Stopped
 from ..http.auth import check_keys
-from ..prediction.loading import Loading
+from ..prediction.loading import Loading, Rehearsal
 from ..prediction_log.stores.store import StoreAway
 from ..prediction_log.upkeep.embedded import prepare
 from ..settings import Settings, misspelt_variables, spoken
 from ..system import cpu, termination
 from ..system.board import Board, Lifecycle
+from ..system.process import end
 from ..system.runtime_dir import CannotStart, board_path, claim, metrics_path, runtime_dir
 from ..telemetry import logs
 from ..telemetry.metrics import MASTER, Metrics
 from .development import serve_for_development
 from .gunicorn import STOP_SIGNALS, options
 from .quarantine import Quarantine
+from .rehearsal import Rehearsing, Tell
 from .worker import Worker
 
 _DESCRIPTORS = 65_536  # per process
@@ -90,7 +92,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             self.lifecycle = Lifecycle(Board(board_path(directory), workers))
         except OSError as exc:
             raise CannotStart(f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder") from exc
-        self.loading = Loading(directory)
+        self.loading = Loading(directory, settings.load_timeout)
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
         self._slots: set[int] = set()
@@ -116,6 +118,12 @@ class Application(BaseApplication):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS)
 
+    def rehearse(self, tell: Tell) -> None:
+        """Loads the models as `load` does, in a process that ends after it."""
+        from ..prediction.repository import Repository
+
+        Repository(self.settings, Metrics(None, None)).load_eager(Rehearsal(self.loading, tell))
+
     def load_again(self) -> bool:
         """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
         states, self.metrics.states = self.metrics.states, {}
@@ -130,7 +138,11 @@ class Application(BaseApplication):  # type: ignore[misc]
         return True
 
     def run(self) -> None:
-        Master(self).run()
+        """Of the master, and of each worker that it forks: neither waits for what a model has started."""
+        try:
+            Master(self).run()
+        except SystemExit as exc:
+            end(exc.code)
 
     def take_slot(self) -> int:
         slot = next(slot for slot in range(len(self._slots) + 1) if slot not in self._slots)
@@ -165,10 +177,22 @@ class Master(Arbiter):  # type: ignore[misc]
 
     generation = 0  # of models; a worker is of the one that it was born with
     stopping = False
+    rehearsal: Rehearsing | None = None  # of the models that are to be served next
 
     def __init__(self, app: "Application") -> None:
         self.quarantine = Quarantine(app.lifecycle.board, app.metrics)
         super().__init__(app)
+
+    def start(self) -> None:
+        try:
+            super().start()
+        except OSError as exc:  # another server was as quick to bind, and quicker to listen
+            raise _cannot_listen(self.app.settings.host, self.app.settings.port, exc) from exc
+
+    def init_signals(self) -> None:
+        """A model may have changed them when it was loaded."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*self.SIGNALS, signal.SIGCHLD})
 
     def spawn_worker(self) -> None:
         # A stop signal that came right after the fork would meet the master's handlers in the worker, and be forgotten.
@@ -182,6 +206,8 @@ class Master(Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def reap_workers(self) -> None:
+        if self.rehearsal is not None:
+            self.rehearsal.reap()
         for pid, worker in self.WORKERS.items():
             with contextlib.suppress(ChildProcessError):
                 # Looks without taking it: Gunicorn does that, and keeps to itself how the worker ended.
@@ -211,8 +237,9 @@ class Master(Arbiter):  # type: ignore[misc]
         """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each signal."""
         for worker in self.WORKERS.values():
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
-                self.quarantine.strike(complaint, "hung")
+                self.quarantine.strike(*complaint)
         self.quarantine.release()
+        self._look_at_rehearsal()
         serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
         current = [worker for worker in serving if self._is_current(worker)]
         try:
@@ -238,12 +265,40 @@ class Master(Arbiter):  # type: ignore[misc]
         self.kill_worker(worker.pid, signal.SIGTERM)
 
     def reload(self) -> None:
-        if self.app.load_again():
+        """A child loads the models first: one that hangs or ends its process is not to take the master along."""
+        if self.rehearsal is not None:
+            self.rehearsal.end()  # the folder may be another by now
+            self.rehearsal = None
+        try:
+            self.rehearsal = Rehearsing(self.app.rehearse, self.app.settings.load_timeout, {*self.SIGNALS, signal.SIGCHLD})
+        except OSError as exc:
+            log.error("the models stay as they are, for no process can be had to read them again: %s", exc)
+
+    def _look_at_rehearsal(self) -> None:
+        if self.rehearsal is None or (wrong := self.rehearsal.verdict()) is None:
+            return
+        self.rehearsal.end()
+        self.rehearsal = None
+        if wrong:
+            log.error("the models stay as they are, for they cannot be read again: %s", wrong)
+            return
+        for number in STOP_SIGNALS:  # now, and not when they are loaded
+            signal.signal(number, _stop_loading)
+        try:
+            loaded = self.app.load_again()
+        except Stopped as stopped:
+            (self.handle_term if stopped.code == signal.SIGTERM else self.handle_int)()
+        finally:
+            self.init_signals()
+        if loaded:
             self.generation += 1
             self.quarantine.clear()
 
     def stop(self, graceful: bool = True) -> None:
         self.stopping = True
+        if self.rehearsal is not None:
+            self.rehearsal.end()
+            self.rehearsal = None
         super().stop(graceful)
 
 
@@ -260,6 +315,14 @@ def _stop_early(number: int, _frame: object) -> None:
     raise Stopped(0)
 
 
+def _stop_loading(number: int, _frame: object) -> None:
+    raise Stopped(number)
+
+
+def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
+    return CannotStart(f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT")
+
+
 def _bind(host: str, port: int) -> socket.socket:
     """Bound but not listening yet, so that a taken port is known before anything is loaded. Raises CannotStart."""
     try:
@@ -268,9 +331,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as exc:
-        raise CannotStart(
-            f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT"
-        ) from exc
+        raise _cannot_listen(host, port, exc) from exc
     return listener
 
 

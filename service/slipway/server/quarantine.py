@@ -18,7 +18,7 @@ MOST = 3
 WITHIN = 600.0  # seconds: who does it less often is replaced as quickly as it breaks
 ASIDE = 600.0  # seconds until it is tried again; a client's row that it cannot take may be gone by then
 
-_SENTENCES: dict[Reason, str] = {"hung": "it did not return in time", "died": "it ended its worker process"}
+_SENTENCES: dict[Reason, str] = {"hung": "it did not return in time", "died": "it ended its process"}
 
 
 class Quarantine:
@@ -28,7 +28,7 @@ class Quarantine:
         self._board = board
         self._metrics = metrics
         self._now = now
-        self._strikes: dict[str, deque[float]] = {}
+        self._strikes: dict[str, deque[tuple[float, Reason]]] = {}
         self._until: dict[str, float] = {}
         self._why: dict[str, str] = {}
 
@@ -45,14 +45,15 @@ class Quarantine:
         """It has done so once more."""
         now = self._now()
         strikes = self._strikes.setdefault(culprit.model, deque(maxlen=MOST))
-        strikes.append(now)
-        if len(strikes) < MOST or now - strikes[0] > WITHIN or culprit.model in self._until:
+        strikes.append((now, reason))
+        if len(strikes) < MOST or now - strikes[0][0] > WITHIN or culprit.model in self._until:
             return
+        what = _told([reason for _, reason in strikes])
         strikes.clear()
         # What fails before it has answered anybody would fail again at once, and cost workers each time.
         self._until[culprit.model] = now + ASIDE if culprit.doing == "predict" else float("inf")
         again = f"it is tried again after {ASIDE / 60:.0f} minutes" if culprit.doing == "predict" else "it is tried again after a restart"
-        self._why[culprit.model] = f"set aside: {MOST} times within {WITHIN / 60:.0f} minutes {_SENTENCES[reason]}; {again}"
+        self._why[culprit.model] = f"set aside: {MOST} times within {WITHIN / 60:.0f} minutes {what}; {again}"
         log.error("model %s is %s", culprit.model, self._why[culprit.model])
         self._show()
 
@@ -75,3 +76,10 @@ class Quarantine:
 
     def _show(self) -> None:
         self._board.aside = self._why
+
+
+def _told(reasons: Sequence[Reason]) -> str:
+    counts = {reason: reasons.count(reason) for reason in reasons}
+    if len(counts) == 1:
+        return _SENTENCES[reasons[0]]
+    return " or ".join(f"{_SENTENCES[reason]} ({count})" for reason, count in counts.items())

@@ -74,7 +74,17 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings))
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
-        await server.serve(sockets=[listener.sock for listener in self.sockets])
+        starting = asyncio.create_task(self._notify_until_started(server))
+        try:
+            await server.serve(sockets=[listener.sock for listener in self.sockets])
+        finally:
+            starting.cancel()
+
+    async def _notify_until_started(self, server: "LeavingServer") -> None:
+        """Each warm-up has a deadline of its own, and there may be many: the master is not to take them together for a hang."""
+        while not server.started:
+            self.notify()
+            await asyncio.sleep(1)
 
 
 class LeavingServer(Server):

@@ -167,14 +167,16 @@ class Board:
         return [each for each in found if each is not None]
 
     def complain(self, slot: int, text: bytes) -> None:
-        """The worker in this slot has given up on what did not return, in the form of a mark. The master takes it."""
+        """The worker in this slot has lost an inference: why, a blank, and what in the form of a mark. The master takes it."""
         Mark(self._memory, _offset(slot) + _COMPLAINT).begin(text)
 
-    def take_complaint(self, slot: int) -> InHand | None:
+    def take_complaint(self, slot: int) -> tuple[InHand, str] | None:
+        """What, and why."""
         at = _offset(slot) + _COMPLAINT
-        found = _in_hand(self._memory[at : at + _MARK])
+        reason, _, text = self._memory[at : at + _MARK].partition(b" ")
+        found = _in_hand(text) if reason[:1] not in (b"", b"\0") else None
         self._memory[at] = 0
-        return found
+        return None if found is None else (found, reason.decode(errors="replace"))
 
     def wear_out(self, slot: int) -> None:
         """The worker in this slot has a thread that does not return: it serves on until another one does."""

@@ -73,6 +73,8 @@ class Metrics:
         self._slot = slot or (lambda: "0")
         if directory is not None:
             _share(directory, self._slot)
+        else:  # also in a fork of a process whose metrics are in files
+            values.ValueClass = values.MutexValue
         # The files cannot hold these, and one process should show what several do.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()

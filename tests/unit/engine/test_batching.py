@@ -24,6 +24,7 @@ from slipway.engine.call import Call
 from slipway.engine.engine import Engine
 from slipway.engine.loaded_model import LoadedModel
 from slipway.engine.placement import Placement, place
+from slipway.engine.pools import Death
 from slipway.errors import DeadlineExceeded, InferenceFailed, Overloaded, Problem, Rejected
 from slipway.model.answers import Answers
 from slipway.model.rows import Batch, RowValidator
@@ -220,28 +221,115 @@ def test_a_batch_that_fails_is_tried_again_by_halves(held: LoadedModel) -> None:
     run(scene())
 
 
-def test_what_a_dying_child_took_along_is_tried_again_with_nothing_beside_it() -> None:
-    submitted: list[tuple[list[float], Future[Inferred]]] = []  # by hand, for real children die when they like
+class ByHand:
+    """A lane with the child processes of two at once, who die when they are told to."""
 
-    def submit(jobs: Sequence[Job]) -> Future[Inferred]:
-        submitted.append(([job.batch.data[0, 0] for job in jobs], Future()))  # type: ignore[call-overload]
-        return submitted[-1][1]
+    def __init__(self) -> None:
+        self.submitted: list[tuple[list[float], Future[Inferred]]] = []
+        self.deaths: dict[Future[Any], Death] = {}
+        self.blamed: list[list[float]] = []
+        self.lane = Lane(self._submit, lambda *_: None, lambda: None, width=2, most_rows=MOST_ROWS, deaths=self.deaths, blame=self._blame)
 
-    async def scene() -> None:
-        lane = Lane(submit, lambda *_: None, lambda: None, width=2, most_rows=MOST_ROWS)
+    def _submit(self, jobs: Sequence[Job]) -> Future[Inferred]:
+        self.submitted.append((self._rows(jobs), Future()))
+        return self.submitted[-1][1]
+
+    def _blame(self, jobs: Sequence[Job], _: Death) -> None:
+        self.blamed.append(self._rows(jobs))
+
+    @staticmethod
+    def _rows(jobs: Sequence[Job]) -> list[float]:
+        return [job.batch.data[0, 0] for job in jobs]  # type: ignore[call-overload]
+
+    async def ask(self, *values: float, together: bool = False) -> list[Waiting]:
         tasks = []
-        for value in (1, 2, 3):
-            tasks.append(asyncio.create_task(lane.infer(rows(value), patient())))
-            await asyncio.sleep(0)
-        for _, work in submitted.copy():
-            work.set_exception(BrokenExecutor())
-        for i, expected in enumerate([[1], [2], [1], [2], [3]]):
-            await until(lambda i=i: len(submitted) > i)  # type: ignore[misc]
-            assert submitted[i][0] == expected
-            if i > 1:
-                assert len(submitted) == i + 1
-                submitted[i][1].set_result((Answers(expected, [None]), 0.0))
-        assert [(await task)[0].predictions for task in tasks] == [[1], [2], [3]]  # type: ignore[index]
+        for value in values:
+            tasks.append(asyncio.create_task(self.lane.infer(rows(value), patient())))
+            if not together:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+        return tasks
+
+    def die(self, *at: int, alone: bool, by_others: bool = False, begun: bool = True) -> None:
+        for i in at:
+            if begun:
+                self.deaths[self.submitted[i][1]] = Death(alone, by_others, "it exited with code 3")
+            self.submitted[i][1].set_exception(BrokenExecutor())
+
+    async def answer(self, i: int, expected: list[float]) -> None:
+        await until(lambda: len(self.submitted) > i)
+        assert self.submitted[i][0] == expected
+        self.submitted[i][1].set_result((Answers(list(expected), [None] * len(expected)), 0.0))
+
+
+def test_of_two_that_were_with_children_when_one_died_each_is_tried_again_with_nothing_beside_it() -> None:
+    async def scene() -> None:
+        lane = ByHand()
+        tasks = await lane.ask(1, 2, 3)
+        lane.die(0, 1, alone=False)
+        for i in (2, 3):
+            await until(lambda i=i: len(lane.submitted) > i)  # type: ignore[misc]
+            assert len(lane.submitted) == i + 1
+            await lane.answer(i, [i - 1])
+        await lane.answer(4, [3])
+        assert [(await task)[0].predictions for task in tasks] == [[1], [2], [3]]
+        assert lane.blamed == []
+
+    run(scene())
+
+
+def test_who_was_alone_with_a_child_that_died_is_blamed_and_not_tried_again() -> None:
+    async def scene() -> None:
+        lane = ByHand()
+        [task] = await lane.ask(1)
+        lane.die(0, alone=True)
+        assert isinstance(await task, BrokenExecutor)
+        assert (lane.blamed, len(lane.submitted)) == ([[1]], 1)
+
+    run(scene())
+
+
+def test_of_several_that_were_joined_the_one_that_ends_its_child_alone_is_blamed() -> None:
+    async def scene() -> None:
+        lane = ByHand()
+        tasks = await lane.ask(1, 2, 3, together=True)
+        await until(lambda: len(lane.submitted) == 1)
+        lane.die(0, alone=True)
+        await lane.answer(1, [1])
+        await until(lambda: len(lane.submitted) == 3)
+        lane.die(2, alone=True)
+        await lane.answer(3, [3])
+        found = [await task for task in tasks]
+        assert isinstance(found[1], BrokenExecutor)
+        assert [found[i][0].predictions for i in (0, 2)] == [[1], [3]]
+        assert lane.blamed == [[2]]
+
+    run(scene())
+
+
+def test_who_had_not_begun_when_a_child_died_is_no_suspect_however_often() -> None:
+    async def scene() -> None:
+        lane = ByHand()
+        tasks = await lane.ask(1)
+        for i in range(5):
+            await until(lambda i=i: len(lane.submitted) == i + 1)  # type: ignore[misc]
+            lane.die(i, alone=False, begun=False)
+        await lane.answer(5, [1])
+        assert (await tasks[0])[0].predictions == [1]
+        assert lane.blamed == []
+
+    run(scene())
+
+
+def test_whose_child_somebody_has_killed_is_tried_again_once_and_never_blamed() -> None:
+    async def scene() -> None:
+        lane = ByHand()
+        [task] = await lane.ask(1)
+        for i in range(2):
+            await until(lambda i=i: len(lane.submitted) == i + 1)  # type: ignore[misc]
+            lane.die(i, alone=True, by_others=True)
+        assert isinstance(await task, BrokenExecutor)
+        assert (lane.blamed, len(lane.submitted)) == ([], 2)
 
     run(scene())
 

@@ -122,5 +122,11 @@ def test_a_complaint_is_taken_once() -> None:
     board = Board(None, slots=1)
     Marks(Lifecycle(board, 1)).given_up("iris 1", "predict", ["id"])
     assert board.take_complaint(0) is None
-    assert board.take_complaint(1) == PREDICTING
+    assert board.take_complaint(1) == (PREDICTING, "hung")
     assert board.take_complaint(1) is None
+
+
+def test_of_several_reasons_each_is_told(ward: Quarantine, board: Board) -> None:
+    for reason in ("died", "hung", "died"):
+        ward.strike(PREDICTING, reason)  # type: ignore[arg-type]
+    assert "3 times within 10 minutes it ended its process (2) or it did not return in time (1);" in board.aside["iris 1"]
