@@ -13,6 +13,7 @@ from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
 from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
 from ..model.artifact import load
+from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
@@ -22,6 +23,8 @@ from ..telemetry.metrics import Metrics
 from .loading import Loading
 
 log = logging.getLogger("slipway.models")
+
+_MOST_CHARACTERS = 1_000  # of why a model is not served: what it says itself, and what to do
 
 State = Literal["unloaded", "loading", "ready", "failed"]
 WarmUp = Callable[[LoadedModel], Awaitable[str | None]]
@@ -251,6 +254,7 @@ class Repository:
         self._metrics.model_state(entry.name, entry.version, state)
 
     def _fail(self, entry: Entry, error: str) -> None:
-        entry.error = error
+        shown = error.replace(f"{entry.directory}/", "").replace(str(entry.directory), "its folder")
+        entry.error = harmless(shown, _MOST_CHARACTERS)  # where our files are is nobody's business but the log's
         self._set_state(entry, "failed")
         log.error("%s is not served: %s", entry, error)
