@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 # spawn: a forked child would inherit OpenMP's thread pool without its threads, and hang in it.
 _CONTEXT = multiprocessing.get_context("spawn")
+# Python's tracker of semaphores outlives a process that is killed, frees what that had, and would say so on stderr, past the log.
+_QUIET = "ignore:resource_tracker"
 
 
 class Pool:
@@ -36,6 +38,8 @@ class Pool:
     @classmethod
     def of_processes(cls, size: int, sources: Sequence[ModelSource]) -> "Pool":
         """`sources`: the models that are sure to be asked. Their loading, for which a child must start first, is no inference."""
+        if _QUIET not in (filters := os.environ.get("PYTHONWARNINGS", "")):  # which the tracker begins with
+            os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [filters, _QUIET]))
         executor = ProcessPoolExecutor(size, _CONTEXT, initializer=start_child, initargs=(os.getpid(),))
         pool = cls(executor, size)
         pool._prepared = executor.submit(prepare, sources)
