@@ -60,6 +60,7 @@ ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never re
     "server.development": "the reloader's child takes its settings from there",
     "settings": "variables that are no setting, but look like one, are told of",
     "telemetry.metrics": "prometheus-client takes its folder of files from there",
+    "engine.pools": "the resource tracker of multiprocessing takes from there what it does not warn of",
 }
 
 

@@ -48,6 +48,15 @@ async def test_a_prediction_needs_a_key_that_is_known(serve, models, folder, hea
                 assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_of_two_keys_none_is_taken_however_they_come(serve, models, folder) -> None:  # type: ignore[no-untyped-def]
+    twice = {"X-API-Key": "key-of-shop, key-of-shop"}  # as a header that comes twice is read
+    both = {"X-API-Key": "key-of-shop", "Authorization": "Bearer key-of-shop"}
+    async with serve(models, api_keys=folder) as client:
+        answers = [await client.post("/predict", json=ROW, headers=headers) for headers in (twice, both)]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+
+
 async def test_probes_metrics_and_documentation_stay_open(serve, models, folder) -> None:  # type: ignore[no-untyped-def]
     async with serve(models, api_keys=folder) as client:
         for path in ("/health", "/metrics", "/docs", "/openapi.json"):

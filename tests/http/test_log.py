@@ -211,6 +211,14 @@ async def test_feedback_for_an_id_that_no_row_can_have_is_told_the_time_from_whi
                 assert datetime.fromisoformat(error["detail"].split("since ")[1].split(",")[0]) <= datetime.now(UTC)
 
 
+async def test_while_the_database_is_away_nobody_is_told_since_when_rows_are_kept(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "log.db").write_text("a poem " * 200)
+    async with serve(models, log="async", log_database=f"sqlite:///{tmp_path}/log.db") as client:
+        answer = await client.post("/feedback", json={"prediction_id": identity(time.time() + 86_400), "outcome": 1})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["detail"] == "Expected the id of an answer that the log keeps, and not of the future"
+
+
 async def test_feedback_for_ids_that_nobody_finds_is_bounded_and_for_rows_it_is_not(serve, models, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(outcomes, "STRAYS", 5)
     monkeypatch.setattr(outcomes, "WAIT_SECONDS", 0.0)

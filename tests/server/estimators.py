@@ -28,6 +28,13 @@ class Own(BaseException):
         raise SystemExit("it cannot even be printed")
 
 
+class Opaque(Exception):
+    """Whose attributes cannot be read, its class among them."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit("it cannot even be looked at")
+
+
 def throw(error: BaseException) -> None:
     raise error
 
@@ -43,6 +50,9 @@ RAISES: dict[str, Callable[[], None]] = {
     "GeneratorExit": lambda: throw(GeneratorExit()),
     "StopIteration": lambda: throw(StopIteration()),
     "Own": lambda: throw(Own("one", "two")),
+    "Opaque": lambda: throw(Opaque()),
+    "half": lambda: throw(ValueError("half \ud800 a character")),
+    "huge": lambda: throw(ValueError(f"huge {'x' * 5_000_000} huge")),
 }
 ENDS: dict[str, Callable[[], None]] = {
     "exit 0": lambda: os._exit(0),

@@ -32,6 +32,12 @@ def test_whatever_a_model_raises_at_its_loading_it_alone_is_not_served(start: St
             answer = server.predict(model, [0, 0])
             assert (answer.status, answer.json()["type"]) == (503, "urn:slipway:model_failed")
             assert name in answer.json()["detail"]
+            assert len(answer.body) < 1_500
+            assert str(folder) not in answer.json()["detail"], "where its file is, the log says"
+            assert server.get(f"/models/{model}").status == 200
+    assert server.get("/models").status == 200
+    assert str(folder) in server.logged("model huge 1 is not served")[0]["message"]
+    assert max(len(line["message"]) for line in server.log()) < 10_000
     assert server.predict("good", [0, 0]).status == 200
 
 

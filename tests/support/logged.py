@@ -121,6 +121,18 @@ class StoreContract:
         assert rows(log, "key") == [key(number) for number in range(999)]
         assert rows(log, "outcome").count("1") == 1
 
+    def test_a_trial_leaves_nothing(self, log: str) -> None:
+        async def run() -> None:
+            store = open_store(log)
+            await store.open()
+            await store.try_write()
+            await store.write([record(1), feedback(10, 1, "2")])
+            await store.try_write()
+            await store.close()
+
+        asyncio.run(run())
+        assert rows(log, "key", "outcome") == [(key(1), "2")]
+
     def test_a_row_that_no_database_takes_does_not_keep_the_others_waiting(self, log: str) -> None:
         bad = record(2, request_id="nul \0 half \ud800", features='{"x": "\\u0000 \\ud83d\\ude00 \\udc00", "y": NaN}', answer="not json")
         for store in (write, replay):

@@ -18,6 +18,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLOSING = 2.0  # seconds for begun calls and children to end, when nobody waits for an answer any more
+# Python's tracker of semaphores outlives a process that is killed, frees what that had, and would say so on stderr, past the log.
+_QUIET = "ignore:resource_tracker"
 _SENT_BY_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM})  # by the kernel for memory, or by people: no model does so
 
 
@@ -104,6 +106,8 @@ class Pool:
 
         `deaths` gets the calls that were with a child when one died; those that waited fail too, and are not in it.
         """
+        if _QUIET not in (filters := os.environ.get("PYTHONWARNINGS", "")):  # which the tracker begins with
+            os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [filters, _QUIET]))
         children = _Children()
         executor = ProcessPoolExecutor(size, children, initializer=start_child, initargs=(os.getpid(),))
         pool = cls(executor, size)

@@ -17,6 +17,8 @@ log = logging.getLogger("slipway.keys")
 
 REREAD = 2.0  # seconds; a rotated Secret appears in the folder by itself, and the old key may go a moment later
 
+NOT_ONE = "No API key that is known, once and alone: send one, as X-API-Key or as Authorization: Bearer"
+
 
 def check_keys(folder: Path | None) -> None:
     """Raises CannotStart where no key can ever be read from it. An empty folder may still be filled: its keys are read again and again."""
@@ -48,11 +50,7 @@ class ApiKeys:
             if hmac.compare_digest(digest, known):
                 found = client
         if found is None or not presented:
-            raise Unauthorized(
-                "Send an API key as X-API-Key, or as Authorization: Bearer"
-                if not presented
-                else "This API key is not known; it must be sent once, and alone"
-            )
+            raise Unauthorized("Send an API key as X-API-Key, or as Authorization: Bearer" if not presented else NOT_ONE)
         return found
 
     def _read(self) -> None:
@@ -94,6 +92,6 @@ class Guard:
             scheme, _, credentials = authorization.partition(" ")
             if scheme.lower() == "bearer":
                 if key is not None:
-                    raise Unauthorized("Send one API key: as X-API-Key, or as Authorization: Bearer, and not both")
+                    raise Unauthorized(NOT_ONE)
                 key = credentials.strip()
         return self._keys.client(key)

@@ -77,7 +77,8 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
         outcomes = [text(outcome, _row(many, i)) for i, outcome in enumerate(_read(body, settings.max_rows))]
         since, until = await journal.kept(call)
         if strange := [i for i, (key, _, _) in enumerate(outcomes) if not since <= time_of(key) <= until]:
-            detail = f"Expected the id of an answer that the log keeps: since {_moment(since)}, and not of the future"
+            known = f": since {_moment(since)}" if since > 0 else ""
+            detail = f"Expected the id of an answer that the log keeps{known}, and not of the future"
             raise _invalid([FieldError(_path(_row(many, i), "prediction_id"), detail) for i in strange[:MOST_ERRORS]])
         journal.feedback(outcomes, call.client)
         content = to_json({"accepted": len(outcomes)})

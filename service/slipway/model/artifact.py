@@ -12,7 +12,7 @@ from ..settings import Trust
 from .answers import Answers, same
 from .compiled import model as compiled_model
 from .compiled.model import CompiledForm, CompiledModel, Form, difference
-from .contained import contained, described
+from .contained import contained, described, harmless
 from .estimator import Model
 from .format_one import risks
 from .manifest import MODEL_FILE, Manifest, read_manifest
@@ -38,7 +38,7 @@ class Artifact:
     @property
     def estimator_name(self) -> str:
         if isinstance(self.model, Model):
-            return type(self.model.estimator).__name__
+            return harmless(type(self.model.estimator).__name__)
         return self.manifest.estimator if self.manifest else ""
 
     @property
@@ -63,6 +63,10 @@ class Artifact:
 
     def disagreement(self, answers: Answers) -> str | None:
         """A sentence about the first example that is not answered as the manifest says; None where all are."""
+        found = self._disagreement(answers)
+        return None if found is None else harmless(found)
+
+    def _disagreement(self, answers: Answers) -> str | None:
         examples = self.manifest.examples if self.manifest else []
         if len(answers) != len(examples):
             return f"it answered {len(answers)} of {len(examples)} example rows"

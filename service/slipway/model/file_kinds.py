@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .contained import described
+from .contained import described, harmless
 
 HEAD = 64 * 1024  # bytes: the first keys of a JSON file, and the fields of a graph that say what it is
 WRAPPERS = {"xgboost": "XGBClassifier or XGBRegressor", "lightgbm": "LGBMClassifier or LGBMRegressor"}
@@ -166,10 +166,10 @@ def unloadable(file: BinaryIO, error: Exception) -> str:
         return f"was dumped with another version of {library} than {here}, which is installed here ({told}): {way}"
     if isinstance(error, ModuleNotFoundError):
         way = "install it, or name its folder in PYTHONPATH if it is a file of your own"
-        return f"needs the Python module {error.name!r}, which is not installed here: {way}"
+        return f"needs the Python module {harmless(repr(error.name))}, which is not installed here: {way}"
     if isinstance(error, AttributeError) and wanted:
         way = "move it from the script or notebook to a module that is installed here, or that is in a folder of PYTHONPATH"
-        return f"refers to a class or function that cannot be imported here ({error}): {way}, and dump the model again"
+        return f"refers to a class or function that cannot be imported here ({harmless(str(error))}): {way}, and dump the model again"
     if isinstance(error, EOFError | pickle.UnpicklingError | lzma.LZMAError | zlib.error):
         return f"is no joblib file that can be loaded: {told}. It is damaged or cut off: copy it again, or dump the model again"
     return f"is no joblib file that can be loaded: {told}"

@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..errors import ArtifactError
 from ..system.files import open_file
-from .contained import contained, described
+from .contained import contained, described, harmless
 from .estimator import Model, require_predict
 from .file_kinds import foreign, unloadable
 from .format_one import check_categories
@@ -20,6 +20,8 @@ from .known_columns import known_columns
 from .manifest import Manifest, first_error
 from .signature import Signature
 from .verify import open_verified
+
+_MOST_NOTES = 20
 
 
 def load_model(path: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
@@ -54,11 +56,11 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
         with open_file(path) as again:
             raise ArtifactError(f"{path} {unloadable(again, error)}") from error
     for warning in caught:
-        note = str(warning.message)
+        note = harmless(str(warning.message))
         if isinstance(warning.message, InconsistentVersionWarning):
             fitted, here = warning.message.original_sklearn_version, warning.message.current_sklearn_version
             note = f"Fitted with scikit-learn {fitted}, loaded with {here}: answers may differ"
-        if note not in notes:
+        if note not in notes and len(notes) < _MOST_NOTES:
             notes.append(note)
     return estimator
 

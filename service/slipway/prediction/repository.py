@@ -14,6 +14,7 @@ from ..engine.marks import Marks
 from ..engine.pools import NotReturned, in_thread_of_its_own
 from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
 from ..model.artifact import Artifact, load
+from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
@@ -23,6 +24,8 @@ from ..telemetry.metrics import Metrics
 from .loading import Loading
 
 log = logging.getLogger("slipway.models")
+
+_MOST_CHARACTERS = 1_000  # of why a model is not served: what it says itself, and what to do
 
 State = Literal["unloaded", "loading", "ready", "failed"]
 WarmUp = Callable[[LoadedModel], Awaitable[str | None]]
@@ -292,6 +295,7 @@ class Repository:
         self._metrics.model_state(entry.name, entry.version, state)
 
     def _fail(self, entry: Entry, error: str) -> None:
-        entry.error = error
+        shown = error.replace(f"{entry.directory}/", "").replace(str(entry.directory), "its folder")
+        entry.error = harmless(shown, _MOST_CHARACTERS)  # where our files are is nobody's business but the log's
         self._set_state(entry, "failed")
         log.error("%s is not served: %s", entry, error)

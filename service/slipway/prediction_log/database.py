@@ -14,7 +14,7 @@ PREPARE_SECONDS = 30.0
 OPEN_SECONDS = 3.0
 WRITE_SECONDS = 5.0  # SQLite waits four for another process's lock
 CLOSE_SECONDS = 1.0
-# Kinds of trouble with which it still opens.
+# Kinds of trouble with which it still opens: only a write shows that they are over.
 SHOWN_BY_WRITING = frozenset({"disk_full", "bound", "read_only", "file", "locked", "privilege"})
 IDLE_SECONDS = 2.0  # after which nobody knows whether the database is still there
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds until the next attempt after so many failures; a broken connection is opened again at once
@@ -23,13 +23,9 @@ log = logging.getLogger("slipway.log")
 
 
 class Link:
-    """`needed`: nothing is answered without it, so that nothing would be written either to find out that it is there again.
+    """`prepare`, run in a thread before the store is opened, makes the file of an embedded database where there is none."""
 
-    `prepare`, run in a thread before the store is opened, makes the file of an embedded database where there is none.
-    """
-
-    def __init__(self, connect: Callable[[], Store], prepare: Callable[[], None], metrics: LogMetrics, *, needed: bool) -> None:
-        self._needed = needed
+    def __init__(self, connect: Callable[[], Store], prepare: Callable[[], None], metrics: LogMetrics) -> None:
         self._connect = connect
         self._prepare = prepare
         self._metrics = metrics
@@ -59,10 +55,10 @@ class Link:
         await self._call(None)
 
     async def open_anew(self) -> None:
-        """Finds out whether the database is there."""
+        """Finds out whether the database is there, and takes writes again where it did not."""
         async with self._calls:
             await self.close()
-        await self._call(None)
+        await self._call((lambda store: store.try_write()) if self._kind in SHOWN_BY_WRITING else None)
 
     def begin(self, rows: Sequence[Row]) -> None:
         """A head start for `write` with these and more, where the database is at hand."""
@@ -106,7 +102,7 @@ class Link:
 
     async def _call(self, work: Callable[[Store], Awaitable[None]] | None, *, writes: bool = True) -> None:
         async with self._calls:
-            if not self.usable:
+            if not self.usable and (writes or self._kind not in SHOWN_BY_WRITING):  # else it may still be read
                 raise StoreAway("away", self.trouble or "")
             try:
                 store = self._store or await self._open()
@@ -130,7 +126,7 @@ class Link:
             except BaseException:  # cancelled in the middle of a call: the connection cannot be used again
                 await self.close()
                 raise
-            if (work is not None and writes) or self._kind not in SHOWN_BY_WRITING or self._needed:
+            if (work is not None and writes) or self._kind not in SHOWN_BY_WRITING:
                 self._back()
 
     async def _open(self) -> Store:

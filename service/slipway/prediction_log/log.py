@@ -58,7 +58,7 @@ class Journal:
         self._since = 0.0  # the time of the oldest request whose rows are kept
         self._spool = Spool(settings.log_spool, allowed(settings, settings.log_spool_bytes))
         self._backlog = backlog = Backlog(self._spool, metrics, refuse=self._refuse)
-        link = Link(connect, prepare, metrics, needed=settings.log == "sync")
+        link = Link(connect, prepare, metrics)
         self._writer = Writer(link, backlog, recorder, metrics, commit=settings.log == "sync")
         self._memory = self._writer.memory
 

@@ -7,6 +7,7 @@
 `accept`: whom a worker takes, and who goes when descriptors run short.
 `connection`: a client's connection: what is answered at once, what it may send ahead.
 `request_head`: what HTTP asks of a head beyond the parser.
+`request_body`: what of a request is read at a time, and what its body may cost.
 `transport`: what leaves on a connection, and whether its client takes it.
 `timeouts`: how long a worker waits for its clients, and after SIGTERM for its own end.
 `drain`: `slipway drain`: how it makes clients leave before SIGTERM, and how long it waits for that.

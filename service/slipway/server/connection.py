@@ -1,28 +1,24 @@
 """A client's connection: Uvicorn's, but a prediction that takes no waiting for is answered as soon as its request is read."""
 
 import asyncio
-import re
-from itertools import chain
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
+from ..errors import MalformedRequest, Problem, RequestTimeout
 from ..http.envelope import Envelope
 from ..http.fast_path import HotPath
 from ..http.operation import Reply
-from .request_head import checked_fields, problem_of, without_offer
+from .request_body import SLICE, Body, comes_alone, line_ends, part_end
+from .request_head import MOST_BETWEEN, MOST_HEAD_BYTES, check_trailers, checked_fields, problem_of, too_large, without_offer
 from .timeouts import Timeouts
-from .transport import Flow, OneWrite, takes_its_answers
+from .transport import Flow, OneWrite, as_sent, takes_its_answers, tell_gone
 
-MOST_HEAD_BYTES = 65_536  # of a request line and headers, or of trailers, not counting the piece that they begin in
 MOST_UNANSWERED = 16  # requests that a connection may send ahead: each takes kilobytes until those before it are answered
-_PARTS = 256  # of what has been received, read in one turn of the loop
-_HEAD_END = b"\r\n\r\n"
-_LINE_ENDS = re.compile(rb"[\r\n]+")
+_PART = 256  # bytes of a SLICE that a part takes at least: small requests cost by their number
 
 
 class Connection(HttpToolsProtocol):
@@ -35,7 +31,8 @@ class Connection(HttpToolsProtocol):
     __slots__ = (  # Uvicorn's own are more than Python finds quickly in a dictionary
         "_application",
         "_begun_at",
-        "_body_bytes",
+        "_blank",
+        "_body",
         "_chunks",
         "_clock",
         "_due",
@@ -75,8 +72,9 @@ class Connection(HttpToolsProtocol):
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
         self._head: list[tuple[bytes, bytes]]  # its headers
         self._fields: dict[bytes, bytes]  # by name
-        self._chunks: list[bytes] = []  # of its body
-        self._body_bytes = 0  # of its body, where Uvicorn knows of it
+        self._chunks: list[bytes] = []  # of its body, since Uvicorn was last given some
+        self._body = Body()  # what of it Uvicorn has been given
+        self._blank = 0  # bytes of line ends before it
         self._piece = 0  # bytes of what has been read last
         self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
         self._head_complete = False  # of the request that is being read
@@ -104,7 +102,7 @@ class Connection(HttpToolsProtocol):
         self._rest = b""
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:  # Uvicorn tells the newest request alone
-            _disconnect(self._running)
+            tell_gone(self._running)
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
@@ -136,7 +134,7 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return  # until the client closes or the clock does
         self._now = self.loop.time()
-        if self._head_bytes is None and not self._rest and data.count(_HEAD_END) < 2:
+        if self._head_bytes is None and not self._rest and comes_alone(data):
             self._is_first = True
             self._read(data)
             if self._hot is not None:
@@ -149,11 +147,19 @@ class Connection(HttpToolsProtocol):
     def _read_rest(self) -> None:
         """As far as may be at a time: each part ends where a request's head or body does, so that none is read beyond the last allowed."""
         self._is_first = True
-        data, at, parts = self._rest, self._rest_at, 0
-        while at < len(data) and parts < _PARTS and self._unanswered() < MOST_UNANSWERED and not self._refused:
-            until = self._part_end(data, at)
+        data, at, room = self._rest, self._rest_at, SLICE
+        while at < len(data) and room > 0 and self._unanswered() < MOST_UNANSWERED and not self._refused:
+            if self._head_bytes is None and (blank := line_ends(data, at)):
+                self._blank += blank
+                at += blank
+                if self._blank > MOST_BETWEEN:
+                    self._refuse(MalformedRequest("These line ends are no HTTP request: one line end may come before a request"))
+                continue
+            left = self._body.left(self._fields, self._chunks) if self._head_bytes is not None and self._head_complete else None
+            until = part_end(data, at, left)
             self._read(data[at:until])
-            at, parts = until, parts + 1
+            room -= _PART if left is not None else max(until - at, _PART)
+            at = until
         if self._hot is not None:
             self._hand_over()
         if at == len(data) or self._refused or self.transport.is_closing():
@@ -162,23 +168,13 @@ class Connection(HttpToolsProtocol):
             return
         self._rest_at = at
         self.flow.hold()
-        if parts == _PARTS:
+        if room <= 0:
             self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         if self._rest:
             self._now = self.loop.time()
             self._read_rest()
-
-    def _part_end(self, data: bytes, at: int) -> int:
-        line_ends = _LINE_ENDS.match(data, at)
-        if self._head_bytes is not None and self._head_complete and b"content-length" in self._fields:
-            left = int(self._fields[b"content-length"]) - sum(map(len, self._chunks), self._body_bytes)
-            return min(at + max(left, 1), len(data))
-        if line_ends is not None:  # they may end a head of which the rest has been read
-            return line_ends.end()
-        found = data.find(_HEAD_END, at)
-        return len(data) if found < 0 else found + len(_HEAD_END)
 
     def _unanswered(self) -> int:
         return len(self.pipeline) + (not self._is_quiet())
@@ -199,8 +195,11 @@ class Connection(HttpToolsProtocol):
                 return
         if self._head_bytes is not None:
             self._head_bytes += self._piece
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"The request's headers take more than {MOST_HEAD_BYTES} bytes: send fewer, or shorter ones"))
+            if self._hot is None and self._chunks:
+                self._pass_on()
+            problem = too_large() if self._head_bytes > MOST_HEAD_BYTES else self._body.problem()
+            if problem is not None:
+                self._refuse(problem)
             else:
                 self._look_by(self._begun_at + self._reading_time())
 
@@ -210,6 +209,7 @@ class Connection(HttpToolsProtocol):
         self.expect_100_continue = False
         self._head_bytes = -self._piece
         self._head_complete = False
+        self._blank = 0
         self._begun_at = self._now
 
     def on_headers_complete(self) -> None:
@@ -225,18 +225,23 @@ class Connection(HttpToolsProtocol):
         else:
             self._hot = hot
             self._chunks = []
-            self._body_bytes = 0
         self._head_complete = True
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._piece
-        if self._hot is None:
-            self._body_bytes += len(body)
-            super().on_body(body)
+        self._chunks.append(body)
+
+    def _pass_on(self) -> None:
+        chunks, self._chunks = self._chunks, []
+        body = self._body.taken(chunks)
+        if self.cycle.response_complete:
+            self._body.unwanted += self._piece
         else:
-            self._chunks.append(body)
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.headers:
+            check_trailers(self.headers)
         self._head_bytes = None
         if self.parser.should_upgrade():
             return
@@ -249,6 +254,9 @@ class Connection(HttpToolsProtocol):
                 self._send(answer)
                 return
             self._hand_over()
+        if self._chunks:
+            self._pass_on()
+        self._body.begin()
         super().on_message_complete()
 
     def _is_plain(self) -> bool:
@@ -290,7 +298,7 @@ class Connection(HttpToolsProtocol):
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else cast(RequestResponseCycle, self._running)
         else:
-            _disconnect(cycle)
+            tell_gone(cycle)
             self.cycle = self._running = None  # type: ignore[assignment]  # as they are before the first request
 
     def _end(self) -> None:
@@ -313,18 +321,16 @@ class Connection(HttpToolsProtocol):
     def _hand_over(self) -> None:
         """Lets Uvicorn take the request as far as it has been read."""
         self._hot = None
-        url, expect = self.url, self.expect_100_continue
+        url, expect, trailers = self.url, self.expect_100_continue, self.headers
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(self._head)
         super().on_headers_complete()
-        self.headers = []
+        self.headers = trailers
         if self._leaving:
             self.cycle.keep_alive = False
-        for chunk in self._chunks:
-            super().on_body(chunk)
-        self._body_bytes = sum(map(len, self._chunks))
-        self._chunks = []
+        if self._chunks:
+            self._pass_on()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -332,11 +338,7 @@ class Connection(HttpToolsProtocol):
 
     def _send(self, answer: Reply) -> None:
         self._chunks = []
-        content = [STATUS_LINE[answer.status]]
-        for name, value in chain(self.server_state.default_headers, answer.headers):
-            content += (name, b": ", value, b"\r\n")
-        content += (b"\r\n", answer.body)
-        self._output.write_whole(b"".join(content))
+        self._output.write_whole(as_sent(answer, self.server_state.default_headers))
         self.server_state.total_requests += 1
 
     def pause_writing(self) -> None:
@@ -393,8 +395,3 @@ class Connection(HttpToolsProtocol):
         self._refuse(RequestTimeout(f"The request did not arrive within {self._reading_time()} s: send it at a stretch"))
         if not self.transport.is_closing():
             self._look_by(self.loop.time() + self.timeout_keep_alive)
-
-
-def _disconnect(cycle: RequestResponseCycle) -> None:
-    cycle.disconnected = True
-    cycle.message_event.set()

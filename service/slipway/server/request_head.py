@@ -2,10 +2,13 @@
 
 from httptools import HttpParserError
 
-from ..errors import MalformedRequest, Problem, UnsupportedCoding
+from ..errors import HeadTooLarge, MalformedRequest, Problem, UnsupportedCoding
 from ..http.operation import combined
 
 Headers = list[tuple[bytes, bytes]]
+
+MOST_HEAD_BYTES = 65_536  # of a request line and headers, not counting the piece that they begin in; of trailers
+MOST_BETWEEN = 8  # bytes of line ends before a request; RFC 9112 wants one line end passed over
 
 _CODING = "Send the body with Content-Length, or with Transfer-Encoding: chunked and no other coding"
 
@@ -35,3 +38,14 @@ def without_offer(method: bytes, url: bytes, version: str, headers: Headers) -> 
     lines = [b" ".join((method, url, b"HTTP/" + version.encode()))]
     lines += [name + b": " + value for name, value in headers if name != b"upgrade"]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def too_large() -> Problem:
+    """What to tell a client whose headers or trailers take more than that."""
+    return HeadTooLarge(f"The request's headers take more than {MOST_HEAD_BYTES} bytes: send fewer, or shorter ones")
+
+
+def check_trailers(trailers: Headers) -> None:
+    """Raises HeadTooLarge, which ends the connection."""
+    if sum(len(name) + len(value) + len(b": \r\n") for name, value in trailers) > MOST_HEAD_BYTES:
+        raise too_large()

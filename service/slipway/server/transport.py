@@ -1,10 +1,14 @@
 """The transport under a connection: answers leave as one piece, and reading goes on only when all agree."""
 
 import asyncio
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from ..http.operation import Reply
 from .timeouts import Timeouts
 
 UNREAD_BYTES = 65_536  # that a client must take within Timeouts.unread, if it has been sent so many
@@ -67,20 +71,42 @@ def takes_its_answers(before: int, now: int) -> bool:
     return 0 < now <= before - UNREAD_BYTES
 
 
+def as_sent(answer: Reply, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a whole answer."""
+    content = [STATUS_LINE[answer.status]]
+    for name, value in chain(default_headers, answer.headers):
+        content += (name, b": ", value, b"\r\n")
+    content += (b"\r\n", answer.body)
+    return b"".join(content)
+
+
+def tell_gone(cycle: RequestResponseCycle) -> None:
+    """Nobody waits for its answer any longer."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+
+
 class Flow(FlowControl):
-    """Uvicorn's, whose requests let reading go on whenever they want more: not while the connection holds it."""
+    """Uvicorn's, whose requests let reading go on whenever they want more: not while the connection holds it, and the other way about."""
 
     _held = False
+    _full = False  # as Uvicorn has it
 
     def hold(self) -> None:
         self._held = True
-        self.pause_reading()
+        super().pause_reading()
 
     def release(self) -> None:
         if self._held:
             self._held = False
-            self.resume_reading()
+            if not self._full:
+                super().resume_reading()
+
+    def pause_reading(self) -> None:
+        self._full = True
+        super().pause_reading()
 
     def resume_reading(self) -> None:
+        self._full = False
         if not self._held:
             super().resume_reading()

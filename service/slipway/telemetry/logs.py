@@ -8,9 +8,12 @@ import time
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from ..errors import Stopped
 from ..settings import Settings
 from ..system.escaping import printable
 from .request_id import request_id
+
+_MOST_CHARACTERS = 8_000  # of a message, and of a traceback, which has the message of a model's exception in it
 
 # What each record has: anything else was given as `extra` and becomes a field. Uvicorn repeats its messages in colour.
 _RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -34,7 +37,7 @@ def _fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         "timestamp": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
         "level": record.levelname.lower(),
         "logger": record.name,
-        "message": event["event"],
+        "message": _cut(event["event"]),
         "pid": record.process,
     }
     if identity := request_id.get():
@@ -46,9 +49,29 @@ def _fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _to_json(logger: WrappedLogger, name: str, fields: EventDict) -> str:
-    if "exc_info" in fields:
+    return json.dumps(_with_traceback(logger, name, fields), default=str)
+
+
+def _with_traceback(logger: WrappedLogger, name: str, fields: EventDict) -> EventDict:
+    if "exc_info" not in fields:
+        return fields
+    try:
         fields = structlog.processors.format_exc_info(logger, name, fields)
-    return json.dumps(fields, default=str)
+    except Stopped:
+        raise
+    except BaseException:  # a model's exception runs code of its own when it is looked at
+        return {name: value for name, value in fields.items() if name != "exc_info"} | {"exception": "It cannot be shown"}
+    if "exception" in fields:
+        fields["exception"] = _cut(fields["exception"])
+    return fields
+
+
+def _cut(text: str) -> str:
+    """Its begin and its end, where it is too long: a traceback ends with what was raised."""
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    half = _MOST_CHARACTERS // 2
+    return f"{text[:half]} … (cut: it has {len(text):,} characters) … {text[-half:]}"
 
 
 def _for_people(*, colors: bool) -> list[Processor]:
@@ -56,7 +79,7 @@ def _for_people(*, colors: bool) -> list[Processor]:
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, sort_keys=False, repr_native_str=True, event_key="message", exception_formatter=structlog.dev.plain_traceback
     )
-    return [_fields, structlog.processors.format_exc_info, _escaped, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), renderer]
+    return [_fields, _with_traceback, _escaped, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), renderer]
 
 
 def _escaped(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:

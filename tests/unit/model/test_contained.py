@@ -51,6 +51,42 @@ def test_an_exception_whose_message_fails_is_named() -> None:
     assert described(Unprintable()) == "Unprintable"
 
 
+class Opaque(Exception):
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit
+
+
+class Guessing(ValueError):
+    def __getattr__(self, name: str) -> object:
+        raise SystemExit
+
+
+class Masked(ValueError):
+    @property
+    def __class__(self) -> type:
+        raise SystemExit
+
+    @__class__.setter
+    def __class__(self, value: type) -> None: ...
+
+
+@pytest.mark.parametrize("raised", [Opaque, Guessing, Masked])
+def test_what_cannot_be_looked_at_leaves_as_what_can(raised: type[Exception]) -> None:
+    with pytest.raises(Escaped, match=raised.__name__) as caught, contained:
+        raise raised
+    assert caught.value.__cause__ is None
+    assert not isinstance(caught.value, OSError)
+    assert raised.__name__ in described(caught.value)
+
+
+def test_what_a_model_says_is_bounded_and_can_be_sent() -> None:
+    assert described(ValueError("half \ud800 a character")) == "ValueError: half \\ud800 a character"
+    long = described(ValueError("x" * 5_000_000))
+    assert long.startswith("ValueError: xxx")
+    assert long.endswith("(cut: it has 5,000,012 characters)")
+    assert len(long) < 500
+
+
 def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
     code = "from slipway.cli.entry import main; main()"
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)

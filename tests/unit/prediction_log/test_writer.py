@@ -63,6 +63,12 @@ class MemoryStore:
     async def close(self) -> None:
         pass
 
+    async def try_write(self) -> None:
+        await self._take(())
+
+    async def oldest(self) -> float | None:
+        return None
+
     def begin(self, rows: Sequence[Row]) -> None:
         self.begun = [unpacked(row) for row in rows]
 
@@ -78,6 +84,8 @@ class MemoryStore:
         does = self.does.pop(0) if len(self.does) > 1 else self.does[0]
         if does == "fail":
             raise StoreAway("gone", "The connection broke")
+        if does == "full":
+            raise StoreAway("disk_full", "The disk is full")
         if does == "surprise":
             raise RuntimeError("of a driver")
         if does == "hang":
@@ -103,7 +111,7 @@ class Rig:
         self.registry = CollectorRegistry()
         metrics = LogMetrics(self.registry)
         self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse)
-        self.link = Link(lambda: self.store, lambda: None, metrics, needed=False)
+        self.link = Link(lambda: self.store, lambda: None, metrics)
         self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000), metrics, form), metrics, commit=True)
         self.keys: list[str] = []
         self.writer.start()
@@ -358,6 +366,40 @@ async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: 
         "The prediction log's database is there again",
     ]
     assert one.registry.get_sample_value("slipway_log_database_up") == 1
+
+
+async def test_a_database_that_took_no_write_is_there_again_when_it_takes_one(
+    rig: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link_module, "PAUSES", (0.0,))
+    link = (one := await rig()).link
+    one.store.does = ["full"]
+    with pytest.raises(StoreAway):
+        await link.write(())
+    for _ in range(3):  # it opens, and is empty: nothing waits to be written
+        with pytest.raises(StoreAway):
+            await link.open_anew()
+        assert await link.oldest() is None
+        assert link.trouble is not None
+    one.store.does = ["work"]
+    await link.open_anew()
+    assert link.trouble is None
+    assert [record.levelname for record in caplog.records if record.name == "slipway.log"] == ["ERROR", "WARNING"]
+
+
+@pytest.mark.parametrize(("does", "reads"), [("full", True), ("fail", False)])
+async def test_a_database_that_takes_no_write_may_still_be_read(rig: Make, monkeypatch: pytest.MonkeyPatch, does: str, reads: bool) -> None:
+    monkeypatch.setattr(link_module, "PAUSES", (3600.0,))
+    link = (one := await rig()).link
+    one.store.does = [does]
+    with pytest.raises(StoreAway):
+        await link.write(())
+    if reads:
+        assert await link.oldest() is None
+    else:
+        with pytest.raises(StoreAway):
+            await link.oldest()
+    assert link.trouble is not None
 
 
 async def test_past_its_bound_records_are_dropped_and_counted(rig: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,6 +68,7 @@ class Client:
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        assert head[0] != "HTTP/1.1 100 Continue"
         return int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
 
     async def send(self, *pieces: bytes) -> None:

@@ -135,3 +135,24 @@ def test_gunicorn_logs_through_the_same_handler_once(configured: Configured) -> 
     gunicorn.info("Listening at: %s", "http://127.0.0.1:8000")
     [line] = lines(stderr)
     assert (line["logger"], line["message"]) == ("gunicorn.error", "Listening at: http://127.0.0.1:8000")
+
+
+class Opaque(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_line_is_bounded_and_told_whatever_the_exception_does(configured: Configured, format_: str) -> None:
+    stderr = configured(log_format=format_)
+    logger = logging.getLogger("slipway.test")
+    logger.error("long %s", "y" * 1_000_000)
+    for error in (ValueError("x" * 1_000_000 + " its end"), Opaque()):
+        try:
+            raise error
+        except Exception:
+            logger.exception("failed")
+    text = stderr.getvalue()
+    assert len(text) < 30_000
+    assert "its end" in text
+    assert "It cannot be shown" in text

@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -9,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from ...telemetry.request_id import new_key
 from ..record import Feedback, Row
 from .address import Address, engine
 from .copy_stream import CopyStream, awaited
@@ -72,6 +74,9 @@ class PostgreSQLStore:
         begun = self._stream.rows if self._stream is not None else []
         if not begun or unpacked(begun[0]).key in {unpacked(row).key for row in rows}:
             self._stream = None  # else what was begun with is stored, too, and the write that brings it is to know
+
+    async def try_write(self) -> None:
+        await self._transact(_try, ())
 
     async def find(self, keys: Sequence[str]) -> set[str]:
         query = f"SELECT key::text AS key FROM {predictions.name} WHERE key = ANY($1::uuid[])"
@@ -160,6 +165,14 @@ async def _copy(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
 async def _insert_missing(connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
     """A parameter per column, each an array: no temporary table, so that no more than INSERT need be granted."""
     await _each(connection, rows, REPLAYED, _insert_some)
+
+
+async def _try(connection: asyncpg.Connection, _: Sequence[Row]) -> None:
+    """A row of feedback that is taken back; of predictions, whether any may be written."""
+    await connection.execute("BEGIN")
+    await connection.execute(f"INSERT INTO {predictions.name} SELECT * FROM {predictions.name} LIMIT 0")
+    await _insert_some(connection, feedback.name, [Feedback(new_key()[0], time.time(), new_key()[0], "0", None)])
+    await connection.execute("ROLLBACK")
 
 
 async def _each(connection: asyncpg.Connection, rows: Sequence[Row], size: int, put: PutSome) -> None:

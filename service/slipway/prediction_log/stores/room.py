@@ -17,7 +17,7 @@ STEP = 1_000  # rows that are deleted at a time, so that the other workers wait 
 _TABLES = ("predictions", "feedback")
 _OLDEST = f"SELECT min(time) FROM ({' UNION ALL '.join(f'SELECT min(time) AS time FROM {table}' for table in _TABLES)})"
 
-_ALL_OF_TODAY = "today's rows fill it, and what comes is dropped: raise SLIPWAY_LOG_DATABASE_BYTES, or lower SLIPWAY_LOG_RATE"
+_ALL_OF_TODAY = "today's rows fill it, and it takes no more of them: raise SLIPWAY_LOG_DATABASE_BYTES, or lower SLIPWAY_LOG_RATE"
 _LOG_IS_OFF = "with SLIPWAY_LOG off no more is kept: turn it on, or move the file away"
 
 

@@ -24,6 +24,7 @@ from .tables import FIELDS, REVISION, REVISION_TABLE, feedback, predictions
 # a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared; a write needs few.
 SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
 LOOKED_FOR = 500  # keys in a statement
+TRIAL_BYTES = 65_536  # as the largest record has by default
 
 
 class SQLiteStore:
@@ -67,6 +68,9 @@ class SQLiteStore:
     async def replay(self, rows: Sequence[Row]) -> None:
         await self._transact("ON CONFLICT (key) DO NOTHING", rows)
 
+    async def try_write(self) -> None:
+        await self._transact("", None)
+
     async def find(self, keys: Sequence[str]) -> set[str]:
         found = set[str]()
         for start in range(0, len(keys), LOOKED_FOR):
@@ -101,23 +105,24 @@ class SQLiteStore:
             raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
         return self._connection
 
-    async def _transact(self, ending: str, rows: Sequence[Row]) -> None:
+    async def _transact(self, ending: str, rows: Sequence[Row] | None) -> None:
+        """`rows`: None for a trial."""
         connection = self._connected()
         await self._check_file()
         try:
             try:
-                await _put(connection, ending, rows)
+                await (_try(connection) if rows is None else _put(connection, ending, rows))
             except (UnicodeEncodeError, OverflowError, ValueError):  # half characters, a time that no calendar has
                 if connection.in_transaction:
                     await connection.execute("ROLLBACK")
-                await _put(connection, ending, [storable(unpacked(row)) for row in rows])
+                await _put(connection, ending, [storable(unpacked(row)) for row in rows or ()])
         except BaseException as error:
             full = None if self._room is None else await self._room.full(connection, error, self._where.place)
             await self._abandon(error)
             raise full or self._meaning(error) from error
         await self._check_file()
         if self._room is not None and self._file is not None:
-            await self._room.keep(connection, self._where.place, self._file.st_size, len(rows))
+            await self._room.keep(connection, self._where.place, self._file.st_size, len(rows or ()))
 
     async def _check_file(self) -> None:
         """SQLite goes on writing into a file that nobody finds any more. Log files only grow: a shorter one is another's content."""
@@ -148,6 +153,12 @@ class SQLiteStore:
 
     def _meaning(self, error: BaseException) -> BaseException:
         return away(error, self._where.place) if isinstance(error, Exception) else error
+
+
+async def _try(connection: aiosqlite.Connection) -> None:
+    """Makes the file larger where no page of it is free, and writes to the disk: what a write may fail at."""
+    for statement in ("BEGIN IMMEDIATE", f"CREATE TABLE trial AS SELECT zeroblob({TRIAL_BYTES})", "DROP TABLE trial", "COMMIT"):
+        await connection.execute(statement)
 
 
 async def _put(connection: aiosqlite.Connection, ending: str, rows: Sequence[Row]) -> None:

@@ -29,6 +29,9 @@ class Store(Protocol):
     async def replay(self, rows: Sequence[Row]) -> None:
         """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""
 
+    async def try_write(self) -> None:
+        """A write that leaves nothing behind. Raises StoreAway."""
+
     async def find(self, keys: Sequence[str]) -> set[str]:
         """Those of these keys that have a row. Raises StoreAway."""
 

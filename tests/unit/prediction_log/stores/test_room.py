@@ -82,7 +82,7 @@ def test_rows_of_today_are_not_deleted_and_what_comes_past_the_bound_is_not_take
     assert (raised.value.kind, "SLIPWAY_LOG_DATABASE_BYTES" in str(raised.value)) == ("bound", True)
     kept = log.days()[0]
     assert kept > 3 * DAY
-    with pytest.raises(StoreAway, match="today's rows fill it"):
+    with pytest.raises(StoreAway, match="today's rows fill it, and it takes no more of them"):
         log.write(0, 200, 30_000)
     assert log.days()[0] == kept
     assert log.largest <= MOST
@@ -118,3 +118,28 @@ def test_a_file_that_is_larger_than_the_bound_loses_its_oldest_days_and_grows_no
     assert log.path.stat().st_size <= size
     assert log.days()[0] == DAY
     assert 5 not in log.days()
+
+
+def test_a_trial_tells_whether_the_next_write_finds_room(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+
+    async def trial() -> None:
+        store = open_store(log.url, log.room)
+        await store.open()
+        try:
+            await store.try_write()
+        finally:
+            await store.close()
+
+    asyncio.run(trial())
+
+    def fill(at_once: int) -> None:
+        for first in range(0, 20 * DAY, at_once):
+            log.write(0, at_once, 100_000 * at_once + first)
+
+    for at_once in (200, 20):
+        with pytest.raises(StoreAway):
+            fill(at_once)
+    with pytest.raises(StoreAway) as raised:
+        asyncio.run(trial())
+    assert raised.value.kind == "bound"
