@@ -44,7 +44,7 @@ ifdef TESTS
 	$(bin)/python -m pytest $(TESTS)
 else
 	$(bin)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/http/test_frames.py tests/unit tests/http tests/contract bench/tests
-	$(bin)/python -m pytest tests/server
+	$(bin)/python -m pytest --durations 20 tests/server
 endif
 
 frames-test: $(VENV)/dev.stamp ## test that frames of every pandas dtype are answered as their estimators do (FRAMES_EXAMPLES=50000: an hour or two)
@@ -177,7 +177,7 @@ cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (nee
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
 	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) POSTGRESQL_IMAGE=$(POSTGRESQL_IMAGE) \
-		$(bin)/python -m pytest --timeout 600 tests/cluster
+		$(bin)/python -m pytest --timeout 600 --durations 20 tests/cluster
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }

@@ -22,7 +22,7 @@ from xgboost import XGBClassifier
 
 PACKAGE = Path(__file__).resolve().parents[2] / "service/slipway"
 X, Y = np.array([[0.0], [1.0], [2.0], [3.0]] * 10), np.array([0, 0, 1, 1] * 10)
-OUR_OWN = {"_memory", "_prepared", "_now_prepared", "_exit"}  # of another instance of the class itself; os._exit is public
+OUR_OWN = {"_memory", "_prepare", "_children", "_deaths", "_ended", "_exit"}  # of another instance of the class itself; os._exit is public
 
 
 class Private(NamedTuple):

@@ -61,7 +61,8 @@ async def test_a_bare_model_of_categories_is_ready_and_answers(serve, tmp_path: 
 
 
 async def test_a_bare_model_whose_categories_cannot_be_told_is_not_ready(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    ordered = CITIES.astype(pd.CategoricalDtype(["Rome", "Oslo", "Bonn", "Kiel"], ordered=True))
+    """An ordered category is not among the columns that LightGBM names, and beside it is a number."""
+    ordered = CITIES.astype(pd.CategoricalDtype(["Rome", "Oslo", "Bonn", "Kiel"], ordered=True)).assign(rooms=[0, 1, 2, 3] * 20)
     dump(tmp_path / "models", "cities", "1", LGBMClassifier(n_estimators=2, verbose=-1).fit(ordered, [0, 1, 1, 0] * 20))
     async with serve(tmp_path / "models") as client:
         ready = await client.get("/ready")

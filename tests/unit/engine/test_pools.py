@@ -7,7 +7,7 @@ import sys
 DIES = """
 import os, signal
 from slipway.engine.pools import Pool
-pool = Pool.of_processes(1, [])
+pool = Pool.of_processes(1, [], {})
 assert pool.submit(abs, -1).result() == 1
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -267,6 +267,7 @@ def peculiar(value: Any) -> Model:
         (np.array([[1.0, np.nan]]), [1.0, None]),
         (np.array([np.float32(0.5)]), 0.5),
         (np.array([True]), True),
+        (np.array(["2026-01-01"], dtype="datetime64[D]"), "2026-01-01"),
         (np.array([np.int64(3)], dtype=object), 3),
         (np.array(["a", None][:1], dtype=object), "a"),
         ([7], 7),
@@ -279,7 +280,7 @@ def test_every_answer_becomes_a_json_value(answered: Any, prediction: Any) -> No
     assert type(answers.predictions[0]) is type(prediction)
 
 
-@pytest.mark.parametrize("answered", [np.array(["2026-01-01"], dtype="datetime64[D]"), np.array([1j]), np.array([{}], dtype=object)])
+@pytest.mark.parametrize("answered", [np.array([1], dtype="timedelta64[D]"), np.array([1j]), np.array([{}], dtype=object)])
 def test_an_answer_that_json_cannot_hold_is_an_error(answered: Any) -> None:
     with pytest.raises(TypeError, match="JSON cannot hold"):
         peculiar(answered).infer(ONE_ROW)

@@ -349,7 +349,11 @@ class Unsteady(ClassifierMixin, BaseEstimator):
         (FLOWERS.assign(sepal_width=np.nan), {}, "LogisticRegression cannot predict its data: ValueError: Input X contains NaN"),
         (FLOWERS * np.inf, {}, "No row of the data would be accepted; the first one: Features contain NaN or infinity"),
         (FLOWERS, {"declarations": {"petal": Declaration()}}, "declares columns that the model does not have: petal; it has sepal_length"),
-        (FLOWERS, {"declarations": {"sepal_width": Declaration(type="boolean", minimum=1.0)}}, "only numbers have bounds"),
+        (
+            FLOWERS.assign(sepal_width=[0.0, 1.0] * 75),
+            {"declarations": {"sepal_width": Declaration(type="boolean", minimum=1.0)}},
+            "only numbers have bounds",
+        ),
         (FLOWERS, {"declarations": {"sepal_width": Declaration(minimum=100.0)}}, "No row of the data would be accepted"),
         (None, {"declarations": {"x0": Declaration(type="category")}}, "'x0' a category, but only --data can tell"),
         (None, {"labels": ["a", "b"]}, "--labels must name 3 different classes, in the order of"),

@@ -1,7 +1,6 @@
 """The board between processes: what makes a pod ready, the drain mark, the count of connections."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -158,37 +157,6 @@ def test_nothing_to_attach_to_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_a_child_dies_with_its_parent_however_that_dies() -> None:
-    parent = """if True:
-        import os, time
-        from slipway.system.board import die_with
-        me = os.getpid()
-        child = os.fork()
-        if child == 0:
-            die_with(me)
-            print(os.getpid(), flush=True)
-        time.sleep(60)
-    """
-    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        # The pipe ends when nobody holds its other end any more: the child did.
-        assert process.stdout.read() == ""
-
-
-def test_a_child_whose_parent_is_already_gone_ends_at_once() -> None:
-    code = """if True:
-        import os
-        from slipway.system.board import die_with
-        die_with(os.getppid() + 1)
-        print("still here")
-    """
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
-
-
 def test_a_note_of_any_worker_that_serves_is_found_and_taken_back() -> None:
     board = Board(None, slots=2)
     for slot in (0, 1):
