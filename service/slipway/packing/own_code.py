@@ -55,20 +55,20 @@ def as_fitted(
 
 def _holds_integers(column: pd.Series) -> bool:
     """Integers of which floats lose no digit."""
-    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and bool((column.abs() < EXACT).all())
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and bool(column.between(-EXACT, EXACT).all())
 
 
 def _with_floats(estimator: Any, features: pd.DataFrame, name: str, *, is_typed: bool) -> pd.DataFrame:
     """The column as floats where both are answered alike: a dtype must not depend on a fraction in the row beside it."""
     rows = features.head(MOST_ASKED)
     from_integers = answers(estimator, rows)
+    if is_typed and from_integers is not None:  # a sample in which both are answered alike proves nothing about other values
+        return features
     from_floats = answers(estimator, rows.assign(**{name: rows[name].astype(np.float64)}))
     if from_floats is None:
         return features
     if from_integers is None or alike(from_integers, from_floats):
         return features.assign(**{name: features[name].astype(np.float64)})
-    if is_typed:
-        return features
     raise ArtifactError(
         f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
         f'training frame had in a columns file (--columns): [{name}] dtype = "int64" or dtype = "float64"'

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .csv_shape import check_header, check_twice, listed, naming_hint
 from .own_code import refuse_lost
-from .tables import cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
+from .tables import Cells, cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
 
@@ -64,6 +65,8 @@ def predict_file(
             rows = _in_order(frame, signature)
             if isinstance(artifact.model, Model) and len(texts.columns):
                 refuse_lost(artifact.model.estimator, validator, rows, texts, count)
+            if not is_parquet(data):
+                _refuse_ambiguous(rows, signature, cells, count)
             answers = _answers(artifact, validator, rows, count)
             lines = _lines(signature, answers)
             if count == 0:
@@ -83,6 +86,18 @@ def _checked_names(data: Path, signature: Signature) -> tuple[str, ...] | None:
     check_twice(data, row, known)
     by_place = not signature.named and len(row) == len(known) and not set(known) <= set(row)
     return known if by_place else None
+
+
+def _refuse_ambiguous(rows: pd.DataFrame, signature: Signature, cells: Cells, before: int) -> None:
+    """Raises ArtifactError for an empty cell that may be a missing value as well as a category of the column."""
+    for column in signature.columns or ():
+        if column.nullable and "" in (column.categories or ()) and not cells.missing.get(column.name, ("",)) and column.name in rows:
+            places = np.flatnonzero(rows[column.name] == "")
+            if len(places):
+                raise ArtifactError(
+                    f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be a missing value or "
+                    "its category '': write missing values as a word, such as NA, and name it (--missing NA)"
+                )
 
 
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:

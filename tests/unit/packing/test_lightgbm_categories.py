@@ -88,6 +88,22 @@ def test_the_empty_string_is_a_value_where_it_is_a_category(tmp_path: Path) -> N
     check(tmp_path, estimator, frame, packed(tmp_path, estimator, frame))
 
 
+def test_an_empty_cell_that_may_be_a_category_or_a_missing_value_is_asked_about(tmp_path: Path) -> None:
+    words = ["a", "", None]
+    store = pd.Categorical(RANDOM.choice(np.array(words, dtype=object), 300), categories=words[:2])
+    frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": store})
+    estimator = fitted(frame)
+    found = packed(tmp_path, estimator, frame, "parquet")
+    check(tmp_path, estimator, frame, found, "parquet")
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(ArtifactError, match=r"the empty cell of store may be a missing value or its category ''.*--missing NA"):
+        check(tmp_path, estimator, frame, found)
+    frame.to_csv(tmp_path / "words.csv", index=False, na_rep="NA")
+    predict_file(found.artifact, tmp_path / "words.csv", tmp_path / "answers.csv", missing=["NA"])
+    got = pd.read_csv(tmp_path / "answers.csv").filter(like="probability")
+    np.testing.assert_array_equal(got, estimator.predict_proba(frame))
+
+
 def test_integers_that_xgboost_was_told_to_take_for_categories_are_integers(tmp_path: Path) -> None:
     frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "x": RANDOM.normal(size=300)})
     estimator = XGBClassifier(n_estimators=5, feature_types=["c", "q"], enable_categorical=True).fit(frame, frame["hour"] % 2)
