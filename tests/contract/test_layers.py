@@ -120,6 +120,12 @@ def test_imports_point_down(module: str) -> None:
     assert not [other for other in rooms if FLOOR[other] >= FLOOR[room(module)]], f"{module} imports from its own floor or above"
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_private_to_a_module_is_imported_by_no_other(module: str) -> None:
+    private = [found.target for found in imports(module) if own(found.target) and found.target.rpartition(".")[2].startswith("_")]
+    assert not private, f"{module} imports private names: {private}"
+
+
 def test_imports_never_run_in_a_circle() -> None:
     graph = {module: {target for found in imports(module) if (target := own(found.target)) and target != module} for module in MODULES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle

@@ -53,7 +53,7 @@ async def test_each_row_of_an_answer_is_kept_under_its_own_key(serve, models, tm
 
 @pytest.mark.parametrize("log", ["async", "sync"])
 @pytest.mark.parametrize("dialect", ["/predict", "/predict-threaded"])
-async def test_a_request_without_an_id_is_named_by_the_key_of_its_first_row_and_an_id_that_comes_back_is_no_key(  # type: ignore[no-untyped-def]
+async def test_a_request_without_an_id_is_named_by_the_key_of_its_first_row(  # type: ignore[no-untyped-def]
     serve, models, tmp_path, log: str, dialect: str
 ) -> None:
     path = tmp_path / "log.db"

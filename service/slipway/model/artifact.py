@@ -18,7 +18,7 @@ from .format_one import risks
 from .manifest import MODEL_FILE, Manifest, read_manifest
 from .rows import Batch, RowValidator
 from .signature import Signature
-from .verify import _version_notes, open_verified
+from .verify import open_verified, version_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def _load(directory: Path, name: str, version: str, trust: Trust, allow_version_
             model = _load_compiled(directory, manifest, manifest.compiled, notes)
     if model is None:
         if manifest is not None:
-            notes += _version_notes(manifest, allow_version_mismatch)
+            notes += version_notes(manifest, allow_version_mismatch)
         model, digest = _load_estimator(directory, manifest, notes)
     artifact = Artifact(name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started)
     try:

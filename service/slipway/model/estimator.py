@@ -68,7 +68,7 @@ class Model:
         self.signature = signature
         self.kind = inspection.kind(estimator)
         self._has_probabilities = signature.classes is not None and hasattr(estimator, "predict_proba")
-        self._one_call = self._has_probabilities and not signature.multi_output and _decides_by_probability(estimator)
+        self._one_call = self._has_probabilities and not signature.multi_output and decides_by_probability(estimator)
         self._copies = _may_change_input(estimator)
         self._classes: list[Any] = signature.classes or []
         outputs: list[Any] = self._classes if signature.multi_output else [self._classes]
@@ -186,7 +186,7 @@ def _contents(parts: Any) -> str:
     return ", ".join(str(key)[:30] for key in keys[:5]) or "nothing in it"
 
 
-def _decides_by_probability(estimator: Any) -> bool:
+def decides_by_probability(estimator: Any) -> bool:
     """Whether predict follows from predict_proba. At every level: whatever is not of these exact types may have a threshold."""
     while (origin := _origin(estimator))[0] == "sklearn" and origin[1] in _PASSES_ON:
         if origin[1] == "Pipeline":

@@ -62,7 +62,7 @@ def _distribution(estimator: Any) -> str:
     return {"sklearn": "scikit-learn"}.get(package, package)
 
 
-def _version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
+def version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
     """Raises for another scikit-learn; other libraries are noted."""
     notes = []
     for library, packed in manifest.libraries.items():

@@ -77,37 +77,32 @@ class Repository:
 
     def _read_folder(self) -> dict[str, Overrides]:
         folder = self._settings.models
-        if not folder.is_dir():
-            raise ArtifactError(
-                f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
-            )
-        found, others = find_models(folder), overlooked(folder)
-        if not found:
-            remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
-            raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
-        for other in others:
-            log.warning("not served: %s", other)
-        overrides = read_overrides(folder)
+        found, overrides = _models_in(folder), read_overrides(folder)
         for name, version, directory in found:
-            entry = Entry(name, version, directory, Serving())
-            try:
-                manifest = read_manifest(directory)
-                if manifest is not None:
-                    entry.serving = manifest.serving
-                    entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
-                    if manifest.distribution is not None:
-                        self._metrics.drift.expect(name, version, manifest.distribution)
-                    entry.example = next((example.features for example in manifest.examples), None)
-            except ArtifactError as exc:
-                self._fail(entry, str(exc))
+            entry = self._entry(name, version, directory)
             if name in overrides:
                 entry.serving = overrides[name].applied_to(entry.serving)
             self._entries.setdefault(name, {})[version] = entry
             self._metrics.model_state(name, version, entry.state)
-        unknown = sorted(set(overrides) - set(self._entries))
-        if unknown:
+        if unknown := sorted(set(overrides) - set(self._entries)):
             raise ArtifactError(f"{folder / 'models.toml'} names models that are not there: {', '.join(unknown)}")
         return overrides
+
+    def _entry(self, name: str, version: str, directory: Path) -> Entry:
+        """With what its manifest tells, before anything is loaded."""
+        entry = Entry(name, version, directory, Serving())
+        try:
+            manifest = read_manifest(directory)
+        except ArtifactError as exc:
+            self._fail(entry, str(exc))
+            return entry
+        if manifest is not None:
+            entry.serving = manifest.serving
+            entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
+            entry.example = next((example.features for example in manifest.examples), None)
+            if manifest.distribution is not None:
+                self._metrics.drift.expect(name, version, manifest.distribution)
+        return entry
 
     @staticmethod
     def _default_version(name: str, versions: dict[str, Entry], override: Overrides | None) -> str:
@@ -299,3 +294,18 @@ class Repository:
         entry.error = harmless(shown, _MOST_CHARACTERS)  # where our files are is nobody's business but the log's
         self._set_state(entry, "failed")
         log.error("%s is not served: %s", entry, error)
+
+
+def _models_in(folder: Path) -> list[tuple[str, str, Path]]:
+    """Name, version and directory of each. Raises ArtifactError where there are none."""
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
+        )
+    found, others = find_models(folder), overlooked(folder)
+    if not found:
+        remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+        raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
+    for other in others:
+        log.warning("not served: %s", other)
+    return found

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from ...model.compiled.encoding import Row
 from ...model.compiled.model import CompiledForm, CompiledModel, read
-from ...model.estimator import Model, _decides_by_probability
+from ...model.estimator import Model, decides_by_probability
 from ...model.rows import RowValidator
 from . import boosters, forests
 from .candidate import Candidate, CannotCompile
@@ -119,7 +119,7 @@ def _attempts(model: Model) -> Iterator[Callable[[], Candidate]]:
     def generic() -> Candidate:
         count = max((i + 1 for i, step in enumerate(before) if isinstance(step, _ENCODERS)), default=0)
         rest = Pipeline([(str(i), step) for i, step in enumerate([*before[count:], final])]) if before[count:] else final
-        by_probability = _decides_by_probability(final)
+        by_probability = decides_by_probability(final)
         features = encoded(before[:count])
         if converted is None:
             raise CannotCompile(_NOT_INSTALLED)
