@@ -93,15 +93,14 @@ class Repository:
         entry = Entry(name, version, directory, Serving())
         try:
             manifest = read_manifest(directory)
+            if manifest is not None:
+                entry.serving = manifest.serving
+                entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
+                entry.example = next((example.features for example in manifest.examples), None)
+                if manifest.distribution is not None:
+                    self._metrics.drift.expect(name, version, manifest.distribution)
         except ArtifactError as exc:
             self._fail(entry, str(exc))
-            return entry
-        if manifest is not None:
-            entry.serving = manifest.serving
-            entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
-            entry.example = next((example.features for example in manifest.examples), None)
-            if manifest.distribution is not None:
-                self._metrics.drift.expect(name, version, manifest.distribution)
         return entry
 
     @staticmethod
