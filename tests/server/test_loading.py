@@ -87,7 +87,7 @@ def test_an_optional_model_that_hangs_while_it_loads_is_named_and_left_out_of_th
     first = start(models=folder, wait=False, load_timeout=1)
     first.message.touch()
     first.until(lambda: first.logged("still loading model deadly 1 after 1 s") != [])
-    assert "model deadly 1" in first.message.read_text()
+    first.until(lambda: "model deadly 1" in first.message.read_text())  # it is written after the line
     first.signal(signal.SIGTERM)
     assert first.process.wait(20) == 0
     assert first.logged("stopped while model deadly 1 was loaded for more than 1 s")
