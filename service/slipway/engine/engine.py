@@ -23,7 +23,7 @@ from .child import ModelSource, infer_in_child
 from .loaded_model import LoadedModel
 from .marks import Doing, Marks, Reason
 from .placement import Mode, Placement, place
-from .pools import Death, Deaths, NotReturned, Pool, in_thread_of_its_own
+from .pools import CLOSING, Death, Deaths, NotReturned, Pool, in_thread_of_its_own
 
 log = logging.getLogger("slipway.engine")
 
@@ -31,7 +31,6 @@ log = logging.getLogger("slipway.engine")
 GRACE = 2.0
 _LOOK = 1.0  # seconds between two looks for those
 _WARM_UP = 5.0  # seconds that a warm-up is given at least: what is asked for the first time is slow
-_CLOSING = 2.0  # seconds for begun work to end
 _UNKNOWN = Placement("thread")  # until it is warm
 
 
@@ -62,7 +61,7 @@ class Engine:
     def close(self) -> None:
         """After the last answer: lets begun work end for a moment, drops what has not begun."""
         self._open = False
-        until = time.monotonic() + _CLOSING
+        until = time.monotonic() + CLOSING
         for pool in (self._threads, self._processes, self._trials, self._checks):
             if pool is not None:
                 pool.shutdown(until)

@@ -17,7 +17,7 @@ from .child import ModelSource, prepare, start_child
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CLOSING = 2.0  # seconds for begun calls and children to end, when nobody waits for an answer any more
+CLOSING = 2.0  # seconds for begun calls and children to end, when nobody waits for an answer any more
 # Python's tracker of semaphores outlives a process that is killed, frees what that had, and would say so on stderr, past the log.
 _QUIET = "ignore:resource_tracker"
 _SENT_BY_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM})  # by the kernel for memory, or by people: no model does so
@@ -154,15 +154,14 @@ class Pool:
         """Whether a child has been loading models for longer than that."""
         return self._prepared is not None and not self._prepared.done() and time.monotonic() - self._preparing_since > seconds
 
-    def shutdown(self, until: float | None = None) -> None:
+    def shutdown(self, until: float) -> None:
         """Cancels what waits; what has begun may end until then, a time of time.monotonic(). Children are killed after it."""
-        until = time.monotonic() + _CLOSING if until is None else until
         closing = threading.Thread(target=self._executor.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
         closing.start()
         closing.join(max(0.0, until - time.monotonic()))
         if self._children is not None:
             self._kill()
-            closing.join(_CLOSING)  # at once, now that they are dead
+            closing.join(CLOSING)  # at once, now that they are dead
 
     def abandon(self) -> None:
         """Waits for nothing: what has begun may end, what waits is cancelled. Threads cannot be ended, and stay; children are killed."""

@@ -53,7 +53,6 @@ class Exchange:
     def __init__(self, settings: Settings, repository: Repository) -> None:
         self._timeout = settings.request_timeout
         self._max_body_bytes = settings.max_body_bytes
-        self.max_rows = settings.max_rows
         self._repository = repository
 
     def entry(self, call: Call) -> Entry:

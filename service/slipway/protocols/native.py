@@ -121,11 +121,11 @@ def predicted_by_name(prediction: Prediction) -> list[dict[str, Any]]:
     return rows
 
 
-def operations(predictor: Predictor, exchange: Exchange, _: Settings) -> list[Operation]:
-    return _positional_operations(predictor, exchange) + _named_operations(predictor, exchange)
+def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> list[Operation]:
+    return _positional_operations(predictor, exchange, settings.max_rows) + _named_operations(predictor, exchange)
 
 
-def _positional_operations(predictor: Predictor, exchange: Exchange) -> list[Operation]:
+def _positional_operations(predictor: Predictor, exchange: Exchange, max_rows: int) -> list[Operation]:
     async def predict(call: Call) -> Reply:
         entry = exchange.entry(call)
         body = await exchange.read(call)
@@ -136,7 +136,7 @@ def _positional_operations(predictor: Predictor, exchange: Exchange) -> list[Ope
         answers = prediction.answers
         return reply({"prediction": answers.predictions[0], "confidence": answers.confidences[0]}, prediction)
 
-    described = positional(predictor.repository, exchange.max_rows)
+    described = positional(predictor.repository, max_rows)
     return [Operation("/predict", predict, PredictedRow | PredictedRows, "Predict one row or many", **described)]
 
 

@@ -127,7 +127,7 @@ def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> 
         "examples": lambda: {"one row": {"value": {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}}},
         "components": {},
     }
-    rows = positional(predictor.repository, exchange.max_rows)
+    rows = positional(predictor.repository, settings.max_rows)
     plain, tag = PredictedRow | PredictedRows, "techniques"
     return [
         Operation(
