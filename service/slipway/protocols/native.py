@@ -234,5 +234,10 @@ class OneOrManyByColumn:
         if len(self._body) > FREE:
             require_shape(self._body, shape_of(validator), validator.instances)
         body = object_in(decode(self._body))
-        self.many = "instances" in body
-        return validator.instances(body["instances"]) if list(body) == ["instances"] else validator.row(body)
+        self.many = list(body) == ["instances"] and (isinstance(body["instances"], list) or not _is_column(validator))
+        return validator.instances(body["instances"]) if self.many else validator.row(body)
+
+
+def _is_column(validator: RowValidator) -> bool:
+    """Whether a column has the name that many rows are sent under. Its values are no lists."""
+    return "instances" in (validator.signature.names or ())
