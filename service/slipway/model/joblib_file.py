@@ -1,10 +1,12 @@
 """The estimator in a joblib file as a model: nothing in the file runs before its digest is verified."""
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import joblib
+import numpy as np
 from pydantic import ValidationError
 from sklearn.exceptions import InconsistentVersionWarning
 from threadpoolctl import ThreadpoolController
@@ -15,7 +17,7 @@ from .contained import contained, described, harmless
 from .estimator import Model, require_predict
 from .file_kinds import foreign, unloadable
 from .format_one import check_categories
-from .inspection import classes, names, width
+from .inspection import classes, joins_words, names, width
 from .known_columns import known_columns
 from .manifest import Manifest, first_error
 from .signature import Signature
@@ -94,6 +96,32 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
         raise ArtifactError(f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model again")
     if signature.classes != classes(estimator):
         raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")
+    wanted = names(estimator)
+    if signature.input == "frame" and wanted is not None:
+        joined = joins_words(estimator)  # blanks and underscores are the same to it
+        pairs = zip(signature.names or (), wanted, strict=False)
+        for name, own in pairs:
+            if name != own and not (joined and name.replace(" ", "_") == own.replace(" ", "_")):
+                raise ArtifactError(
+                    f"{directory}: the manifest has a column {name!r} where the estimator has {own!r}: pack the model again"
+                )
+    for column in signature.columns or ():
+        if column.dtype is not None and not _is_dtype(column.dtype):
+            raise ArtifactError(
+                f"{directory}: the manifest's dtype of {column.name!r}, {column.dtype!r}, is none of pandas': pack it again"
+            )
+
+
+def _is_dtype(name: str) -> bool:
+    with contextlib.suppress(TypeError, ValueError):
+        return np.dtype(name) is not None
+    # Not at the top: most models of arrays do without pandas.
+    from pandas.api.types import pandas_dtype
+
+    try:
+        return pandas_dtype(name) is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _check_categories(estimator: Any, directory: Path) -> None:

@@ -30,8 +30,8 @@ FEATURES: Schema = {
 Probabilities = dict[str, float | None]
 
 
-class OneOrMany:
-    """Reads the rows of `{"features": […]}` or `{"instances": […]}`; `many`: which of them it was."""
+class _Rows:
+    """Reads the rows of a body, once its model is there; `many`: whether there may be several."""
 
     __slots__ = ("_body", "many")
 
@@ -39,11 +39,26 @@ class OneOrMany:
         self._body = body
         self.many = False
         if entry.state != "ready":
-            require_rows(body)  # before anybody waits for the model
+            self._require(body)  # before anybody waits for the model
 
-    def __call__(self, validator: RowValidator) -> Batch:
+    @staticmethod
+    def _require(body: bytes) -> None:
+        """Raises InvalidBody for what no model takes."""
+        raise NotImplementedError
+
+    def _require_shape(self, validator: RowValidator) -> None:
         if len(self._body) > FREE:
             require_shape(self._body, shape_of(validator), validator.instances)
+
+
+class OneOrMany(_Rows):
+    """`{"features": […]}` or `{"instances": […]}`."""
+
+    __slots__ = ()
+    _require = staticmethod(require_rows)
+
+    def __call__(self, validator: RowValidator) -> Batch:
+        self._require_shape(validator)
         found = validator.rows_of_json(self._body)
         if found is not None:
             batch, self.many = found
@@ -55,23 +70,22 @@ class OneOrMany:
         return validator.instances(body["instances"])
 
 
-class OneOrManyByColumn:
-    """Reads one row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
+class OneOrManyByColumn(_Rows):
+    """One row `{"sepal_length": 5.1, …}`, or a list of them under `instances`."""
 
-    __slots__ = ("_body", "many")
-
-    def __init__(self, body: bytes, entry: Entry) -> None:
-        self._body = body
-        self.many = False
-        if entry.state != "ready":
-            require_json_object(body)
+    __slots__ = ()
+    _require = staticmethod(require_json_object)
 
     def __call__(self, validator: RowValidator) -> Batch:
-        if len(self._body) > FREE:
-            require_shape(self._body, shape_of(validator), validator.instances)
+        self._require_shape(validator)
         body = object_in(decode(self._body))
-        self.many = "instances" in body
-        return validator.instances(body["instances"]) if list(body) == ["instances"] else validator.row(body)
+        self.many = list(body) == ["instances"] and (isinstance(body["instances"], list) or not _is_column(validator))
+        return validator.instances(body["instances"]) if self.many else validator.row(body)
+
+
+def _is_column(validator: RowValidator) -> bool:
+    """Whether a column has the name that many rows are sent under. Its values are no lists."""
+    return "instances" in (validator.signature.names or ())
 
 
 class PredictedRow(BaseModel):

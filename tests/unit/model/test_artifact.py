@@ -211,6 +211,31 @@ def test_a_manifest_that_was_edited_by_hand_is_refused(packed: Path, change: Cal
         opened(packed)
 
 
+def swap(manifest: dict[str, Any]) -> None:
+    columns = manifest["signature"]["columns"]
+    columns[1], columns[2] = columns[2], columns[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda manifest: manifest["signature"]["columns"][0].update(name="other"), "has a column 'other' where the estimator has 'a'"),
+        (swap, "has a column 'c' where the estimator has 'b'"),
+        (
+            lambda manifest: manifest["signature"]["columns"][0].update(dtype="nonsense"),
+            "dtype of 'a', 'nonsense', is none of pandas'",
+        ),
+    ],
+)
+def test_columns_that_were_edited_by_hand_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).random((20, 3)), columns=["a", "b", "c"])
+    joblib.dump(LogisticRegression().fit(frame, [0, 1] * 10), tmp_path / "model.joblib")
+    directory = pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=frame).directory
+    edit(directory, change)
+    with pytest.raises(ArtifactError, match=sentence):
+        load(directory, name="m", version="1")
+
+
 def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.joblib does not exist"):
         opened(tmp_path)
