@@ -127,6 +127,26 @@ def test_what_is_private_to_a_module_is_imported_by_no_other(module: str) -> Non
     assert not private, f"{module} imports private names: {private}"
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "packing"])
+def test_packing_knows_nothing_of_servers(module: str) -> None:
+    targets = {target for found in imports(module) if (target := own(found.target))}
+    offline = {"packing", "model", "drift", "system", "settings", "errors"}
+    assert {room(target) for target in targets} <= offline
+    assert {target for target in targets if room(target) == "drift"} <= {"drift.learning", "drift.bins"}
+
+
+def test_the_architecture_page_has_the_floors_and_names_files_that_are_there() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    told = {name.removesuffix(".py"): int(floor) for floor, name in re.findall(r"^\| (\d+) \| \[`([\w.]+?)/?`\]", page, re.MULTILINE)}
+    assert told == {name: number + len(FLOORS) for name, number in FLOOR.items()}
+    pages = [page, *(path.read_text() for path in (ROOT / "docs/decisions").glob("*.md"))]
+    named = {name for text in pages for name in re.findall(r"`((?:\w+/)+\w+\.py)`", text)}
+    there = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    within_the_log = {f"prediction_log/{name}" for name in named if name.startswith("stores/")}
+    assert {name for name in named if not name.startswith(("tests/", "stores/"))} | within_the_log <= there
+    assert all((ROOT / name).exists() for name in named if name.startswith("tests/"))
+
+
 def test_imports_never_run_in_a_circle() -> None:
     graph = {module: {target for found in imports(module) if (target := own(found.target)) and target != module} for module in MODULES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
