@@ -106,8 +106,12 @@ def declaration(column: Column) -> dict[str, Any] | None:
 
 def in_csv(column: Column, value: Any) -> bool:
     """Whether a CSV tells this value from all others of the column: an empty cell is a missing one, or the category ''."""
-    may_be_category = column.of_category and "" in column.dtype.categories
-    return value != "" and not (value is None and may_be_category) and column.kind != "object, mixed"
+    return value != "" and not may_be_category(column, value) and column.kind != "object, mixed"
+
+
+def may_be_category(column: Column, value: Any) -> bool:
+    """Whether a missing value, in a CSV, is the same cell as the category ''."""
+    return value is None and column.of_category and "" in column.dtype.categories
 
 
 def several(values: st.SearchStrategy[Any], most: int = 6) -> st.SearchStrategy[list[Any]]:

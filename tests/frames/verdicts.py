@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from slipway.model.artifact import Artifact, open_model
 from slipway.model.manifest import read_manifest
 from tests.frames.cases import Case, Row
-from tests.frames.columns import NoDate, fits
+from tests.frames.columns import NoDate, fits, in_csv, may_be_category
 from tests.frames.ways import NAME, Answer, NoSuchFile, Refused, ask, carried, offline, pack_case, served, tells
 
 UNDECLARED = "csv, undeclared"
@@ -129,6 +129,8 @@ class _Trial:
         rows = self.usual + [row for row in self.answered if all(map(fits, self.case.columns, row))]
         for kind in sorted({("parquet", "csv")[turn // 2] for turn in self.turns}):
             self.offline(artifact, rows if kind == "parquet" else carried(self.case, rows), kind)
+            if kind == "csv":
+                self.ambiguous(artifact, rows)
 
     @property
     def usual(self) -> list[Row]:
@@ -206,6 +208,19 @@ class _Trial:
         else:
             if got is not None:
                 self.compare(way, rows, got, as_text=True)
+
+    def ambiguous(self, artifact: Artifact, rows: list[Row]) -> None:
+        """A row whose empty cell may be a missing value or a category: refused by name, unless it is answered right."""
+        told = [[in_csv(*cell) or may_be_category(*cell) for cell in zip(self.case.columns, row, strict=True)] for row in rows]
+        unclear = [row for row, cells in zip(rows, told, strict=True) if all(cells) and any(map(may_be_category, self.case.columns, row))]
+        for row in unclear[:1]:
+            try:
+                got = offline(artifact, self.case, [row], self.folder, "csv")
+            except Refused as refusal:
+                self.must_name(refusal, "offline from csv, an empty cell")
+            else:
+                if got is not None:
+                    self.compare("offline from csv, an empty cell", [row], got, as_text=True)
 
     def expected(self, rows: Sequence[Row]) -> Expected:
         known = repr(rows)
