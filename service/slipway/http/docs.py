@@ -6,12 +6,11 @@ Its files are those of the package fastapi-offline.
 from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
 
 # Swagger UI styles elements by script, and its stylesheet has images in it.
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'"
-ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -25,7 +24,7 @@ PAGE = """<!DOCTYPE html>
 <body>
 <div id="swagger-ui"></div>
 <script src="{prefix}/docs/assets/swagger-ui-bundle.js"></script>
-<script src="{prefix}/docs/assets/start.js" data-url="{prefix}{openapi}"></script>
+<script src="{prefix}/docs/start.js" data-url="{prefix}{openapi}"></script>
 </body>
 </html>
 """
@@ -36,7 +35,7 @@ SwaggerUIBundle({ url: document.currentScript.dataset.url, dom_id: "#swagger-ui"
 
 def docs_routes(app: FastAPI) -> APIRouter:
     router = APIRouter(include_in_schema=False)
-    folder = files("fastapi_offline") / "static"
+    app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
     @router.get("/docs")
     async def docs(request: Request) -> HTMLResponse:
@@ -44,14 +43,8 @@ def docs_routes(app: FastAPI) -> APIRouter:
         page = PAGE.format(title=app.title, prefix=prefix, openapi=app.openapi_url)
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"})
 
-    @router.get("/docs/assets/start.js")
+    @router.get("/docs/start.js")
     async def start() -> Response:
         return Response(START, media_type="text/javascript")
-
-    @router.get("/docs/assets/{name}")
-    async def asset(name: str) -> Response:
-        if name not in ASSETS:
-            raise HTTPException(404)
-        return FileResponse(str(folder / name))
 
     return router
