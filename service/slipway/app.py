@@ -47,15 +47,15 @@ def create_app(
     repository.load_eager(loading)
     engine = Engine(settings, metrics, marks)
     signatures = [(entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository]
-    journal = open_log(settings, signatures, metrics.log)
+    prediction_log = open_log(settings, signatures, metrics.log)
     drift = DriftCounter(metrics.drift)
-    predictor = Predictor(settings, repository, engine, journal, drift, metrics)
-    readiness = Readiness(repository, engine, lifecycle, journal)
+    predictor = Predictor(settings, repository, engine, prediction_log, drift, metrics)
+    readiness = Readiness(repository, engine, lifecycle, prediction_log)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
-        await journal.start()
+        await prediction_log.start()
         tasks = [asyncio.create_task(engine.watch())]  # a warm-up in a child may hang, too
         repository.set_aside(lifecycle.board.aside, engine.warm_up)
         for entry in repository:
@@ -68,7 +68,7 @@ def create_app(
             task.cancel()
         drift.close()
         await asyncio.to_thread(engine.close)
-        await journal.close()
+        await prediction_log.close()
 
     app = FastAPI(
         title="Slipway",
@@ -84,7 +84,7 @@ def create_app(
         app.add_exception_handler(error, respond_to_error)
     exchange = Exchange(settings, repository)
     operations = [operation for protocol in PROTOCOLS for operation in protocol(predictor, exchange, settings)]
-    operations += feedback_operations(journal, exchange, settings)
+    operations += feedback_operations(prediction_log, exchange, settings)
     guard = Guard(settings.api_keys) if settings.api_keys else None
     if guard is not None:
         operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]

@@ -50,7 +50,7 @@ LOCAL_IMPORTS = {
     "cli.entry": "signals are handled before anything that takes long is imported",
     "server.development": "the process that only waits for changes does without the application",
     "prediction_log.upkeep.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
-    "prediction_log.stores.store": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
+    "prediction_log.database": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
     "model.inspection": "scikit-learn is imported only where there is an estimator",
     "cli.log": "each command imports what it needs, so that `--help` is quick, and reading does without Alembic",
     "packing.pack": "what compiles brings ONNX's packages along, and is imported only where a form is asked for",

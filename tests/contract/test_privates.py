@@ -5,13 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
-import asyncpg.protocol
 import numpy as np
 import prometheus_client
 import pytest
 import sklearn.ensemble._iforest
-from alembic.script import ScriptDirectory
 from prometheus_client.mmap_dict import MmapedDict
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, IsolationForest
@@ -22,7 +19,15 @@ from xgboost import XGBClassifier
 
 PACKAGE = Path(__file__).resolve().parents[2] / "service/slipway"
 X, Y = np.array([[0.0], [1.0], [2.0], [3.0]] * 10), np.array([0, 0, 1, 1] * 10)
-OUR_OWN = {"_memory", "_prepare", "_children", "_deaths", "_ended", "_exit"}  # of another instance of the class itself; os._exit is public
+OUR_OWN = {
+    "_told",
+    "_memory",
+    "_prepare",
+    "_children",
+    "_deaths",
+    "_ended",
+    "_exit",
+}  # of another instance of the class itself; os._exit is public
 
 
 class Private(NamedTuple):
@@ -54,9 +59,6 @@ PRIVATES = {
     "_average_path_length_per_tree": Private(FOREST, TERMS),
     "_max_samples": Private(FOREST, TERMS),
     "_base_loss": Private(fitted(PoissonRegressor()), "the link function"),
-    "_transport": Private(lambda: asyncpg.Connection, "rows go into an open COPY as they come (docs/decisions/copy.md)"),
-    "_protocol": Private(lambda: asyncpg.Connection, "the same"),
-    "_upgrade_revs": Private(lambda: ScriptDirectory, "the public command wants a configuration file and a script of its own"),
     "_start_asgi_task": Private(lambda: HttpToolsProtocol, "which of several requests is being answered"),
     "_upper_bounds": Private(lambda: HISTOGRAM, VALUES),
     "_sum": Private(lambda: HISTOGRAM, VALUES),

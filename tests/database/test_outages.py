@@ -176,7 +176,7 @@ def test_a_client_that_vanishes_in_mid_transaction_does_not_keep_its_rows_from_b
         postgres.network.cut(connection._transport.get_extra_info("sockname")[1])
         await living.open()
         async with asyncio.timeout(40):
-            await living.replay([record(1), record(2)])
+            await living.write([record(1), record(2)])
         await living.close()
         connection.terminate()
         await asyncio.gather(answer, return_exceptions=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from slipway.telemetry.request_id import new_key
 
-KEY = new_key()[0]  # of a row that might have been answered just now
+KEY = new_key()  # of a row that might have been answered just now
 DEPTH = 150  # JSON parsers stop at 200
 
 

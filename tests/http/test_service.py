@@ -128,7 +128,7 @@ async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> N
         ]
         assert len(many) > 3
         assert {rows["maxItems"] for rows in many} == {3}
-        row = {"prediction_id": new_key()[0], "outcome": 1}
+        row = {"prediction_id": new_key(), "outcome": 1}
         for path, allowed in (("/predict", [[1, 2, 3, 1]] * 3), ("/feedback", [row] * 3)):
             assert (await client.post(path, json={"instances": allowed})).is_success
             assert (await client.post(path, json={"instances": [*allowed, allowed[0]]})).status_code == 413

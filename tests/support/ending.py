@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.prediction_log.writer import FLUSH_SECONDS
+from slipway.prediction_log.bounds import BOUNDS
 from tests.server.conftest import Start
 from tests.server.running import Server, stopped
 from tests.support.load import Load, post
@@ -83,7 +83,7 @@ class EndingContract:
 
         clients, killed_at = killed_under_load(server, in_memory)
         # What the last flush took may be on its way to the database, and this process sees answers and writes times late.
-        interval = max(FLUSH_SECONDS + 0.5, 3 * flush_takes(server, url))
+        interval = max(BOUNDS.flush + 0.5, 3 * flush_takes(server, url))
         in_hand = (killed_at - interval, killed_at + 0.5)
         promised = {key for key, answered in clients.keys.items() if not in_hand[0] < answered < in_hand[1]}
         found = until_stored(url, promised)

@@ -16,13 +16,14 @@ from alembic.runtime.migration import MigrationContext
 from pyarrow import parquet
 from sqlalchemy import text
 
+from slipway.prediction_log.database import open_store
 from slipway.prediction_log.reading import pages as reading
 from slipway.prediction_log.reading.export import export
 from slipway.prediction_log.reading.pages import COLUMNS, Chosen, count, newest, read
 from slipway.prediction_log.reading.statistics import Answer, Day, Outcomes, report, statistics
-from slipway.prediction_log.record import Entry, Feedback, Record, Row
+from slipway.prediction_log.record import Entry, Feedback, Record
 from slipway.prediction_log.stores.address import address, engine
-from slipway.prediction_log.stores.store import StoreAway, open_store
+from slipway.prediction_log.stores.errors import StoreAway
 from slipway.prediction_log.stores.tables import REVISION, REVISION_TABLE, metadata
 from slipway.prediction_log.upkeep import maintenance
 from slipway.prediction_log.upkeep.maintenance import Migration, maintain, migrate
@@ -46,19 +47,15 @@ def feedback(number: int, of: int, outcome: str, time: datetime = NOON) -> Feedb
     return Feedback(key(number), time.timestamp(), key(of), outcome, None)
 
 
-def write(url: str, entries: Sequence[Row]) -> None:
-    asyncio.run(_call(url, "write", entries))
+def write(url: str, entries: Sequence[Entry]) -> None:
+    asyncio.run(_write(url, entries))
 
 
-def replay(url: str, entries: Sequence[Row]) -> None:
-    asyncio.run(_call(url, "replay", entries))
-
-
-async def _call(url: str, name: str, entries: Sequence[Row]) -> None:
+async def _write(url: str, entries: Sequence[Entry]) -> None:
     store = open_store(url)
     try:
         await store.open()
-        await getattr(store, name)(entries)
+        await store.write(entries)
     finally:
         await store.close()
 
@@ -68,17 +65,18 @@ def rows(url: str, *columns: str, **arguments: Any) -> list[Any]:
     return [row[0] for row in found] if len(columns) == 1 else found
 
 
-def execute(url: str, statement: str) -> None:
-    async def run() -> None:
+def execute(url: str, statement: str) -> list[Any]:
+    async def run() -> list[Any]:
         async with engine(address(url)).begin() as connection:
-            await connection.execute(text(statement))
+            result = await connection.execute(text(statement))
+            return [tuple(row) for row in result] if result.returns_rows else []
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
-def trouble(url: str, name: str = "write", entries: Sequence[Row] = ()) -> StoreAway:
+def trouble(url: str, entries: Sequence[Entry] = ()) -> StoreAway:
     with pytest.raises(StoreAway) as raised:
-        asyncio.run(_call(url, name, entries))
+        write(url, entries)
     return raised.value
 
 
@@ -107,17 +105,11 @@ class StoreContract:
         write(log, [record(1), record(2), feedback(10, 1, "2", later), feedback(11, 1, "1"), feedback(12, 99, "0")])
         assert rows(log, "key", "outcome") == [(key(1), "2"), (key(2), None)]
 
-    def test_a_write_of_a_row_that_is_there_fails_as_a_whole(self, log: str) -> None:
-        write(log, [record(1)])
-        trouble(log, "write", [record(number) for number in range(2, 700)] + [record(1)])
-        assert rows(log, "key") == [key(1)]
-
-    def test_a_replay_stores_each_row_and_each_feedback_once(self, log: str) -> None:
+    def test_what_is_written_again_is_there_once(self, log: str) -> None:
         entries: list[Entry] = [record(number, NOON + timedelta(seconds=number / 7)) for number in range(999)]
         entries.append(feedback(5000, 3, "1"))
-        write(log, entries[100:300])
-        replay(log, entries)
-        replay(log, entries[500:])
+        for again in (entries[100:300], entries, entries[500:]):
+            write(log, again)
         assert rows(log, "key") == [key(number) for number in range(999)]
         assert rows(log, "outcome").count("1") == 1
 
@@ -135,14 +127,30 @@ class StoreContract:
 
     def test_a_row_that_no_database_takes_does_not_keep_the_others_waiting(self, log: str) -> None:
         bad = record(2, request_id="nul \0 half \ud800", features='{"x": "\\u0000 \\ud83d\\ude00 \\udc00", "y": NaN}', answer="not json")
-        for store in (write, replay):
-            store(log, [record(1), bad, record(3), feedback(4, 2, "Infinity")])
-            found = rows(log, "key", "request_id", "features", "answer", "outcome")
-            assert [row[0] for row in found] == [key(1), key(2), key(3)]
-            execute(log, "DELETE FROM predictions")
-            execute(log, "DELETE FROM feedback")
+        write(log, [record(1), bad, record(3), feedback(4, 2, "Infinity")])
+        found = rows(log, "key", "request_id", "features", "answer", "outcome")
+        assert [row[0] for row in found] == [key(1), key(2), key(3)]
         # SQLite holds NUL and what is not JSON, and only what UTF-8 cannot say is changed there.
         assert "\ud800" not in found[1][1]
+
+    @pytest.mark.parametrize("place", [0, 199, 200, 449])
+    @pytest.mark.parametrize(
+        "wrong", [{"key": "no"}, {"time": float("nan")}, {"time": -1.0}, {"time": 1e12}, {"position": 2**31}, {"model": "\ud800"}], ids=str
+    )
+    def test_what_no_column_holds_is_mended_and_stored_once(self, log: str, wrong: dict[str, Any], place: int) -> None:
+        entries = [record(number) for number in range(450)]
+        entries[place] = entries[place]._replace(**wrong)
+        for _ in range(2):
+            write(log, entries)
+        found = rows(log, "key")
+        assert len(found) == 450
+        assert {key(number) for number in range(450) if number != place} <= set(found)
+
+    def test_a_row_that_is_written_again_is_known_by_its_time_to_the_microsecond(self, log: str) -> None:
+        entries = [record(i)._replace(time=NOON.timestamp() + i * 0.123_456_789) for i in range(500)]
+        write(log, entries)
+        write(log, entries)
+        assert rows(log, "key", "time") == [(entry.key, datetime.fromtimestamp(entry.time, UTC)) for entry in entries]
 
     def test_a_store_that_was_closed_says_so_and_opens_again(self, log: str) -> None:
         async def run() -> None:
@@ -164,18 +172,25 @@ class StoreContract:
             store = open_store(log)
             await store.open()
             await store.write([record(1)])
-            with pytest.raises(StoreAway):
-                await store.write([record(1)])
+            await asyncio.to_thread(execute, log, "ALTER TABLE predictions RENAME TO elsewhere")
+            with pytest.raises(StoreAway) as raised:
+                await store.write([record(2)])
+            assert raised.value.kind == "schema"
+            await asyncio.to_thread(execute, log, "ALTER TABLE elsewhere RENAME TO predictions")
             await store.open()
-            await store.replay([record(1), record(2)])
+            await store.write([record(1), record(2)])
             await store.close()
 
         asyncio.run(run())
         assert rows(log, "key") == [key(1), key(2)]
 
-    def test_rows_are_found_by_their_keys_among_those_that_are_being_written(self, log: str) -> None:
+    def test_a_write_that_fails_leaves_nothing_of_its_rows(self, log: str) -> None:
+        execute(log, "ALTER TABLE feedback RENAME TO elsewhere")
+        trouble(log, [*(record(number) for number in range(700)), feedback(1000, 3, "1")])
+        assert execute(log, "SELECT count(*) FROM predictions") == [(0,)]
+
+    def test_rows_are_found_by_their_keys(self, log: str) -> None:
         entries = [record(number, NOON + timedelta(seconds=number)) for number in range(3000)]
-        begun = [record(number, NOON + timedelta(days=1)) for number in range(4000, 4100)]
         asked = [key(number) for number in range(2000, 4000)]
 
         async def run() -> tuple[list[float | None], set[str]]:
@@ -183,11 +198,8 @@ class StoreContract:
             await store.open()
             oldest = [await store.oldest()]
             await store.write(entries)
-            store.begin(begun[:50])
             found = await store.find(asked)
-            store.begin(begun)
             oldest.append(await store.oldest())
-            await store.write(begun)
             await store.close()
             with pytest.raises(StoreAway):
                 await store.find(asked)
@@ -196,7 +208,6 @@ class StoreContract:
         oldest, found = asyncio.run(run())
         assert oldest == [None, NOON.timestamp()]
         assert found == {key(number) for number in range(2000, 3000)}
-        assert len(rows(log, "key")) == 3100
 
     def test_a_schema_that_is_missing_old_or_new_is_told_with_the_remedy(self, log: str) -> None:
         execute(log, f"DELETE FROM {REVISION_TABLE}")

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from ..errors import ClientGone, DeadlineExceeded
-from ..telemetry.request_id import Key
 
 Receive = Callable[[], Awaitable[Any]]
 T = TypeVar("T")
@@ -37,7 +36,7 @@ class Call:
         body: bytes | None = None,
         name: str | None = None,
         version: str | None = None,
-        key: Key | None = None,
+        key: str | None = None,
     ) -> None:
         self.headers = headers
         self.path = path

@@ -100,7 +100,7 @@ class Envelope:
         """The answer to what is no request that anything could be asked with; the connection ends with it."""
         response = problem_response(problem)
         self._metrics.request("other", "unmatched", problem.status, 0.0)
-        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key()[0].encode()), CLOSE], bytes(response.body))
+        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key().encode()), CLOSE], bytes(response.body))
 
 
 class Answer:

@@ -8,7 +8,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.call import Call, MustWait
 from ..prediction.repository import Repository
-from ..telemetry.request_id import Key
 from .operation import Handler, Operation, Reply, fields_of
 from .problems import ErrorResponder
 
@@ -46,7 +45,7 @@ class Dispatch:
         """The same for what a request line says; None where it has a query."""
         return self._raw_paths.get(url)
 
-    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: Key | None = None) -> Reply:
+    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None) -> Reply:
         """`headers`: those of the scope; `key`: as Call has it. Raises nothing: what goes wrong is answered, too."""
         query = scope["query_string"]
         try:
@@ -54,7 +53,7 @@ class Dispatch:
         except Exception as exc:
             return self._problem(exc)
 
-    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: Key | None = None) -> Reply | None:
+    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: str | None = None) -> Reply | None:
         """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
         answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version, key=key))
         try:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from ..engine.call import Call
 from ..errors import FieldError, InvalidBody, TooManyRows
 from ..model.rows import MOST_CHARACTERS, MOST_ERRORS
-from ..prediction_log.log import Journal
+from ..prediction_log.log import PredictionLog
 from ..settings import Settings
 from ..telemetry.request_id import MOST_ROWS, TEXT, new_key, time_of
 from .body import Exchange
@@ -53,7 +53,7 @@ class Accepted(BaseModel):
 _OUTCOMES = TypeAdapter(Annotated[list[Outcome], FailFast()])
 
 
-def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings) -> list[Operation]:
+def feedback_operations(prediction_log: PredictionLog, exchange: Exchange, settings: Settings) -> list[Operation]:
     def text(outcome: Outcome, row: str) -> tuple[str, int, str]:
         written = to_json(outcome.outcome).decode()
         if len(written) > settings.log_record_bytes:
@@ -75,12 +75,12 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
         many = "instances" in body
         outcomes = [text(outcome, _row(many, i)) for i, outcome in enumerate(_read(body, settings.max_rows))]
-        since, until = await journal.kept(call)
+        since, until = await prediction_log.kept(call)
         if strange := [i for i, (key, _, _) in enumerate(outcomes) if not since <= time_of(key) <= until]:
             known = f": since {_moment(since)}" if since > 0 else ""
             detail = f"Expected the id of an answer that the log keeps{known}, and not of the future"
             raise _invalid([FieldError(_path(_row(many, i), "prediction_id"), detail) for i in strange[:MOST_ERRORS]])
-        journal.feedback(outcomes, call.client)
+        prediction_log.feedback(outcomes, call.client)
         content = to_json({"accepted": len(outcomes)})
         return Reply(202, [JSON, (b"content-length", b"%d" % len(content))], content)
 
@@ -101,7 +101,7 @@ def feedback_operations(journal: Journal, exchange: Exchange, settings: Settings
 
 def feedback_examples() -> dict[str, Any]:
     """With an id of now: an older one may be of before the rows that are kept."""
-    identity = new_key()[0]
+    identity = new_key()
     return {
         "one row": {"value": {"prediction_id": identity, "outcome": 2}},
         "many rows": {"value": {"instances": [{"prediction_id": identity, "position": 1, "outcome": 0}]}},

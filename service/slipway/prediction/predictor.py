@@ -10,7 +10,7 @@ from ..engine.loaded_model import LoadedModel
 from ..engine.placement import Mode
 from ..model.estimator import Answers
 from ..model.rows import Batch, RowValidator
-from ..prediction_log.log import Headers, Journal
+from ..prediction_log.log import Headers, PredictionLog
 from ..settings import Settings
 from ..telemetry.metrics import Metrics
 from .cache import PredictionCache
@@ -36,16 +36,22 @@ class Predictor:
     """One per worker. Every dialect calls `predict`; nothing else touches a model."""
 
     def __init__(
-        self, settings: Settings, repository: Repository, engine: Engine, journal: Journal, drift: DriftCounter, metrics: Metrics
+        self,
+        settings: Settings,
+        repository: Repository,
+        engine: Engine,
+        prediction_log: PredictionLog,
+        drift: DriftCounter,
+        metrics: Metrics,
     ) -> None:
         self.repository = repository
         self.engine = engine
-        self.journal = journal
+        self.prediction_log = prediction_log
         self._drift = drift
         self._metrics = metrics
         self._cache = PredictionCache(settings.cache_size, metrics)
-        self._logs = journal.durability != "off"
-        self._log_waits = journal.durability in ("spooled", "sync")
+        self._logs = prediction_log.durability != "off"
+        self._log_waits = prediction_log.durability in ("spooled", "sync")
 
     async def predict(
         self, entry: Entry, read: Read, call: Call, *, mode: Mode | None = None, cached: bool = False, log: bool = False
@@ -68,9 +74,9 @@ class Predictor:
         if model.outputs is not None:
             answers = answers.by_output(model.outputs)
         if self._log_waits and not log:
-            headers = await self.journal.keep(model, batch, answers, call)
+            headers = await self.prediction_log.keep(model, batch, answers, call)
         else:
-            headers = self.journal.put(model, batch, answers, call, always=log) if self._logs or log else ()
+            headers = self.prediction_log.put(model, batch, answers, call, always=log) if self._logs or log else ()
         return Prediction(model, answers, seconds, hits, headers)
 
     async def _loaded(self, entry: Entry, call: Call) -> LoadedModel:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from ..engine.engine import Engine
-from ..prediction_log.log import Journal
+from ..prediction_log.log import PredictionLog
 from ..system import termination
 from ..system.board import Lifecycle
 from .repository import Repository
@@ -17,11 +17,11 @@ INTERVAL = 2.0  # seconds; a report counts for ten, so that four may be late bef
 class Readiness:
     """One per worker. The questions do not queue behind predictions: overload must not make a pod unready."""
 
-    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle, journal: Journal) -> None:
+    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle, prediction_log: PredictionLog) -> None:
         self._repository = repository
         self._engine = engine
         self._lifecycle = lifecycle
-        self._journal = journal
+        self._prediction_log = prediction_log
         self._last_error: str | None = None
 
     async def run(self) -> None:
@@ -37,7 +37,7 @@ class Readiness:
             termination.record(error or "")
             self._last_error = error
         self._lifecycle.board.report(self._lifecycle.slot, error)
-        self._lifecycle.board.note(self._lifecycle.slot, self._journal.note)
+        self._lifecycle.board.note(self._lifecycle.slot, self._prediction_log.note)
 
     async def _first_error(self) -> str | None:
         for entry in self._repository:
@@ -45,4 +45,4 @@ class Readiness:
                 error = entry.error if entry.model is None or entry.state == "failed" else await self._engine.check(entry.model)
                 if error is not None or entry.model is None:
                     return f"{entry}: {error or 'not loaded'}"
-        return self._journal.trouble if self._journal.durability == "sync" else None
+        return self._prediction_log.trouble if self._prediction_log.durability == "sync" else None

@@ -12,15 +12,12 @@ from typing import Any, TypeVar
 from pydantic_core import from_json
 
 from ..telemetry.log_metrics import LogMetrics
+from .bounds import BOUNDS, Bounds
 from .pace import Pace
-from .record import Entry, Feedback, Record, Row
+from .record import Entry, Feedback, Record
 from .redaction import json_bytes
 from .spool import Spool, SpoolFull
-from .stores.forms import unpacked
 
-HELD_BYTES = 4 * 1024 * 1024  # in memory, where the disk fails; past the spool's own bound nothing is held but what cannot be refused
-RETRY_SECONDS = 1.0  # until a spool that took nothing is asked again
-CLOSE_SECONDS = 1.0  # for the disk to take what is in memory at the end
 SLICE_ROWS = 20  # encoded at a time: some 100 microseconds
 
 T = TypeVar("T")
@@ -30,10 +27,11 @@ log = logging.getLogger("slipway.log")
 class Backlog:
     """In the order of arrival. `refuse`: nothing is dropped past the bounds, but `refusing` says that no more should come."""
 
-    def __init__(self, spool: Spool, metrics: LogMetrics, *, refuse: bool) -> None:
+    def __init__(self, spool: Spool, metrics: LogMetrics, *, refuse: bool, bounds: Bounds = BOUNDS) -> None:
         self._spool = spool
         self._metrics = metrics
         self._refuse = refuse
+        self._bounds = bounds
         self._held: deque[bytes] = deque()  # younger than what is on disk
         self._held_bytes = 0
         self._read_held = 0
@@ -49,18 +47,13 @@ class Backlog:
         return not self._held and self._spool.empty
 
     @property
-    def holding(self) -> bool:
-        """Whether there is something in memory that should be on disk."""
-        return bool(self._held)
-
-    @property
     def held(self) -> int:
         """Entries in memory alone."""
         return len(self._held)
 
-    async def append(self, rows: Sequence[Row], *, durable: bool = False) -> bool:
+    async def append(self, entries: Sequence[Entry], *, durable: bool = False) -> bool:
         """Whether they are on disk. If not, and they were not to be `durable`, they are held in memory as far as that may be."""
-        lines = await _lines(rows)
+        lines = await _lines(entries)
         held = list(self._held)
         try:
             if self.trouble is not None and monotonic() < self._retry_at:
@@ -68,7 +61,7 @@ class Backlog:
             await self._on_disk(lambda: self._spool.append([*held, *lines], durable=durable))
         except (OSError, SpoolFull) as exc:
             if exc is not self._failure:
-                self._failure, self._retry_at = exc, monotonic() + RETRY_SECONDS
+                self._failure, self._retry_at = exc, monotonic() + self._bounds.retry
             self._note(_refusal(exc))
             if not durable:
                 self._hold(lines)
@@ -80,10 +73,10 @@ class Backlog:
         await self.measure()
         return True
 
-    async def hold(self, rows: Sequence[Row]) -> None:
+    async def hold(self, entries: Sequence[Entry]) -> None:
         """Those that were to be durable, and neither disk nor database took, unless their requests are refused."""
         if not self._refuse:
-            self._hold(await _lines(rows))
+            self._hold(await _lines(entries))
 
     async def read(self, most: int) -> list[Entry]:
         """The oldest, which stay until `committed`."""
@@ -129,7 +122,7 @@ class Backlog:
         """What is on disk waits for whoever comes next, and past the bound what was in memory; answers how many entries are lost."""
         if self._held:
             with contextlib.suppress(OSError):  # TimeoutError is one
-                async with asyncio.timeout(CLOSE_SECONDS):
+                async with asyncio.timeout(self._bounds.close):
                     lines = list(self._held)
                     await self._on_disk(lambda: self._spool.append(lines, durable=False, bounded=False))
                 self._metrics.counted("spooled", len(lines))
@@ -152,7 +145,7 @@ class Backlog:
     def _hold(self, lines: Sequence[bytes]) -> None:
         """After the spool has taken nothing."""
         size = sum(map(len, lines))
-        if isinstance(self._failure, SpoolFull) or self._held_bytes + size > HELD_BYTES:
+        if isinstance(self._failure, SpoolFull) or self._held_bytes + size > self._bounds.held_bytes:
             if not self._refuse:
                 if not self.dropping:
                     log.error("records of the prediction log are dropped from now on: neither its database nor its spool takes them")
@@ -182,12 +175,12 @@ def _refusal(error: OSError | SpoolFull) -> str:
     return f"the prediction log's spool takes no records: {error}: {remedy}"
 
 
-async def _lines(rows: Sequence[Row]) -> list[bytes]:
+async def _lines(entries: Sequence[Entry]) -> list[bytes]:
     lines, pace = [], Pace()
-    for start in range(0, len(rows), SLICE_ROWS):
+    for start in range(0, len(entries), SLICE_ROWS):
         if pace.due:
             await pace.rest()
-        lines += [b"%s\n" % json_bytes(list(unpacked(row))) for row in rows[start : start + SLICE_ROWS]]
+        lines += [b"%s\n" % json_bytes(list(entry)) for entry in entries[start : start + SLICE_ROWS]]
     return lines
 
 

@@ -5,30 +5,33 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
 
 from ..telemetry.log_metrics import LogMetrics
-from .record import Row
-from .stores.store import Store, StoreAway
+from .bounds import BOUNDS, Bounds
+from .record import Entry
+from .stores.errors import StoreAway
+from .stores.size_bound import SizeBound
 
-PREPARE_SECONDS = 30.0
-OPEN_SECONDS = 3.0
-WRITE_SECONDS = 5.0  # SQLite waits four for another process's lock
-CLOSE_SECONDS = 1.0
+if TYPE_CHECKING:  # a server whose log is off does without SQLAlchemy and the drivers, a third of a second
+    from .stores.store import Store
+
 # Kinds of trouble with which it still opens: only a write shows that they are over.
 SHOWN_BY_WRITING = frozenset({"disk_full", "bound", "read_only", "file", "locked", "privilege"})
-IDLE_SECONDS = 2.0  # after which nobody knows whether the database is still there
-PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds until the next attempt after so many failures; a broken connection is opened again at once
+SLOW = "The prediction log's database does not answer in time: look at its load, and the network to it"
 
+T = TypeVar("T")
 log = logging.getLogger("slipway.log")
 
 
-class Link:
+class Database:
     """`prepare`, run in a thread before the store is opened, makes the file of an embedded database where there is none."""
 
-    def __init__(self, connect: Callable[[], Store], prepare: Callable[[], None], metrics: LogMetrics) -> None:
+    def __init__(self, connect: Callable[[], "Store"], prepare: Callable[[], None], metrics: LogMetrics, bounds: Bounds = BOUNDS) -> None:
         self._connect = connect
         self._prepare = prepare
         self._metrics = metrics
+        self._bounds = bounds
         self._store: Store | None = None
         self._calls = asyncio.Lock()
         self._failures = 0
@@ -48,104 +51,76 @@ class Link:
 
     @property
     def idle(self) -> bool:
-        return monotonic() - self._used_at > IDLE_SECONDS
+        return monotonic() - self._used_at > self._bounds.idle
 
     async def open(self) -> None:
         """Raises StoreAway, as the other calls do."""
-        await self._call(None)
+        await self._call(_nothing, writes=False)
 
     async def open_anew(self) -> None:
         """Finds out whether the database is there, and takes writes again where it did not."""
         async with self._calls:
             await self.close()
-        await self._call((lambda store: store.try_write()) if self._kind in SHOWN_BY_WRITING else None)
+        shown_by_writing = self._kind in SHOWN_BY_WRITING
+        await self._call((lambda store: store.try_write()) if shown_by_writing else _nothing, writes=shown_by_writing)
 
-    def begin(self, rows: Sequence[Row]) -> None:
-        """A head start for `write` with these and more, where the database is at hand."""
-        if self._store is not None and self.trouble is None and not self.busy:
-            self._store.begin(rows)
-
-    async def write(self, rows: Sequence[Row]) -> None:
-        """After an error it is unknown whether the rows are in the database."""
-        await self._call(lambda store: store.write(rows))
-
-    async def replay(self, rows: Sequence[Row]) -> None:
-        """The same for rows that may be in the database: those are passed over."""
-        await self._call(lambda store: store.replay(rows))
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """After an error it is unknown whether they are in the database; written again they are there once."""
+        await self._call(lambda store: store.write(entries))
 
     async def find(self, keys: Sequence[str]) -> set[str]:
         """Those of these keys that have a row."""
-        found = set[str]()
-
-        async def find(store: Store) -> None:
-            found.update(await store.find(keys))
-
-        await self._call(find, writes=False)
-        return found
+        return await self._call(lambda store: store.find(keys), writes=False)
 
     async def oldest(self) -> float | None:
         """When the oldest row was answered; None without one."""
-        found = list[float | None]()
-
-        async def look(store: Store) -> None:
-            found.append(await store.oldest())
-
-        await self._call(look, writes=False)
-        return found[0]
+        return await self._call(lambda store: store.oldest(), writes=False)
 
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
             with contextlib.suppress(Exception):  # it is given up, whatever it says
-                async with asyncio.timeout(CLOSE_SECONDS):
+                async with asyncio.timeout(self._bounds.close):
                     await store.close()
 
-    async def _call(self, work: Callable[[Store], Awaitable[None]] | None, *, writes: bool = True) -> None:
+    async def _call(self, work: Callable[["Store"], Awaitable[T]], *, writes: bool = True) -> T:
         async with self._calls:
-            if not self.usable and (writes or self._kind not in SHOWN_BY_WRITING):  # else it may still be read
+            shown = writes or self._kind not in SHOWN_BY_WRITING
+            if not self.usable and shown:  # else it may still be read
                 raise StoreAway("away", self.trouble or "")
             try:
                 store = self._store or await self._open()
-                if work is not None:
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        await work(store)
-            except StoreAway as exc:
-                await self._away(exc)
-                raise
-            except TimeoutError:
-                away = StoreAway(
-                    "timeout",
-                    "The prediction log's database does not answer in time: look at its load, and the network to it",
-                )
-                await self._away(away)
-                raise away from None
-            except Exception as exc:  # a driver's own, which the store has not foreseen
-                away = StoreAway("error", f"The prediction log's database failed: {type(exc).__name__}: {exc}")
-                await self._away(away)
-                raise away from exc
-            except BaseException:  # cancelled in the middle of a call: the connection cannot be used again
-                await self.close()
-                raise
-            if (work is not None and writes) or self._kind not in SHOWN_BY_WRITING:
+                async with asyncio.timeout(self._bounds.write):
+                    result = await work(store)
+            except BaseException as error:
+                away = _away(error)
+                if away is None:  # cancelled in the middle of a call: the connection cannot be used again
+                    await self.close()
+                    raise
+                await self._note(away)
+                raise away from error
+            if shown:
                 self._back()
+            return result
 
-    async def _open(self) -> Store:
-        async with asyncio.timeout(PREPARE_SECONDS):
+    async def _open(self) -> "Store":
+        async with asyncio.timeout(self._bounds.prepare):
             await asyncio.to_thread(self._prepare)
-        async with asyncio.timeout(OPEN_SECONDS):
+        async with asyncio.timeout(self._bounds.open):
             self._store = store = self._connect()
             await store.open()
         return store
 
-    async def _away(self, exc: StoreAway) -> None:
-        if self.trouble is None or (self._kind == "replaced" and exc.kind != "replaced"):  # why the new file cannot be used, either
-            log.error("%s", exc)
+    async def _note(self, away: StoreAway) -> None:
+        if self.trouble is None or (self._kind == "replaced" and away.kind != "replaced"):  # why the new file cannot be used, either
+            log.error("%s", away)
             self._metrics.database_up(False)
-        self._metrics.failed(exc.kind)
-        self.trouble, self._kind = str(exc), exc.kind
-        if exc.kind == "timeout":  # who waits for a commit has waited long enough
+        self._metrics.failed(away.kind)
+        self.trouble, self._kind = str(away), away.kind
+        if away.kind == "timeout":  # who waits for a commit has waited long enough
             self._failures = max(self._failures, 1)
-        self._retry_at = monotonic() + PAUSES[min(self._failures, len(PAUSES) - 1)]
+        pauses = self._bounds.pauses
+        self._retry_at = monotonic() + pauses[min(self._failures, len(pauses) - 1)]
         self._failures += 1
         await self.close()
 
@@ -156,3 +131,30 @@ class Link:
         self.trouble, self._kind = None, ""
         self._failures = 0
         self._used_at = monotonic()
+
+
+async def _nothing(_: "Store") -> None:
+    """To open it is all."""
+
+
+def _away(error: BaseException) -> StoreAway | None:
+    if isinstance(error, StoreAway):
+        return error
+    if isinstance(error, TimeoutError):
+        return StoreAway("timeout", SLOW)
+    if isinstance(error, Exception):  # a driver's own, which the store has not foreseen
+        return StoreAway("error", f"The prediction log's database failed: {type(error).__name__}: {error}")
+    return None
+
+
+def open_store(url: str, bound: SizeBound | None = None) -> "Store":
+    """A store that is not connected yet. `bound`: of an SQLite file's size.
+
+    Raises ValueError, in a sentence, where the address is of neither database.
+    """
+    from .stores.address import address
+    from .stores.postgresql import PostgreSQLStore
+    from .stores.sqlite import SQLiteStore
+
+    where = address(url)
+    return PostgreSQLStore(where) if where.path is None else SQLiteStore(where, bound)

@@ -1,9 +1,9 @@
 """What the prediction log keeps: a record of every answered row, and feedback that joins the true outcome to one."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 
-class Record(NamedTuple):  # one answered row, ready to be stored; field order is the column order of the table `predictions`
+class Record(NamedTuple):  # one answered row; field order is the column order of the table `predictions`, and of a spool's line
     key: str  # UUIDv7 as text, 36 characters; of row i of a request: the first row's + i (the low 20 bits count rows, zero in the first)
     time: float  # seconds since the epoch, UTC, when the answer was made; the day of it decides the partition
     request_id: str
@@ -28,5 +28,3 @@ class Feedback(NamedTuple):  # the true outcome of a row; table `feedback`; seve
 
 
 Entry = Record | Feedback
-Values: TypeAlias = tuple[Any, ...]  # a record as `sqlite_format` has it
-Row = Record | Feedback | bytes | Values  # as the writer keeps it; bytes: a record as `copy_format` packs it

@@ -20,7 +20,7 @@ from gunicorn.errors import HaltServer
 from ..errors import ArtifactError, Stopped
 from ..http.auth import check_keys
 from ..prediction.loading import Loading, Rehearsal
-from ..prediction_log.stores.store import StoreAway
+from ..prediction_log.stores.errors import StoreAway
 from ..prediction_log.upkeep.embedded import prepare
 from ..settings import Settings, misspelt_variables, spoken
 from ..system import cpu, termination

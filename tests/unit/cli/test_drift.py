@@ -11,8 +11,8 @@ from sklearn.datasets import load_iris
 
 from slipway.cli import main as cli
 from slipway.packing.example_models import train_and_pack
+from slipway.prediction_log.database import open_store
 from slipway.prediction_log.record import Record
-from slipway.prediction_log.stores.store import open_store
 from slipway.prediction_log.upkeep.maintenance import migrate
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC).timestamp()

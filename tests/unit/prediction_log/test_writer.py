@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,18 +15,15 @@ from prometheus_client import CollectorRegistry
 
 from slipway.engine.loaded_model import LoadedModel
 from slipway.model.signature import Signature
-from slipway.prediction_log import backlog as backlog_module
-from slipway.prediction_log import database as link_module
-from slipway.prediction_log import queue as memory_module
-from slipway.prediction_log import writer as writer_module
 from slipway.prediction_log.backlog import Backlog
-from slipway.prediction_log.database import Link
-from slipway.prediction_log.queue import AHEAD_ROWS, BATCH_ROWS, SLICE_ROWS, Answered, Recorder
-from slipway.prediction_log.record import Entry, Row
+from slipway.prediction_log.bounds import BATCH_ROWS, Bounds
+from slipway.prediction_log.database import Database
+from slipway.prediction_log.queue import SLICE_ROWS, Answered, Recorder
+from slipway.prediction_log.record import Entry
 from slipway.prediction_log.redaction import Redaction
 from slipway.prediction_log.spool import Spool
-from slipway.prediction_log.stores.forms import AS_RECORDS, AS_VALUES, PACKED, Form, unpacked
-from slipway.prediction_log.stores.store import StoreAway
+from slipway.prediction_log.stores.errors import StoreAway
+from slipway.prediction_log.stores.store import Store
 from slipway.prediction_log.writer import Writer
 from slipway.telemetry.log_metrics import LogMetrics
 from slipway.telemetry.request_id import new_key, row_key
@@ -42,6 +40,8 @@ class Model:
 
 
 MODEL = cast(LoadedModel, Model())
+# A tenth of the real ones.
+BOUNDS = Bounds(flush=0.05, adopt=1.0, write=0.5, retry=0.1, pauses=(0.0, 0.05))
 
 
 class MemoryStore:
@@ -52,7 +52,6 @@ class MemoryStore:
         self.order: list[str] = []
         self.does = ["work"]
         self.batches: list[int] = []
-        self.begun: list[Entry] = []
         self.released = asyncio.Event()
         self.waits = False
 
@@ -69,16 +68,11 @@ class MemoryStore:
     async def oldest(self) -> float | None:
         return None
 
-    def begin(self, rows: Sequence[Row]) -> None:
-        self.begun = [unpacked(row) for row in rows]
+    async def find(self, _: Sequence[str]) -> set[str]:
+        return set()
 
-    async def write(self, rows: Sequence[Row]) -> None:
-        entries = [unpacked(row) for row in rows]
-        assert not any(entry.key in self.stored for entry in entries), "a key that is there fails the transaction"
-        await self._take(entries)
-
-    async def replay(self, rows: Sequence[Row]) -> None:
-        await self._take([entry for entry in map(unpacked, rows) if entry.key not in self.stored])
+    async def write(self, entries: Sequence[Entry]) -> None:
+        await self._take([entry for entry in entries if entry.key not in self.stored])
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         does = self.does.pop(0) if len(self.does) > 1 else self.does[0]
@@ -91,7 +85,7 @@ class MemoryStore:
         if does == "hang":
             await asyncio.Event().wait()
         if does == "slow":
-            await asyncio.sleep(writer_module.FLUSH_SECONDS / 2)
+            await asyncio.sleep(0.02)
         if does == "wait":
             self.waits = True
             await self.released.wait()
@@ -103,26 +97,29 @@ class MemoryStore:
 
 
 class Rig:
-    """A writer with its store, spool and metrics."""
+    """A writer with its store, spool and metrics. `bounds`: those that are not as in BOUNDS."""
 
-    def __init__(self, folder: Path, form: Form, *, most_bytes: int = 1 << 30, refuse: bool = False) -> None:
+    def __init__(self, folder: Path, *, most_bytes: int = 1 << 30, refuse: bool = False, **bounds: Any) -> None:
+        self.bounds = replace(BOUNDS, **bounds)
         self.store = MemoryStore()
         self.folder = folder
         self.registry = CollectorRegistry()
         metrics = LogMetrics(self.registry)
-        self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse)
-        self.link = Link(lambda: self.store, lambda: None, metrics)
-        self.writer = Writer(self.link, self.backlog, Recorder(Redaction((), (), b"", 1000), metrics, form), metrics, commit=True)
+        self.backlog = Backlog(Spool(folder, most_bytes), metrics, refuse=refuse, bounds=self.bounds)
+        self.database = Database(lambda: cast(Store, self.store), lambda: None, metrics, self.bounds)
+        recorder = Recorder(Redaction((), (), b"", 1000), metrics)
+        self.writer = Writer(self.database, self.backlog, recorder, metrics, commit=True, bounds=self.bounds)
         self.keys: list[str] = []
         self.writer.start()
 
+    def answered(self, rows: int) -> Answered:
+        key = new_key()
+        self.keys += [row_key(key, i) for i in range(rows)]
+        return Answered(key, time.time(), key, "/predict", None, MODEL, [[1.0]] * rows, [1] * rows, [None] * rows, 0.0)
+
     def put(self, requests: int = 1, rows: int = 1) -> None:
         for _ in range(requests):
-            key = new_key()
-            self.keys += [row_key(key[0], i) for i in range(rows)]
-            self.writer.memory.put(
-                (key, time.time_ns(), key[0], "/predict", None, MODEL, [[1.0]] * rows, [1] * rows, [None] * rows, 0.0), rows
-            )
+            self.writer.queue.put(self.answered(rows))
 
     def count(self, outcome: str) -> float:
         return self.registry.get_sample_value("slipway_log_records_total", {"outcome": outcome}) or 0.0
@@ -151,38 +148,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=[AS_RECORDS, PACKED, AS_VALUES], ids=["records", "packed", "values"])
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Make]:
-    """Makes rigs whose times are a tenth of the real ones."""
-    for module, name in ((writer_module, "FLUSH_SECONDS"), (writer_module, "ADOPT_SECONDS"), (link_module, "WRITE_SECONDS")):
-        monkeypatch.setattr(module, name, getattr(module, name) / 10)
-    monkeypatch.setattr(link_module, "PAUSES", (0.0, 0.05))
-    monkeypatch.setattr(backlog_module, "RETRY_SECONDS", 0.1)
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Make]:
     made: list[Rig] = []
 
     async def make(**options: Any) -> Rig:
-        made.append(Rig(tmp_path / "spool", request.param, **options))
+        made.append(Rig(tmp_path / "spool", **options))
         return made[-1]
 
     yield make
     for each in made:
         await each.writer.close()
-
-
-async def without_intervals(one: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the database at hand, and nothing written yet."""
-    one.put()
-    await one.until_stored()
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    await asyncio.sleep(0.1)
-    del one.keys[:], one.store.order[:]
-    one.store.stored.clear()
-
-
-async def turns() -> None:
-    """More of them than it takes to make the rows that are put at a time."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
@@ -198,67 +174,44 @@ async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
     assert (one.count("stored"), one.count("spooled"), one.files()) == (2500, 0, [])
 
 
-async def test_the_database_begins_with_what_comes_in_before_the_interval_ends(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_are_made_some_at_a_time_and_requests_have_their_turn_in_between(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    records = Recorder.records
+
+    def slowly(recorder: Recorder, request: Answered, start: int, stop: int) -> list[Any]:
+        time.sleep(0.001)  # past a turn
+        turns.append(ticks)
+        return records(recorder, request, start, stop)
+
+    ticks = 0
     one = await rig()
-    await without_intervals(one, monkeypatch)
-    for begun in (0, 0, 0, 64, 64, 64, 128):  # once there are 64, in slices of 32
-        one.put(20)
-        await turns()
-        assert [entry.key for entry in one.store.begun] == one.keys[:begun]
-    assert one.writer.memory.rows == 140
-    await one.writer.close()
+    monkeypatch.setattr(Recorder, "records", slowly)
+    one.put(5, rows=SLICE_ROWS)
+    one.put(1, rows=5 * SLICE_ROWS)
+    while set(one.store.stored) != set(one.keys):
+        ticks += 1
+        await asyncio.sleep(0)
+    assert len(turns) == len(set(turns)) == 10
     one.assert_each_once()
-    assert one.writer.memory.rows == 0
+    assert one.store.order == one.keys
+    assert one.writer.queue.rows == 0
 
 
-async def test_few_rows_are_made_together_and_many_later_and_what_comes_after_them_waits(
-    rig: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
-    row = Recorder.row
-
-    def noted(recorder: Recorder, request: Answered, i: int) -> Row | None:
-        made.append(row_key(request[0][0], i))
-        return row(recorder, request, i)
-
+async def test_a_row_that_cannot_be_made_does_not_take_the_others_along(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
     one = await rig()
-    await without_intervals(one, monkeypatch)
-    monkeypatch.setattr(Recorder, "row", noted)
-    one.put(AHEAD_ROWS // SLICE_ROWS, rows=SLICE_ROWS)
-    one.put()
-    assert not made
-    await one.until(lambda: one.store.begun)
-    assert made == [entry.key for entry in one.store.begun] == one.keys[:AHEAD_ROWS]
-    one.put(AHEAD_ROWS - 2)
-    await turns()
-    assert len(made) == AHEAD_ROWS
-    one.put()
-    await one.until(lambda: made == one.keys)
-    one.put(1, rows=SLICE_ROWS + 1)
-    one.put(AHEAD_ROWS)
-    await turns()
-    assert made == one.keys[: 2 * AHEAD_ROWS]
-    assert one.writer.memory.rows == len(one.keys)
-    await one.writer.close()
+    good, bad, last = one.answered(2), one.answered(3), one.answered(1)
+    one.keys.remove(row_key(bad.key, 1))
+    for request in (good, bad._replace(predictions=[1, object(), 1]), last):
+        one.writer.queue.put(request)
+    await one.until_stored()
     one.assert_each_once()
-    assert made == one.store.order == one.keys
-    assert one.writer.memory.rows == 0
+    assert one.count("dropped") == 1
+    assert len([record for record in caplog.records if "cannot be made a record" in record.getMessage()]) == 1
 
 
-async def test_few_rows_before_a_request_of_many_are_begun_with(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = await rig()
-    await without_intervals(one, monkeypatch)
-    one.put(SLICE_ROWS)
-    one.put(1, rows=SLICE_ROWS + 1)
-    await turns()
-    assert [entry.key for entry in one.store.begun] == one.keys[:SLICE_ROWS]
-
-
-async def test_at_the_end_what_a_slow_database_leaves_no_time_for_goes_to_the_spool(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "MOST_WRITTEN", SLICE_ROWS)
-    monkeypatch.setattr(writer_module, "STOP_SECONDS", 0.4)
-    one = await rig()
-    one.store.does = ["slow"]  # 50 times longer than there is time, each time within what a write may take
+async def test_at_the_end_what_a_slow_database_leaves_no_time_for_goes_to_the_spool(rig: Make) -> None:
+    one = await rig(most_written=SLICE_ROWS, stop=0.4)
+    one.store.does = ["slow"]  # several times longer than there is time, each time within what a write may take
     one.put(1000)
     await one.writer.close()
     lines = [json.loads(line) for path in one.folder.glob("*.jsonl") for line in path.read_text().splitlines()]
@@ -266,29 +219,13 @@ async def test_at_the_end_what_a_slow_database_leaves_no_time_for_goes_to_the_sp
     assert {*one.store.stored, *(line[0] for line in lines)} == set(one.keys)
 
 
-async def test_rows_that_go_to_the_spool_are_not_begun_with(rig: Make) -> None:
-    one = await rig()
-    one.store.does = ["refuse"]
-    one.put(100)
-    await one.until(lambda: one.count("spooled") == 100)
-    one.store.does = ["wait"]
-    await one.until(lambda: one.store.waits)
-    one.put(100)
-    await turns()
-    assert not one.store.begun
-    one.store.released.set()
-    await one.until_stored()
-    one.assert_each_once()
-
-
-async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "FLUSH_SECONDS", 3600)
-    one = await rig()
+async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make) -> None:
+    one = await rig(flush=3600)
     await asyncio.sleep(0.1)
-    one.put(BATCH_ROWS - AHEAD_ROWS)
+    one.put(BATCH_ROWS - 1)
     await asyncio.sleep(0.1)
     assert not one.store.stored
-    one.put(AHEAD_ROWS)
+    one.put()
     await one.until_stored()
 
 
@@ -322,12 +259,8 @@ async def test_a_slow_database_does_not_keep_rows_in_memory_alone(rig: Make) -> 
     assert one.store.order == one.keys
 
 
-async def test_rows_that_fill_the_memory_faster_than_the_database_takes_them_go_to_the_spool(
-    rig: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "CROWDED", 3 * SLICE_ROWS)
-    monkeypatch.setattr(memory_module, "MOST_WRITTEN", SLICE_ROWS)
-    one = await rig()
+async def test_rows_that_fill_the_queue_faster_than_the_database_takes_them_go_to_the_spool(rig: Make) -> None:
+    one = await rig(crowded=3 * SLICE_ROWS, most_written=SLICE_ROWS)
     one.put(1)
     await one.until_stored()
     one.put(3, rows=SLICE_ROWS + 1)
@@ -340,14 +273,24 @@ async def test_rows_that_fill_the_memory_faster_than_the_database_takes_them_go_
     assert one.store.order == one.keys
 
 
-async def test_after_a_database_has_hung_the_next_call_fails_at_once(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "PAUSES", (0.0, 3600))
-    one = await rig()
+async def test_after_a_database_has_hung_the_next_call_fails_at_once(rig: Make) -> None:
+    one = await rig(pauses=(0.0, 3600.0))
     one.store.does = ["hang", "work"]
-    for call in (one.link.write, one.link.replay):
+    for _ in range(2):
         with pytest.raises(StoreAway, match="does not answer in time"):
-            await call([])
+            await one.database.write([])
     assert one.store.does == ["work"]
+
+
+@pytest.mark.parametrize(("does", "kept"), [("work", True), ("fail", True), ("refuse", False), ("hang", False)])
+async def test_who_waits_for_a_commit_is_told_in_time_whether_there_was_one(rig: Make, does: str, kept: bool) -> None:
+    """Once the connection may have been closed while nobody asked."""
+    one = await rig(pauses=(0.0, 3600.0))
+    one.store.does = [does, "work"] if does == "fail" else [does]
+    async with asyncio.timeout(5):
+        assert await one.writer.keep(one.answered(3)) is kept
+    assert set(one.store.stored) == (set(one.keys) if kept else set())
+    one.store.does = ["work"]
 
 
 async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -356,11 +299,11 @@ async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: 
     for _ in range(10):
         one.put()
         await asyncio.sleep(0.05)
-    await one.until(lambda: one.writer.trouble)
+    await one.until(lambda: one.database.trouble)
     assert one.registry.get_sample_value("slipway_log_database_up") == 0
     one.store.does = ["work"]
     await one.until_stored()
-    await one.until(lambda: one.writer.trouble is None)
+    await one.until(lambda: one.database.trouble is None)
     assert [record.getMessage() for record in caplog.records] == [
         "The database refuses connections",
         "The prediction log's database is there again",
@@ -368,38 +311,34 @@ async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: 
     assert one.registry.get_sample_value("slipway_log_database_up") == 1
 
 
-async def test_a_database_that_took_no_write_is_there_again_when_it_takes_one(
-    rig: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(link_module, "PAUSES", (0.0,))
-    link = (one := await rig()).link
+async def test_a_database_that_took_no_write_is_there_again_when_it_takes_one(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+    database = (one := await rig(pauses=(0.0,))).database
     one.store.does = ["full"]
     with pytest.raises(StoreAway):
-        await link.write(())
+        await database.write(())
     for _ in range(3):  # it opens, and is empty: nothing waits to be written
         with pytest.raises(StoreAway):
-            await link.open_anew()
-        assert await link.oldest() is None
-        assert link.trouble is not None
+            await database.open_anew()
+        assert await database.oldest() is None
+        assert database.trouble is not None
     one.store.does = ["work"]
-    await link.open_anew()
-    assert link.trouble is None
+    await database.open_anew()
+    assert database.trouble is None
     assert [record.levelname for record in caplog.records if record.name == "slipway.log"] == ["ERROR", "WARNING"]
 
 
 @pytest.mark.parametrize(("does", "reads"), [("full", True), ("fail", False)])
-async def test_a_database_that_takes_no_write_may_still_be_read(rig: Make, monkeypatch: pytest.MonkeyPatch, does: str, reads: bool) -> None:
-    monkeypatch.setattr(link_module, "PAUSES", (3600.0,))
-    link = (one := await rig()).link
+async def test_a_database_that_takes_no_write_may_still_be_read(rig: Make, does: str, reads: bool) -> None:
+    database = (one := await rig(pauses=(3600.0,))).database
     one.store.does = [does]
     with pytest.raises(StoreAway):
-        await link.write(())
+        await database.write(())
     if reads:
-        assert await link.oldest() is None
+        assert await database.oldest() is None
     else:
         with pytest.raises(StoreAway):
-            await link.oldest()
-    assert link.trouble is not None
+            await database.oldest()
+    assert database.trouble is not None
 
 
 async def test_past_its_bound_records_are_dropped_and_counted(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -458,9 +397,8 @@ async def test_without_disk_and_database_rows_wait_in_memory(rig: Make) -> None:
     one.assert_each_once()
 
 
-async def test_in_memory_there_is_a_bound_too(rig: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(backlog_module, "HELD_BYTES", 1000)
-    one = await rig()
+async def test_in_memory_there_is_a_bound_too(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+    one = await rig(held_bytes=1000)
     one.folder.write_text("no folder")
     one.store.does = ["refuse"]
     for _ in range(10):
@@ -502,7 +440,7 @@ async def test_stopping_without_a_database_leaves_all_to_the_next_worker(rig: Ma
     one.put(10)
     began = time.monotonic()
     await one.writer.close()
-    assert time.monotonic() - began < writer_module.STOP_SECONDS + 1
+    assert time.monotonic() - began < one.bounds.stop + 1
     assert not one.store.stored
     await one.until(lambda: not any(thread.name.startswith("spool") for thread in __import__("threading").enumerate()))
     two = await rig()

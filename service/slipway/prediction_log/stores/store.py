@@ -1,56 +1,119 @@
-"""Where the prediction log is kept in the end: an embedded SQLite file, or PostgreSQL. The address says which."""
+"""What both databases of the prediction log have in common: one connection, whose failures are told as StoreAway and close it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
-from ..record import Row
-from .errors import StoreAway as StoreAway
-from .room import Room
+from ..record import Entry
+from .address import Address
+from .errors import StoreAway, away, schema
+from .repair import storable
+from .tables import REVISION, REVISION_TABLE, predictions
 
 
-class Store(Protocol):
-    """One connection to the log's database, for one writer. Before `open` there is no thread and no connection.
+class Store(ABC):
+    """For one writer. Before `open` there is no thread and no connection.
 
-    A call that fails or is cancelled leaves the store closed, and it may be opened again; what it wrote is then unknown.
+    A call that fails or is cancelled leaves the store closed, and it may be opened again. Every call may raise StoreAway.
     """
 
+    def __init__(self, where: Address) -> None:
+        self._where = where
+        self._connection: Any = None
+
     async def open(self) -> None:
-        """Connects anew and checks the schema. Raises StoreAway."""
+        """Connects anew and checks the schema."""
+        await self.close()
+        try:
+            await self._connect()
+            [(found,)] = await self._rows(f"SELECT version_num FROM {REVISION_TABLE}") or [(None,)]
+        except BaseException as error:
+            await self._abandon(wait=isinstance(error, Exception))
+            missing = isinstance(error, Exception) and self._lacks_table(error)
+            raise schema(self._where.place, None, REVISION) if missing else await self._told(error) from error
+        if found != REVISION:
+            await self.close()
+            raise schema(self._where.place, found, REVISION)
 
-    def begin(self, rows: Sequence[Row]) -> None:
-        """Sends rows before their `write`, which must begin with the same ones. Errors are kept for that `write` to raise."""
-
-    async def write(self, rows: Sequence[Row]) -> None:
-        """All of them in one transaction, the quickest way; feedback may have one of its own.
-
-        Raises StoreAway, also where a key is there already.
-        """
-
-    async def replay(self, rows: Sequence[Row]) -> None:
-        """All of them in one transaction; those whose key is there are passed over. Raises StoreAway."""
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """All of them in one transaction. A key that is there is passed over: what an error has left unknown is written again."""
+        async with self._call():
+            try:
+                await self._put(entries)
+            except Exception as error:
+                if not self._may_be_mended(error):
+                    raise
+                await self._roll_back()
+                await self._put([storable(entry) for entry in entries])
 
     async def try_write(self) -> None:
-        """A write that leaves nothing behind. Raises StoreAway."""
+        """A write that leaves nothing behind."""
+        async with self._call():
+            await self._try()
 
     async def find(self, keys: Sequence[str]) -> set[str]:
-        """Those of these keys that have a row. Raises StoreAway."""
+        """Those of these keys that have a row."""
+        async with self._call():
+            return await self._find(keys)
 
     async def oldest(self) -> float | None:
-        """The time of the oldest row, in seconds since 1970; None where there is none. Raises StoreAway."""
+        """The time of the oldest row, in seconds since 1970; None where there is none."""
+        async with self._call():
+            [(time,)] = await self._rows(f"SELECT min(time) FROM {predictions.name}")
+        return None if time is None else self._seconds(time)
 
+    @contextlib.asynccontextmanager
+    async def _call(self) -> AsyncGenerator[None, None]:
+        if self._connection is None:
+            raise StoreAway("gone", f"The database of the prediction log, {self._where.place}, is not connected")
+        try:
+            yield
+        except BaseException as error:
+            told = await self._told(error)
+            # Also when cancelled: to end the transaction in good order would be to wait for a database that does not answer.
+            await self._abandon(wait=isinstance(error, Exception))
+            raise told from error
+
+    async def _told(self, error: BaseException) -> BaseException:
+        known = isinstance(error, StoreAway) or not isinstance(error, Exception)
+        return error if known else away(error, self._where.place)
+
+    @abstractmethod
     async def close(self) -> None:
         """Lets the connection go; without one nothing happens."""
 
+    @abstractmethod
+    async def _connect(self) -> None: ...
 
-def open_store(url: str, room: Room | None = None) -> Store:
-    """A store that is not connected yet. `room` bounds an SQLite file.
+    @abstractmethod
+    async def _abandon(self, *, wait: bool) -> None:
+        """Closes; `wait`: for a thread that is at work."""
 
-    Raises ValueError, in a sentence, where the address is of neither database.
-    """
-    # Here: a server whose log is off does without SQLAlchemy and the drivers, a third of a second.
-    from .address import address
-    from .postgresql import PostgreSQLStore
-    from .sqlite import SQLiteStore
+    @abstractmethod
+    async def _rows(self, query: str, *values: Any) -> Sequence[Any]: ...
 
-    where = address(url)
-    return PostgreSQLStore(where) if where.path is None else SQLiteStore(where, room)
+    @abstractmethod
+    async def _put(self, entries: Sequence[Entry]) -> None: ...
+
+    @abstractmethod
+    async def _roll_back(self) -> None: ...
+
+    @abstractmethod
+    async def _try(self) -> None: ...
+
+    @abstractmethod
+    async def _find(self, keys: Sequence[str]) -> set[str]: ...
+
+    @staticmethod
+    @abstractmethod
+    def _seconds(time: Any) -> float: ...
+
+    @staticmethod
+    @abstractmethod
+    def _lacks_table(error: Exception) -> bool: ...
+
+    @staticmethod
+    @abstractmethod
+    def _may_be_mended(error: Exception) -> bool:
+        """A value that the driver cannot encode or the database cannot hold; nothing else was wrong."""

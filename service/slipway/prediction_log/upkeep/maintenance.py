@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from alembic.operations import Operations
+from alembic import command
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -97,25 +97,21 @@ async def _write_ahead(connection: AsyncConnection) -> None:
 
 
 def _upgrade(connection: Connection, where: Address) -> Migration:
-    scripts = ScriptDirectory(Path(__file__).parent / "migrations")
-
-    def steps(revision: Any, _: MigrationContext) -> list[Any]:
-        return scripts._upgrade_revs("head", revision)
-
-    context = MigrationContext.configure(
-        connection, opts={"script": scripts, "fn": steps, "version_table": REVISION_TABLE, "transactional_ddl": True}
-    )
-    before = context.get_current_revision()
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    before = _revision(connection)
     if before is not None and before > REVISION:
         raise schema(where.place, before, REVISION)
-    with Operations.context(context):
-        context.run_migrations()
+    command.upgrade(config, "head")
     return Migration(before, REVISION)
 
 
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": REVISION_TABLE}).get_current_revision()
+
+
 async def _maintain(connection: AsyncConnection, where: Address, retention_days: int | None, today: date) -> Maintained:
-    options = {"version_table": REVISION_TABLE}
-    found = await connection.run_sync(lambda sync: MigrationContext.configure(sync, opts=options).get_current_revision())
+    found = await connection.run_sync(_revision)
     await connection.rollback()  # the reading began a transaction
     if found != REVISION:
         raise schema(where.place, found, REVISION)

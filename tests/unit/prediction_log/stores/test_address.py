@@ -2,9 +2,10 @@
 
 import pytest
 
+from slipway.prediction_log.database import open_store
 from slipway.prediction_log.reading.pages import moment
 from slipway.prediction_log.stores.address import address, engine
-from slipway.prediction_log.stores.store import StoreAway, open_store
+from slipway.prediction_log.stores.errors import StoreAway
 from tests.support.logged import trouble
 
 SECRET = "hunter2"

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,16 +15,14 @@ import pytest
 from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from slipway.prediction_log.database import open_store
 from slipway.prediction_log.reading import pages as reading
-from slipway.prediction_log.record import Record, Row
+from slipway.prediction_log.record import Record
 from slipway.prediction_log.stores import address as engines
 from slipway.prediction_log.stores.address import Address
-from slipway.prediction_log.stores.copy_format import packed
-from slipway.prediction_log.stores.forms import unpacked
-from slipway.prediction_log.stores.sqlite_format import values_of
-from slipway.prediction_log.stores.store import StoreAway, open_store
+from slipway.prediction_log.stores.errors import StoreAway
 from slipway.prediction_log.upkeep.maintenance import maintain, migrate
-from tests.support.logged import NOON, StoreContract, feedback, record, replay, rows, trouble, write
+from tests.support.logged import NOON, StoreContract, feedback, record, rows, trouble, write
 
 ROOT = Path(__file__).resolve().parents[4]
 PEAK = """
@@ -58,10 +56,9 @@ def test_a_file_that_is_not_there_is_not_made_by_a_store(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("count", [1, 127, 128, 383, 1000])
-def test_every_row_is_stored_once_as_it_is_in_whatever_form_it_waited(log: str, count: int) -> None:
+def test_every_row_is_stored_once_as_it_is_however_many_statements_it_takes(log: str, count: int) -> None:
     entries = [record(number, NOON + timedelta(seconds=number)) for number in range(count)]
-    forms: list[Callable[[Record], Row]] = [values_of, packed, unpacked]
-    write(log, [*(forms[number % 3](entry) for number, entry in enumerate(entries)), feedback(5000, 0, "1")])
+    write(log, [*entries, feedback(5000, 0, "1")])
     found = rows(log, *Record._fields, "outcome")
     outcomes = ["1", *[None] * (count - 1)]
     assert found == [
@@ -95,7 +92,7 @@ def test_a_file_that_is_lost_while_it_is_open_is_told_and_the_next_one_is_used(l
             left.unlink()
         await asyncio.to_thread(migrate, log)
         await store.open()
-        await store.replay([record(1), record(2)])
+        await store.write([record(1), record(2)])
         await store.close()
 
     asyncio.run(run())
@@ -112,7 +109,7 @@ def locked(log: str) -> Iterator[None]:
 def test_a_lock_that_stays_is_told_and_a_short_one_is_waited_for(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, locked(log):
         patch.setattr(engines, "CONNECT_SECONDS", 0.1)
-        assert trouble(log, "write", [record(1)]).kind == "locked"
+        assert trouble(log, [record(1)]).kind == "locked"
     taken, write_started = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -137,13 +134,13 @@ import resource, signal
 from tests.support.logged import record, trouble
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, {hard}))
-error = trouble({log!r}, "write", [record(number) for number in range(2000)])
+error = trouble({log!r}, [record(number) for number in range(2000)])
 print(error.kind, error)
 """
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert told.split()[0] in ("disk_full", "file")
     assert rows(log, "key") == []
-    replay(log, entries)
+    write(log, entries)
     assert len(rows(log, "key")) == 2000
 
 

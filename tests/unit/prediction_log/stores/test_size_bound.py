@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from slipway.prediction_log.stores.room import Room
-from slipway.prediction_log.stores.store import StoreAway, open_store
+from slipway.prediction_log.database import open_store
+from slipway.prediction_log.stores.errors import StoreAway
+from slipway.prediction_log.stores.size_bound import SizeBound
 from slipway.prediction_log.upkeep.maintenance import migrate
 from slipway.telemetry.log_metrics import LogMetrics
 from tests.support.logged import feedback, record, rows
@@ -28,7 +29,7 @@ class Log:
         self.path = folder / "log.db"
         self.url = f"sqlite:///{self.path}"
         self.registry = CollectorRegistry()
-        self.room = Room(MOST, LogMetrics(self.registry), deletes=deletes)
+        self.bound = SizeBound(MOST, LogMetrics(self.registry), deletes=deletes)
         self.largest = 0
         migrate(self.url)
 
@@ -37,7 +38,7 @@ class Log:
 
     async def _write(self, days_ago: float, count: int, first: int, size: int) -> None:
         time = TODAY - timedelta(days_ago)
-        store = open_store(self.url, self.room)
+        store = open_store(self.url, self.bound)
         await store.open()
         try:
             for start in range(first, first + count, 200):
@@ -107,10 +108,10 @@ def test_of_a_log_that_is_off_nothing_is_deleted(tmp_path: Path) -> None:
 
 def test_a_file_that_is_larger_than_the_bound_loses_its_oldest_days_and_grows_no_more(tmp_path: Path) -> None:
     log = Log(tmp_path)
-    bounded, log.room = log.room, Room(100 * MOST, LogMetrics(CollectorRegistry()))
+    bounded, log.bound = log.bound, SizeBound(100 * MOST, LogMetrics(CollectorRegistry()))
     for day in range(5, 0, -1):
         log.write(day, 2 * DAY, (5 - day) * 2 * DAY)
-    size, log.room = log.path.stat().st_size, bounded
+    size, log.bound = log.path.stat().st_size, bounded
     assert size > 1.2 * MOST
     with pytest.raises(StoreAway, match="older days make room"):
         log.write(0, DAY, 100_000)
@@ -124,7 +125,7 @@ def test_a_trial_tells_whether_the_next_write_finds_room(tmp_path: Path) -> None
     log = Log(tmp_path)
 
     async def trial() -> None:
-        store = open_store(log.url, log.room)
+        store = open_store(log.url, log.bound)
         await store.open()
         try:
             await store.try_write()

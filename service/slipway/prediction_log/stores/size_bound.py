@@ -21,7 +21,7 @@ _ALL_OF_TODAY = "today's rows fill it, and it takes no more of them: raise SLIPW
 _LOG_IS_OFF = "with SLIPWAY_LOG off no more is kept: turn it on, or move the file away"
 
 
-class Room:
+class SizeBound:
     """One for all connections that a worker makes. `deletes`: of a log that is off nothing is deleted for what a request leaves in it."""
 
     def __init__(self, most_bytes: int, metrics: LogMetrics, *, deletes: bool = True) -> None:

@@ -1,0 +1,28 @@
+"""Every time and every size that the prediction log keeps to, in one place, so that a test can set them."""
+
+from dataclasses import dataclass
+
+MOST_ROWS = 50_000  # in a worker's queue, and as many again on their way; past it they come faster than they can be written
+BATCH_ROWS = 1_000  # so many are enough to write
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Times in seconds. `pauses`: until the next attempt after so many failures; a connection that broke is opened again at once."""
+
+    flush: float = 0.5  # what is in memory alone is no older, or is on its way to the database that long
+    adopt: float = 10.0  # between looks for files of workers that are gone
+    stop: float = 2.0  # for the database to take what is left at the end
+    prepare: float = 30.0  # to make the file of an embedded database
+    open: float = 3.0
+    write: float = 5.0  # SQLite waits four for another process's lock
+    idle: float = 2.0  # after which nobody knows whether the database is still there
+    pauses: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    retry: float = 1.0  # until a spool that took nothing is asked again
+    close: float = 1.0  # for a database or a disk at the end
+    most_written: int = 2_000  # rows in one transaction
+    crowded: int = MOST_ROWS // 2  # rows in the queue: the database is too slow for them, on to the spool
+    held_bytes: int = 4 * 1024 * 1024  # in memory, where the disk fails; past the spool's own bound only what cannot be refused is held
+
+
+BOUNDS = Bounds()
