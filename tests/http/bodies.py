@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from slipway.telemetry.request_id import new_key
 
 KEY = new_key()  # of a row that might have been answered just now
+BAD_KEY = "x"
 DEPTH = 150  # JSON parsers stop at 200
 
 
@@ -105,6 +106,8 @@ def _places(target: Target) -> Iterator[tuple[str, str, str]]:
             start = json.dumps(others)[:-1] + f',"{field}":'
             yield field, start, "}"
             yield f"{field} of the second instance", f'{{"instances":[{json.dumps(others | {field: 1})},{start}', "}]}"
+        yield "outcome of a bad id", f'{{"prediction_id":"{BAD_KEY}","outcome":', "}"
+        yield "outcome of a bad id among instances", f'{{"instances":[{{"prediction_id":"{BAD_KEY}","outcome":', "}]}"
         return
     row = json.dumps(target.rows[0])
     if target.kind == "positional":
@@ -123,8 +126,10 @@ def _places(target: Target) -> Iterator[tuple[str, str, str]]:
 def _nearly_right(target: Target, size: int) -> Iterator[Body]:
     """What is right but for its last part, or its width."""
     if target.kind == "feedback":
-        rows = [json.dumps({"prediction_id": KEY, "position": 0, "outcome": outcome}) for outcome in (1, "a", [0, 1])]
+        outcomes = (1, "a", [0, 1], [""] * 200, ["a"] * 200, [1] * 200)
+        rows = [json.dumps({"prediction_id": KEY, "position": 0, "outcome": outcome}) for outcome in outcomes]
         odd = ['{"prediction_id":0}', "0", json.dumps({"prediction_id": KEY, "outcome": 1, "more": 1})]
+        odd += [json.dumps({"prediction_id": BAD_KEY, "outcome": [value] * 200}) for value in ("", "a", 1, [1], {})]
     else:
         rows = [json.dumps(row, separators=(",", ":")) for row in target.rows]
         width = len(target.rows[0])
@@ -165,6 +170,25 @@ def valid_bodies(target: Target, size: int, most_rows: int) -> Iterator[Body]:
         if target.columns is None:
             yield Body("one wide row", filled(size, '{"features":[', cycle(["0"]), "]}"))
             yield Body("one wide row of decimals", filled(size, '{"features":[', (f"{i}.5" for i in count()), "]}"))
+
+
+def long_outcomes(size: int, most_rows: int) -> Iterator[Body]:
+    """Feedback that is nearly all outcome: of one row or many, with a good id or a bad one, of values of every kind."""
+    values = {"empty strings": '""', "strings": '"a"', "numbers": "1", "decimals": "1.5", "lists": "[1]", "objects": "{}", "nulls": "null"}
+    for key in (KEY, BAD_KEY):
+        before = f'{{"prediction_id":"{key}","outcome":'
+        for name, value in values.items():
+            whole = filled(size - len(before) - 1, "[", cycle([value]), "]").decode()
+            yield Body(f"one outcome of {name}, id {key[:4]}", f"{before}{whole}}}".encode())
+            room = size // most_rows - len(before) - 2
+            row = f"{before}{filled(room, '[', cycle([value]), ']').decode()}}}"
+            yield Body(f"many outcomes of {name}, id {key[:4]}", filled(size, '{"instances":[', _most([row], most_rows), "]}"))
+
+
+def plain_outcomes(size: int, most_rows: int) -> Body:
+    """Feedback as it is meant, as much as may be sent: a number for each output, and blanks up to the size."""
+    row = f'{{"prediction_id":"{KEY}","outcome":[{",".join(["1.5"] * 48)}]}}'
+    return Body("plain outcomes", padded(size, filled(size, '{"instances":[', _most([row], most_rows), "]}").decode()))
 
 
 def _most(rows: list[str], count: int) -> Iterator[str]:

@@ -176,6 +176,25 @@ async def test_feedback_that_cannot_be_used_is_told_what_to_send(client, body, f
     assert response.json()["detail"] == "{field}: {detail}".format(**response.json()["errors"][0])
 
 
+async def test_more_values_than_outcomes_have_are_refused_with_the_bounds(client) -> None:  # type: ignore[no-untyped-def]
+    response = await client.post("/feedback", json=OUTCOME | {"outcome": [1] * 600_000})
+    assert response.status_code == 413
+    [error] = response.json()["errors"]
+    assert error == {"field": "outcome", "detail": "Expected at most 65536 bytes in one, and 500000 values in all of a request"}
+
+
+async def test_few_rows_do_not_shorten_an_outcome(serve, models) -> None:  # type: ignore[no-untyped-def]
+    async with serve(models, max_rows=1) as client:
+        response = await client.post("/feedback", json=OUTCOME | {"prediction_id": identity(time.time()), "outcome": [1] * 15_000})
+    assert response.status_code == 202
+
+
+@pytest.mark.parametrize("outcome", [None, {}, [[]], {"a": None}, [1, None], {"a": [1]}, [float("inf")], float("nan"), {"a": float("inf")}])
+async def test_what_is_no_outcome_is_refused_by_field(client, outcome) -> None:  # type: ignore[no-untyped-def]
+    response = await client.post("/feedback", content=json.dumps(OUTCOME | {"outcome": outcome}))
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "outcome")
+
+
 @pytest.mark.parametrize("body", [b"", b"null", b"[]"])
 async def test_feedback_without_an_object_is_shown_one(client, body) -> None:  # type: ignore[no-untyped-def]
     response = await client.post("/feedback", content=body)

@@ -15,12 +15,13 @@ import pytest
 from slipway.packing.example_models import train_and_pack
 from tests.support.estimators import Wide
 
-from .bodies import Body, Target, valid_bodies, wrong_bodies
+from .bodies import Body, Target, long_outcomes, plain_outcomes, valid_bodies, wrong_bodies
 from .conftest import Serve, dump
 
 pytestmark = pytest.mark.anyio
 
 SIZE = 64 * 1024
+LARGEST = 8 * 1024 * 1024
 MOST_ROWS = 10_000
 TIMES = 2  # what a refusal may cost of the dearest valid body
 SECONDS = 0.005  # above it, for what any request takes and for other processes' turns
@@ -80,6 +81,16 @@ async def test_no_refused_body_costs_more_than_twice_the_dearest_valid_one(serve
             if cost.seconds > most.seconds or cost.bytes > most.bytes:
                 found.append(f"{target.path} {body.shape}: {cost}, at most {most}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_no_feedback_of_the_largest_size_costs_more_than_twice_a_plain_one(served: httpx.AsyncClient) -> None:
+    target = Target("/feedback", "feedback", None, [])
+    plain = await measured(served, target, plain_outcomes(LARGEST, MOST_ROWS), refused=False)
+    most = Cost(TIMES * plain.seconds, TIMES * plain.bytes)
+    costs = {body.shape: await measured(served, target, body, refused=True, most=most) for body in long_outcomes(LARGEST, MOST_ROWS)}
+    assert not {shape: cost for shape, cost in costs.items() if cost.seconds > most.seconds or cost.bytes > most.bytes}, most
 
 
 def targets(document: dict) -> Iterator[Target]:

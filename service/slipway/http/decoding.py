@@ -55,13 +55,14 @@ def shape_of(validator: RowValidator) -> Shape:
     return Shape(validator.max_rows, 2 * len(columns) + 1, 1, len(columns), len(columns))
 
 
-def require_shape(body: bytes, shape: Shape, look: Callable[[list[Any]], object] | None = None) -> None:
-    """Raises TooManyRows where a long body holds more than rows of this shape, or what `look` finds to be wrong with the first rows."""
+def require_shape(body: bytes, shape: Shape, look: Callable[[list[Any]], object] | None = None, *errors: FieldError) -> None:
+    """Raises TooManyRows, with these errors, where a long body holds more than rows of this shape, or what `look` finds in the first."""
     if len(body) <= FREE or shape.holds(body):
         return
     if look is not None and (rows := _first_rows(body)):
         look(rows)
-    raise TooManyRows(f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing beside them")
+    detail = f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing beside them"
+    raise TooManyRows(detail, errors)
 
 
 def decode(body: bytes) -> Any:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from ..engine.call import Call
@@ -20,6 +21,7 @@ from .operation import JSON, Operation, Reply
 
 FEWEST_BYTES = 60  # of an outcome and its key
 MOST_MEMBERS = 12  # in as many bytes, where the outcome is an object by output
+MOST_VALUES = 50  # in as many: more than there is room for, so that it bounds long bodies alone, of which 10,000 outcomes can be full
 
 WANTED = {
     "prediction_id": "Expected the X-Prediction-ID of an answer, such as 019a1b2c-3d4e-7f00-b123-456789a00000",
@@ -27,12 +29,22 @@ WANTED = {
     "outcome": "Expected a number, a string, true or false, or a list of them, or an object of them by output",
 }
 
-Scalar = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str
+Scalar = bool | int | float | str
+_SCALARS = frozenset({bool, int, float, str})
 
 
 def _whole(value: Any) -> Any:
     """JSON has one kind of number: 3.0 is a whole one."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _known(outcome: Any) -> Any:
+    """What the schema shows, checked by type: pydantic tries each kind of scalar on each value, which takes ten times as long."""
+    values = outcome if isinstance(outcome, list) else [*outcome.values()] if isinstance(outcome, dict) and outcome else [outcome]
+    kinds = set(map(type, values))
+    if not kinds <= _SCALARS or (float in kinds and not all(isfinite(value) for value in values if isinstance(value, float))):
+        raise ValueError
+    return outcome
 
 
 class Outcome(BaseModel):
@@ -41,7 +53,8 @@ class Outcome(BaseModel):
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
     position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
     outcome: Annotated[
-        Scalar | Annotated[list[Scalar], Field(fail_fast=True)] | Annotated[dict[str, Scalar], Field(min_length=1, fail_fast=True)],
+        Any,
+        PlainValidator(_known, json_schema_input_type=Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)]),
         Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
     ]
 
@@ -64,12 +77,14 @@ def feedback_operations(prediction_log: PredictionLog, exchange: Exchange, setti
     def look(rows: list[Any]) -> None:
         _read({"instances": rows}, settings.max_rows)
 
-    shape = Shape(settings.max_rows, FEWEST_BYTES, 2, MOST_MEMBERS, None)
+    # One outcome may be as long as a record, however few rows a body may have.
+    shape = Shape(max(settings.max_rows, settings.log_record_bytes // FEWEST_BYTES + 1), FEWEST_BYTES, 2, MOST_MEMBERS, MOST_VALUES)
+    bounds = f"Expected at most {settings.log_record_bytes} bytes in one, and {MOST_VALUES * shape.rows} values in all of a request"
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""
         read = await exchange.read(call)
-        require_shape(read, shape, look)
+        require_shape(read, shape, look, FieldError("outcome", bounds))
         body = decode(read) if read else None
         if not isinstance(body, dict):
             raise InvalidBody('The body must be an object such as {"prediction_id": "…", "outcome": 2}')
