@@ -133,6 +133,19 @@ class Settings(BaseSettings):
             raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         return url
 
+    @field_validator("models", "api_keys", "tls_certificate", "tls_key", "runtime_dir", "log_spool")
+    @classmethod
+    def _stays_where_it_was_meant(cls, path: Path | None) -> Path | None:
+        """A model may change the folder that relative paths start from. Links are followed when they are used: they may be turned."""
+        return None if path is None else path.absolute()
+
+    @field_validator("log_database")
+    @classmethod
+    def _file_stays_where_it_was_meant(cls, url: SecretStr) -> SecretStr:
+        scheme, separator, path = url.get_secret_value().partition(":///")
+        names_a_file = scheme.startswith("sqlite") and path and path != ":memory:"  # else it is refused where it is opened
+        return SecretStr(f"{scheme}{separator}{Path(path).absolute()}") if names_a_file else url
+
     @field_validator("log_hash_key")
     @classmethod
     def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
