@@ -132,7 +132,19 @@ async def test_a_value_is_never_echoed(client: httpx.AsyncClient) -> None:
     assert "confidential" not in response.text
 
 
-@pytest.mark.parametrize("timeout", ["0", "-1", "1e-9", "soon", "nan", "inf"])
+@pytest.mark.parametrize(
+    "asked", [("/models/{}/predict", {}), ("/predict?model={}", {}), ("/predict?version={}", {}), ("/predict", {"X-Model": "{}"})]
+)
+async def test_a_long_name_is_cut_before_it_is_repeated(client: httpx.AsyncClient, asked: tuple[str, dict[str, str]]) -> None:
+    path, headers = asked
+    headers = {name: value.format("k" * 3000) for name, value in headers.items()}
+    response = await client.post(path.format("k" * 3000), content=f'{{"features": {GOOD}}}', headers=headers)
+    assert response.status_code == 404
+    assert "k" * 100 in response.json()["detail"]
+    assert "k" * 101 not in response.text
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "1e-9", "soon", "nan", "inf", "1_0"])
 async def test_a_deadline_that_is_no_number_of_seconds_is_422(client: httpx.AsyncClient, timeout: str) -> None:
     response = await client.post("/predict", content=f'{{"features": {GOOD}}}', headers={"X-Request-Timeout": timeout})
     assert response.status_code == 422

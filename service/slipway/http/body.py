@@ -79,7 +79,7 @@ class Exchange:
 
 def _seconds(asked: bytes) -> float:
     try:
-        seconds = float(asked)
+        seconds = 0.0 if b"_" in asked else float(asked)  # Python's own way to group digits, and nobody else's
     except ValueError:
         seconds = 0.0
     if not SHORTEST_TIMEOUT <= seconds < float("inf"):

@@ -25,6 +25,7 @@ from .loading import Loading
 
 log = logging.getLogger("slipway.models")
 
+_MOST_ASKED = 100  # characters of a name that a client made up; ours have 63 at most
 _MOST_CHARACTERS = 1_000  # of why a model is not served: what it says itself, and what to do
 
 State = Literal["unloaded", "loading", "ready", "failed"]
@@ -131,7 +132,7 @@ class Repository:
         """All versions of one model; raises UnknownModel."""
         versions = self._entries.get(name)
         if versions is None:
-            raise UnknownModel(f"No model {name!r} is served; GET /models lists those that are")
+            raise UnknownModel(f"No model {harmless(name, _MOST_ASKED)!r} is served; GET /models lists those that are")
         return versions
 
     def default_version(self, name: str) -> str:
@@ -153,7 +154,8 @@ class Repository:
         versions = self.versions(name)
         entry = versions.get(version or self._default_versions[name])
         if entry is None:
-            raise UnknownModel(f"Model {name!r} has no version {version!r}; there are {', '.join(sorted(versions, key=version_key))}")
+            asked = harmless(version or "", _MOST_ASKED)
+            raise UnknownModel(f"Model {name!r} has no version {asked!r}; there are {', '.join(sorted(versions, key=version_key))}")
         return entry
 
     def load_eager(self, loading: Loading | None = None) -> None:
