@@ -179,6 +179,13 @@ class InferenceFailed(Problem):
     reason = "inference_failed"
 
 
+class WrongAnswer(InferenceFailed):
+    """The model has answered what cannot be told: found when its answer is put into words. Its __cause__ is not in the log yet."""
+
+    def __init__(self) -> None:
+        super().__init__("Model inference failed; the server's log has the cause under this request's id")
+
+
 class ArtifactError(Exception):
     """A model directory that cannot be used; the message says what to do about it."""
 

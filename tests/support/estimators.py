@@ -61,6 +61,26 @@ class Raising(Stub):
         return super().predict(X)
 
 
+class Wrong(Stub):
+    """For rows whose first feature is above 0 answers what cannot be told, in one of several ways."""
+
+    ANSWERS: ClassVar = {
+        "three dimensions": lambda rows: np.zeros((rows, 2, 2)),
+        "nested lists": lambda rows: np.array([[[0], 1]] * rows + [None], dtype=object)[:rows],
+        "half a character": lambda rows: np.array(["\ud800"] * rows, dtype=object),
+        "three probabilities": lambda rows: np.zeros(rows, dtype=int),
+    }
+
+    def __init__(self, kind: str = "") -> None:
+        self.kind = kind
+
+    def predict(self, X: Any) -> Any:
+        return self.ANSWERS[self.kind](len(X)) if X[0, 0] > 0 else super().predict(X)
+
+    def predict_proba(self, X: Any) -> Any:
+        return np.full((len(X), 3 if X[0, 0] > 0 and self.kind == "three probabilities" else 2), 0.25)
+
+
 class Dying(Stub):
     """Ends its process on rows whose first feature is above 0, as a crash in native code would."""
 

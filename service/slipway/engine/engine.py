@@ -161,11 +161,11 @@ class Engine:
         memory[at : at + len(text)] = text
         try:
             answered = model.timed(batch.data)
+            model.count(*answered)
         except Exception as exc:
             raise self._failure(model, exc) from exc
         finally:
             memory[at] = 0
-        model.count(*answered)
         return answered
 
     async def _offload(self, model: LoadedModel, batch: Batch, call: Call, process: bool) -> Inferred:

@@ -8,6 +8,7 @@ from msgspec.json import encode
 from pydantic import BaseModel
 
 from ..engine.call import Call
+from ..errors import WrongAnswer
 from ..prediction.predictor import Prediction
 from ..prediction.repository import Entry
 
@@ -43,7 +44,10 @@ class Reply(NamedTuple):
 
 def reply(content: Any, prediction: Prediction) -> Reply:
     """JSON that says who answered, and under which key it is logged. NaN cannot occur in it: the estimator's answers are JSON-ready."""
-    body = encode(content)
+    try:
+        body = encode(content)
+    except Exception as exc:  # half a character
+        raise WrongAnswer from exc
     return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *prediction.model.answer_headers, *prediction.headers], body)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from ..errors import InvalidInput, Problem, Rejected
+from ..errors import InvalidInput, Problem, Rejected, WrongAnswer
 from ..telemetry.metrics import Metrics
 
 log = logging.getLogger("slipway.http")
@@ -62,6 +62,8 @@ class ErrorResponder:
                 self._metrics.validation_failed(exc.reason)
             elif isinstance(exc, Rejected):
                 self._metrics.rejected(exc.reason)
+            elif isinstance(exc, WrongAnswer):
+                log.error("inference failed: the model's answer cannot be told", exc_info=exc)
             return problem_response(exc)
         if isinstance(exc, HTTPException):  # the router's own: unknown paths and methods
             phrase = HTTPStatus(exc.status_code).phrase

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..errors import WrongAnswer
 from . import inspection
 from .inspection import Scalar
 from .known_columns import Knowledge, known_columns
@@ -174,7 +175,10 @@ class Signature(BaseModel):
             if isinstance(probabilities, dict):
                 return self.by_output(self.by_label(list(probabilities.values())))
             return [dict(zip(labels, output, strict=True)) for labels, output in zip(self.labels, probabilities, strict=True)]
-        return dict(zip(self.labels, probabilities, strict=True))
+        try:
+            return dict(zip(self.labels, probabilities, strict=True))
+        except (ValueError, TypeError) as exc:  # of another width than the classes
+            raise WrongAnswer from exc
 
     @cached_property
     def _labels(self) -> list[dict[Scalar, str]]:
