@@ -1,9 +1,14 @@
 """One shape for every error, also those of the router; the cause of a 500 stays in the log."""
 
 import logging
+from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.support.estimators import Wrong
+
+from .conftest import Serve, dump
 
 pytestmark = pytest.mark.anyio
 
@@ -18,6 +23,39 @@ async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncCli
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["status"] == status
     assert ("allow" in response.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("cors_origins", [[], ["https://example.org"]])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models%2firis%2fpredict"),
+        ("POST", "/models/iris%2Fpredict"),
+        ("POST", "/%2fpredict"),
+        ("GET", "/models%2Firis"),
+        ("GET", "/models/iris%2f"),
+        ("HEAD", "/models%2firis"),
+    ],
+)
+async def test_a_path_has_one_spelling(serve: Serve, models: Path, cors_origins: list[str], method: str, path: str) -> None:
+    async with serve(models, cors_origins=cors_origins) as client:
+        response = await client.request(method, path, content=b'{"features": [5.1, 3.5, 1.4, 0.2]}')
+    assert response.status_code == 404
+    assert method == "HEAD" or response.json()["type"] == "about:blank"
+
+
+@pytest.mark.parametrize("execution", ["inline", "thread", "process"])
+@pytest.mark.parametrize("kind", list(Wrong.ANSWERS))
+async def test_a_wrong_answer_is_the_model_s_failure_wherever_it_runs(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture, execution: str, kind: str
+) -> None:
+    dump(tmp_path, "wrong", "1", Wrong(kind).fit())
+    (tmp_path / "models.toml").write_text(f'[wrong]\nexecution = "{execution}"\n')
+    async with serve(tmp_path) as client:
+        response = await client.post("/models/wrong/predict", json={"x0": 1, "x1": 0})
+        assert (await client.post("/models/wrong/predict", json={"x0": 0, "x1": 0})).status_code == 200
+    assert (response.status_code, response.json()["type"]) == (500, "urn:slipway:inference_failed")
+    assert "inference failed" in caplog.text
 
 
 async def test_a_model_that_raises_is_500_and_the_cause_is_in_the_log_only(

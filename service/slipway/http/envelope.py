@@ -19,6 +19,7 @@ from .problems import problem_response
 access_log = logging.getLogger("slipway.access")
 
 CLOSE = (b"connection", b"close")
+_NOWHERE = "*"  # no route has this path
 
 
 class Envelope:
@@ -50,9 +51,11 @@ class Envelope:
         token = request_id.set(identity)
         answer = Answer(send, identity.encode(), self._board)
         try:
-            if self._hot is None or scope["method"] != "POST" or (hot := self._hot.find(scope["path"])) is None:
+            if self._hot is None or scope["method"] != "POST" or (hot := self._hot.find(scope["raw_path"])) is None:
                 # Every path that answers GET answers HEAD; the server leaves the body out.
                 asked = {**scope, "method": "GET", "head": True} if scope["method"] == "HEAD" else scope
+                if b"%2f" in scope["raw_path"].lower():  # a second spelling of a path, which a proxy in front may let pass: there is none
+                    asked = {**asked, "path": _NOWHERE}
                 await self.app(asked, receive, answer.send)
                 answer.route = getattr(asked.get("route"), "path", answer.route)
             else:
@@ -76,7 +79,7 @@ class Envelope:
 
     def hot_path(self, url: bytes) -> HotPath | None:
         """What may answer a POST to this address at once; None where it has a query, and while draining."""
-        return None if self._hot is None or self._board.draining else self._hot.find_raw(url)
+        return None if self._hot is None or self._board.draining else self._hot.find(url)
 
     def answer_at_once(self, hot: HotPath, path: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
         """The answer to a request that is there in whole; None where it must be waited for: then it has to come as ASGI, and is new."""

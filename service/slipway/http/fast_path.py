@@ -25,25 +25,21 @@ class Dispatch:
     def __init__(self, app: ASGIApp, operations: Iterable[Operation], repository: Repository, respond_to_error: ErrorResponder) -> None:
         self._app = app
         self._respond_to_error = respond_to_error
-        self._paths: dict[str, HotPath] = {}
+        paths: dict[str, HotPath] = {}
         for operation in operations:
             path, handler = operation.path, operation.handler
             if "{" not in path:
-                self._paths[path] = HotPath(path, handler)
+                paths[path] = HotPath(path, handler)
                 continue
             for entry in repository:
                 version = entry.version if "{version}" in path else None
                 actual = path.replace("{name}", entry.name).replace("{version}", entry.version)
-                self._paths[actual] = HotPath(path, handler, entry.name, version)
-        self._raw_paths = {path.encode(): hot for path, hot in self._paths.items()}
+                paths[actual] = HotPath(path, handler, entry.name, version)
+        self._paths = {path.encode(): hot for path, hot in paths.items()}
 
-    def find(self, path: str) -> HotPath | None:
-        """What answers a POST to this path."""
+    def find(self, path: bytes) -> HotPath | None:
+        """What answers a POST to this path, as a request line says it; None where it is spelled in another way, or has a query."""
         return self._paths.get(path)
-
-    def find_raw(self, url: bytes) -> HotPath | None:
-        """The same for what a request line says; None where it has a query."""
-        return self._raw_paths.get(url)
 
     async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None) -> Reply:
         """`headers`: those of the scope; `key`: as Call has it. Raises nothing: what goes wrong is answered, too."""
@@ -73,7 +69,7 @@ class Dispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """For middleware that only wraps ASGI applications."""
-        hot = self.find(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        hot = self.find(scope["raw_path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if hot is None:
             await self._app(scope, receive, send)
             return
