@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import joblib
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 
 from tests.support.estimators import Stub
 
@@ -74,7 +76,32 @@ def exit_in_a_thread() -> None:
     thread.join()
 
 
-DOES = {**RAISES, **ENDS, **HANGS, **STOPS, "exit in a thread": exit_in_a_thread}
+def fork_and_stay() -> None:
+    """The child neither ends nor comes back."""
+    if os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+
+
+def fork_a_pool() -> None:
+    """Is ended by SIGTERM."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+
+
+def in_parallel(backend: str) -> None:
+    assert joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(abs)(value) for value in (-1, -2)) == [1, 2]
+    if backend == "loky":
+        get_reusable_executor().shutdown(wait=True)  # its processes would outlast the test
+
+
+FORKS: dict[str, Callable[[], object]] = {"fork": os.fork, "fork and stay": fork_and_stay}
+PARALLEL: dict[str, Callable[[], object]] = {
+    "a pool": fork_a_pool,
+    "loky": lambda: in_parallel("loky"),
+    "multiprocessing": lambda: in_parallel("multiprocessing"),
+}
+DOES = {**RAISES, **ENDS, **HANGS, **STOPS, "exit in a thread": exit_in_a_thread, **FORKS, **PARALLEL}
 
 
 def row(does: str) -> list[float]:

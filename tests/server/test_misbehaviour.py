@@ -1,7 +1,10 @@
 """Models that raise what no model should, end their process or never return: what it costs the others, and what is said of it."""
 
 import http.client
+import json
+import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ import pytest
 
 from slipway.engine.engine import GRACE
 from tests.server.conftest import Start, bare
-from tests.server.estimators import ENDS, RAISES, Wicked, row
+from tests.server.estimators import ENDS, PARALLEL, RAISES, Wicked, row
 from tests.server.running import Answer, Server, children
 from tests.support import estimators
 
@@ -205,3 +208,65 @@ def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_coun
     assert attempt(server, "other", GOOD) == 200
     assert lost(server, "other", "died") == 0
     assert server.workers() == workers
+
+
+def everything(server: Server, model: str, does: str, seconds: float = 20.0) -> bytes:
+    """What comes on a connection that the server is to close, until it is closed. Raises TimeoutError."""
+    body = json.dumps({"features": row(does)})
+    head = f"POST /predict?model={model} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
+        connection.sendall(f"{head}{body}".encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_forked_copy_of_a_worker_answers_nobody_and_ends(start: Start, wicked: Path, in_children: Path, mode: str) -> None:
+    server = start(models=in_children if mode == "process" else wicked, workers=1)
+    server.until(lambda: attempt(server, mode, GOOD) == 200)
+    workers = server.workers()
+    inherited = [children(pid) for pid in [*workers, *children(workers[0])]]
+    for _ in range(3):
+        assert everything(server, mode, "fork").count(b"HTTP/1.1") == 1
+    server.until(lambda: [children(pid) for pid in [*workers, *children(workers[0])]] == inherited)  # the copies have ended
+    for _ in range(50):
+        assert attempt(server, mode, GOOD, 5) == attempt(server, "good", GOOD, 5) == 200
+    assert server.workers() == workers
+    assert len(server.logged("the copy is ended")) == (0 if mode == "process" else 3)
+
+
+@pytest.mark.parametrize("mode", ["inline", "thread"])
+def test_a_forked_child_that_stays_keeps_no_connection_no_port_and_no_lock(start: Start, wicked: Path, mode: str) -> None:
+    server = start(models=wicked, workers=1, log="spooled")
+    [worker] = server.workers()
+    before = children(worker)
+    with socket.create_connection(("127.0.0.1", server.port)) as beside:  # of another client, open at the fork
+        beside.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert beside.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert everything(server, mode, "fork and stay").count(b"HTTP/1.1 200") == 1
+        [child] = set(children(worker)) - set(before)
+        try:
+            assert attempt(server, mode, GOOD, 5) == 200
+            server.signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0
+            beside.settimeout(10)
+            assert beside.recv(65_536) == b""
+            again = start(models=wicked, workers=1, port=server.port, log="spooled")
+            assert attempt(again, "good", GOOD) == 200
+            assert not list(server.spool.glob(f"*{worker}*"))
+            os.kill(child, signal.SIGTERM)  # it handles no signal as the worker does
+            again.until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text())
+        finally:
+            if Path(f"/proc/{child}").exists():
+                os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("does", PARALLEL)
+@pytest.mark.parametrize("mode", ["inline", "thread"])
+def test_a_model_may_compute_in_processes_of_its_own(raising: Server, mode: str, does: str) -> None:
+    workers = raising.workers()
+    for _ in range(3):
+        assert everything(raising, mode, does, 60).count(b"HTTP/1.1 200") == 1
+    for _ in range(20):
+        assert attempt(raising, mode, GOOD, 5) == 200
+    assert raising.workers() == workers
+    assert not raising.logged("the copy is ended")

@@ -12,7 +12,7 @@ from ..errors import ArtifactError, Problem
 from ..model.answers import Answers
 from ..model.artifact import load
 from ..model.compiled.model import CompiledModel, Form
-from ..model.contained import Escaped, described
+from ..model.contained import Escaped, described, end_when_it_returns
 from ..model.estimator import Model
 from ..settings import Trust
 from ..system.process import die_with
@@ -41,6 +41,7 @@ def start_child(parent: int) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
+    end_when_it_returns()
 
 
 def prepare(sources: Sequence[ModelSource]) -> None:

@@ -4,6 +4,7 @@
 `rehearsal`: before a reload: whether the new models can be loaded.
 `gunicorn`: Gunicorn's settings and hooks.
 `worker`: a worker process, from its start to its end.
+`forks`: what a process that a model's code forks does not keep of its worker.
 `accept`: whom a worker takes, and who goes when descriptors run short.
 `connection`: a client's connection: what is answered at once, what it may send ahead.
 `request_head`: what HTTP asks of a head beyond the parser.

@@ -17,6 +17,7 @@ from ..http.envelope import Envelope
 from ..system.board import Board
 from .accept import Acceptor, Idle, most_connections
 from .connection import Connection
+from .forks import keep_from_forks
 from .timeouts import Timeouts
 
 _TICKS_PER_SECOND = 10  # of Uvicorn's main loop
@@ -74,6 +75,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings))
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        settings = self.app.settings
+        keep_from_forks(settings.port, [self.app.directory, settings.log_spool], self.SIGNALS)
         starting = asyncio.create_task(self._notify_until_started(server))
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
