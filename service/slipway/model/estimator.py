@@ -222,8 +222,8 @@ def single_threaded(estimator: Any) -> None:
         one = (1,) if package in ("xgboost", "lightgbm") else (1, None)  # there None means all cores, in scikit-learn one
         if attributes.get("n_jobs", 1) not in one:
             part.n_jobs = 1
-        if package == "xgboost" and attributes.get("_Booster") is not None:
-            part._Booster.set_param({"nthread": 1})  # it keeps a number of its own
+        if package == "xgboost" and hasattr(part, "get_booster") and part.__sklearn_is_fitted__():
+            part.get_booster().set_param({"nthread": 1})  # it keeps a number of its own
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
