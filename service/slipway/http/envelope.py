@@ -45,6 +45,8 @@ class Envelope:
         started = perf_counter()
         if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
             scope["root_path"] = self._prefix
+        if b"%2f" in scope.get("raw_path", b"").lower():  # no second spelling for a proxy that filters by path
+            scope["path"] = scope["raw_path"].decode("latin-1")
         headers = fields_of(scope["headers"])
         identity, key = identity_of(headers)
         token = request_id.set(identity)

@@ -16,7 +16,7 @@ from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading,
 from ..model.artifact import Artifact, load
 from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
-from ..model.rows import RowValidator
+from ..model.rows import MOST_CHARACTERS, RowValidator
 from ..settings import Settings
 from ..sources.folder import Overrides, find_models, overlooked, read_overrides, version_key
 from ..system.board import Board, Lifecycle
@@ -131,7 +131,7 @@ class Repository:
         """All versions of one model; raises UnknownModel."""
         versions = self._entries.get(name)
         if versions is None:
-            raise UnknownModel(f"No model {name!r} is served; GET /models lists those that are")
+            raise UnknownModel(f"No model {name[:MOST_CHARACTERS]!r} is served; GET /models lists those that are")
         return versions
 
     def default_version(self, name: str) -> str:
@@ -153,7 +153,9 @@ class Repository:
         versions = self.versions(name)
         entry = versions.get(version or self._default_versions[name])
         if entry is None:
-            raise UnknownModel(f"Model {name!r} has no version {version!r}; there are {', '.join(sorted(versions, key=version_key))}")
+            raise UnknownModel(
+                f"Model {name!r} has no version {str(version)[:MOST_CHARACTERS]!r}; there are {', '.join(sorted(versions, key=version_key))}"
+            )
         return entry
 
     def load_eager(self, loading: Loading | None = None) -> None:
