@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway.errors import ArtifactError
@@ -105,3 +105,22 @@ def test_without_data_the_estimator_tells_what_is_text(tmp_path: Path, named: bo
     estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(asked, (frame["c"] < "05").astype(int))
     found = packed(tmp_path, estimator, None)
     assert predicted(tmp_path, found, frame) == estimator.predict(asked).tolist()
+
+
+def as_text(frame: pd.DataFrame) -> Any:
+    return frame.astype(str).astype(object)
+
+
+DAYS = pd.to_datetime(["2024-03-31", "2024-10-27 01:07:42", "2003-01-14"] * 20, format="ISO8601")
+CODES = pd.Categorical([6, 9, 6, None] * 15, categories=[6, 9])
+
+
+@pytest.mark.parametrize(("column", "declared"), [(DAYS, {}), (CODES, {"categories": [6, 9]})], ids=["dates", "categories"])
+def test_a_column_whose_text_depends_on_the_rows_beside_it_is_named(tmp_path: Path, column: Any, declared: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": column})
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    estimator = make_pipeline(FunctionTransformer(as_text), encoder, DecisionTreeClassifier()).fit(frame, pd.factorize(frame["mark"])[0])
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    declarations = {"mark": Declaration(**declared)}
+    with pytest.raises(ArtifactError, match="otherwise when other rows are asked with it, because of 'mark': make what your code does"):
+        pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame, declarations=declarations)
