@@ -87,9 +87,9 @@ def pack(
     if features is not None:
         given = features
         features = training_frame(given, known, declarations)
-        if data_of is not None and len(data_of.texts.columns):
-            features = as_told(estimator, features, data_of.texts, notes)
-        features = as_fitted(estimator, features, given, known, declarations, notes, is_typed=is_typed)
+        texts = pd.DataFrame() if data_of is None else data_of.texts
+        features = as_told(estimator, features, texts, notes)
+        features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(_signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed), labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)

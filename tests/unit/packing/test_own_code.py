@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from slipway.errors import ArtifactError
 from slipway.packing.columns import Declaration
@@ -86,7 +86,16 @@ def lengths(frame: pd.DataFrame) -> Any:
     return frame["flag"].map(lambda value: len(value) if isinstance(value, str) else 0).to_frame()
 
 
-@pytest.mark.parametrize(("cell", "other", "kind"), [("True", "False", "boolean"), ("+1", "2", "number"), ("1e5", "100000", "number")])
+@pytest.mark.parametrize(
+    ("cell", "other", "kind"),
+    [
+        ("True", "False", "boolean"),
+        ("+1", "2", "number"),
+        ("1e5", "100000", "number"),
+        ("3.10", "3.1", "number"),
+        ("1", "1.5", "number"),
+    ],
+)
 def test_other_cells_that_do_not_come_back_are_asked_for(tmp_path: Path, cell: str, other: str, kind: str) -> None:
     frame = pd.DataFrame({"flag": [cell, other] * 20})
     estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(frame, [0, 1] * 20)
@@ -124,3 +133,32 @@ def test_a_column_whose_text_depends_on_the_rows_beside_it_is_named(tmp_path: Pa
     declarations = {"mark": Declaration(**declared)}
     with pytest.raises(ArtifactError, match="otherwise when other rows are asked with it, because of 'mark': make what your code does"):
         pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame, declarations=declarations)
+
+
+def last_digits(frame: pd.DataFrame) -> Any:
+    return (frame % 97).astype(float)
+
+
+@pytest.mark.parametrize("value", [9, 2**53 + 1])
+def test_whole_numbers_beside_missing_cells_are_asked_for_where_floats_are_answered_otherwise(tmp_path: Path, value: int) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.Categorical([6, value, None] * 20, categories=[6, value])})
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    estimator = make_pipeline(FunctionTransformer(as_text), encoder, DecisionTreeClassifier()).fit(frame, [0, 1, 2] * 20)
+    with pytest.raises(ArtifactError, match=r"'mark' holds whole numbers.*: \[mark\] dtype = \"Int64\" or dtype = \"float64\""):
+        packed(tmp_path, estimator, frame)
+
+
+def test_integers_beside_missing_cells_keep_their_digits_or_are_asked_for(tmp_path: Path) -> None:
+    values = [value for place in range(20) for value in (2**53 + 1 + 2 * place, None, 7 * place)]
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.array(values, dtype="Int64")})
+    estimator = make_pipeline(FunctionTransformer(last_digits), DecisionTreeRegressor()).fit(frame, (frame["mark"] % 97).fillna(-1))
+    with pytest.raises(ArtifactError, match="'mark' holds whole numbers"):
+        packed(tmp_path, estimator, frame)
+    found = packed(tmp_path, estimator, frame, declarations={"mark": Declaration(dtype="Int64")})
+    assert predicted(tmp_path, found, frame) == estimator.predict(frame).tolist()
+
+
+def test_whole_numbers_beside_missing_cells_are_floats_where_that_changes_nothing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.array([6, 9, None] * 20, dtype="Int64")})
+    estimator = make_pipeline(FunctionTransformer(last_digits), DecisionTreeClassifier()).fit(frame, [0, 1, 2] * 20)
+    assert predicted(tmp_path, packed(tmp_path, estimator, frame), frame) == estimator.predict(frame).tolist()
