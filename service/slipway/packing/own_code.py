@@ -1,7 +1,7 @@
 """What a CSV does not tell of columns that the packer's own code sees: whether 01234 or True or a date was text. It is asked both ways."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -190,13 +190,9 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
     """
     for name in map(str, texts):
         places = np.flatnonzero(lost(texts[name]))[:MOST_ASKED]
-        if not len(places):
+        asked = _asked(validator, rows.iloc[places])
+        if asked is None:
             continue
-        try:
-            data: Any = validator.instances(json_rows(rows.iloc[places])).data
-        except InvalidInput:  # of which the row is told when all are asked
-            continue
-        asked = pd.DataFrame(data) if isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=list(rows))
         text = texts[name].iloc[places].set_axis(asked.index)
         from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
         if from_text is not None and (from_value is None or not alike(from_text, from_value)):
@@ -204,6 +200,35 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
                 f"Row {before + places[0] + 1} of the data is refused: {name} holds {text.iloc[0]!r}, which the model's own code answers "
                 f'otherwise as text: pack the model with [{name}] type = "string" in its columns file, or write the number as JSON has it'
             )
+
+
+def refuse_rounded(estimator: Any, validator: RowValidator, rows: pd.DataFrame, names: Iterable[str], before: int) -> None:
+    """Raises ArtifactError for floats of a Parquet file that the model's own code would answer otherwise as integers.
+
+    `names`: columns of objects, whose integers such a file makes floats of where one of the values is a float.
+    """
+    for name in names:
+        places = np.flatnonzero(rows[name] % 1 == 0)[:MOST_ASKED]
+        asked = _asked(validator, rows.iloc[places])
+        if asked is None:
+            continue
+        integers = pd.Series([int(value) for value in asked[name]], asked.index, dtype=object)
+        from_floats, from_integers = answers(estimator, asked), answers(estimator, asked.assign(**{name: integers}))
+        if from_integers is not None and (from_floats is None or not alike(from_floats, from_integers)):
+            value = asked[name].iloc[0]
+            raise ArtifactError(
+                f"Row {before + places[0] + 1} of the data is refused: {name} holds {value}, which was {int(value)}, perhaps, before the "
+                "file was written, and the model's own code answers that otherwise: write the rows into a CSV, which keeps both"
+            )
+
+
+def _asked(validator: RowValidator, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows as the model gets them; None where there is none, or one is refused, which is told when all are asked."""
+    try:
+        data: Any = validator.instances(json_rows(rows)).data if len(rows) else None
+    except InvalidInput:
+        return None
+    return data if data is None or isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=list(rows))
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -162,3 +162,20 @@ def test_whole_numbers_beside_missing_cells_are_floats_where_that_changes_nothin
     frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.array([6, 9, None] * 20, dtype="Int64")})
     estimator = make_pipeline(FunctionTransformer(last_digits), DecisionTreeClassifier()).fit(frame, [0, 1, 2] * 20)
     assert predicted(tmp_path, packed(tmp_path, estimator, frame), frame) == estimator.predict(frame).tolist()
+
+
+@pytest.mark.parametrize("values", [[-2, -1, 34.0, None], [-2, -1, 34.0, "a"]], ids=["numbers", "beside text"])
+def test_integers_beside_floats_among_objects_are_asked_for_of_parquet(tmp_path: Path, values: list[Any]) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.Series(values * 15, dtype=object)})
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    estimator = make_pipeline(FunctionTransformer(as_text), encoder, DecisionTreeClassifier()).fit(frame, [0, 1, 2, 3] * 15)
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    found = pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame)
+    asked = frame[frame["mark"].map(lambda value: isinstance(value, int | float))]
+    assert predicted(tmp_path, found, asked) == estimator.predict(asked).tolist()
+    asked.to_parquet(tmp_path / "asked.parquet")
+    with pytest.raises(ArtifactError, match=r"Row 1 of the data is refused: mark holds -2.0, which was -2, perhaps"):
+        predict_file(found.artifact, tmp_path / "asked.parquet", tmp_path / "answers.csv")
+    asked[:2].to_parquet(tmp_path / "asked.parquet")
+    predict_file(found.artifact, tmp_path / "asked.parquet", tmp_path / "answers.csv")
+    assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == [0, 1]
