@@ -115,7 +115,7 @@ def may_be_category(column: Column, value: Any) -> bool:
 
 
 def in_parquet(column: Column, value: Any) -> bool:
-    """Whether a Parquet file tells this value from all others: of integers beside floats, in a column of objects, it makes floats."""
+    """Whether a Parquet file tells this value from others: among objects it makes floats of integers beside floats."""
     has_floats = any(isinstance(each, float) for each in column.pool)
     return column.kind != "object, mixed" or not has_floats or type(value) not in (int, float) or value % 1 != 0
 

@@ -214,8 +214,13 @@ class _Trial:
 
     def with_empty_cells(self, rows: list[Row]) -> list[Row]:
         """Those whose empty cell, in a CSV, may be a missing value or a category, and whose other cells are told."""
-        told = [[in_csv(*cell) or may_be_category(*cell) for cell in zip(self.case.columns, row, strict=True)] for row in rows]
-        return [row for row, cells in zip(rows, told, strict=True) if all(cells) and any(map(may_be_category, self.case.columns, row))]
+
+        def may_be_either(row: Row) -> bool:
+            cells = list(zip(self.case.columns, row, strict=True))
+            told = all(in_csv(*cell) or may_be_category(*cell) for cell in cells)
+            return told and any(may_be_category(*cell) for cell in cells)
+
+        return list(filter(may_be_either, rows))
 
     def ambiguous(self, artifact: Artifact, rows: list[Row], kind: str) -> None:
         """Rows with a cell that a file does not tell from others: refused by name, unless they are answered right."""

@@ -264,8 +264,14 @@ def _check_missing(model: Model, validator: RowValidator, row: list[Any]) -> Non
             _answers(model, batch.data, f"a row whose {column.name!r} is missing, although it is declared that it may be")
 
 
-def _check_beside_others(model: Model, validator: RowValidator, rows: list[Any], answers: Answers, chosen: list[int]) -> None:
-    """Raises ArtifactError where a row is answered otherwise beside others than alone: who asks has other rows than the data."""
+def _check_beside_others(
+    model: Model,
+    validator: RowValidator,
+    rows: list[Any],
+    answers: Answers,
+    chosen: list[int],
+) -> None:
+    """Raises ArtifactError where a row is answered otherwise beside others than alone: a request has others."""
     few = [rows[i] for i in chosen]
     columns: tuple[Column, ...] = model.signature.columns or ()
     if any(column.nullable for column in columns):
@@ -277,8 +283,10 @@ def _check_beside_others(model: Model, validator: RowValidator, rows: list[Any],
             return
         beside = ((few, together.take([place])), (rows, answers.take([i])))
         others = next((others for others, found in beside if differences(alone, found)), None)
-        if others is not None and not differences(_answers(model, validator.instances(rows).data, "its data"), answers):
-            # Otherwise it answers at random, which is found out when its examples are asked again.
+        if others is None:
+            continue
+        again = _answered(model, validator, rows)
+        if again is not None and not differences(again, answers):  # else it answers at random
             names = _influences(model, validator, rows[i], alone, others)
             raise ArtifactError(
                 "The estimator answers a row otherwise when other rows are asked with it"

@@ -36,8 +36,8 @@ def as_fitted(
 ) -> pd.DataFrame:
     """With the dtypes that the user's own code answers alike, or takes alone. Raises ArtifactError where it may be either.
 
-    `given`: the columns before anything was made of them; `texts`: cells of a CSV, as they stand there. `is_typed`: they tell
-    integers from floats that are whole, as no CSV does.
+    `given`: the columns before anything was made of them; `texts`: cells of a CSV, as they stand there.
+    `is_typed`: the data tells integers from floats that are whole, as no CSV does.
     """
     for name in map(str, features):
         declaration = declarations.get(name) or Declaration()
@@ -58,7 +58,7 @@ def as_fitted(
 
 
 def _as_integers(column: pd.Series, cells: pd.Series | None, *, is_typed: bool) -> pd.Series | None:
-    """The values that are there, where they may have been integers of which floats lose no digit; None where they were not.
+    """The values that are there, where they may have been integers, of which floats lose no digit; None where not.
 
     `cells`: of a CSV, in which a missing one makes floats of the others.
     """
@@ -72,11 +72,13 @@ def _as_integers(column: pd.Series, cells: pd.Series | None, *, is_typed: bool) 
         values = [int(cell) for cell in text] if text.str.fullmatch(_WHOLE).all() else None
     else:
         values = [int(value) for value in present] if (present % 1 == 0).all() else None
-    return None if values is None else pd.Series(exact_integers(values, np.dtype(np.int64)), present.index, name=column.name)
+    if values is None:
+        return None
+    return pd.Series(exact_integers(values, np.dtype(np.int64)), present.index, name=column.name)
 
 
 def _with_floats(estimator: Any, features: pd.DataFrame, integers: pd.Series, *, are_told: bool) -> pd.DataFrame:
-    """The column as floats where both are answered alike: its dtype must not depend on what stands in the rows beside."""
+    """The column as floats where both are answered alike: its dtype must not depend on what stands in other rows."""
     name, rows = str(integers.name), features.loc[integers.index]
     from_integers = answers(estimator, rows.assign(**{name: integers}))
     if are_told and from_integers is not None:  # a sample in which both are answered alike proves nothing about others
@@ -89,8 +91,8 @@ def _with_floats(estimator: Any, features: pd.DataFrame, integers: pd.Series, *,
     own = "Int64" if features[name].isna().any() else "int64"
     raise ArtifactError(
         f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
-        f'training frame had in a columns file (--columns): [{name}] dtype = "{own}" or dtype = "float64", or else type = "string" '
-        "or categories = [...]"
+        f'training frame had in a columns file (--columns): [{name}] dtype = "{own}" or dtype = "float64", or else '
+        'type = "string" or categories = [...]'
     )
 
 
@@ -133,7 +135,7 @@ def is_open(name: str, known: Knowledge, declaration: Declaration | None) -> boo
 
 
 def lost(cells: pd.Series) -> "pd.Series[bool]":
-    """Which cells of a CSV are numbers or truth whose text cannot be told from their value: 01234, +1, 3.10, 1e5, True."""
+    """Which cells of a CSV are numbers or truth whose text no value gives back: 01234, +1, 3.10, 1e5, True."""
     return cells.isin(BOOLEANS) | cells.map(_is_changed, na_action="ignore").eq(True)
 
 
@@ -202,7 +204,13 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
             )
 
 
-def refuse_rounded(estimator: Any, validator: RowValidator, rows: pd.DataFrame, names: Iterable[str], before: int) -> None:
+def refuse_rounded(
+    estimator: Any,
+    validator: RowValidator,
+    rows: pd.DataFrame,
+    names: Iterable[str],
+    before: int,
+) -> None:
     """Raises ArtifactError for floats of a Parquet file that the model's own code would answer otherwise as integers.
 
     `names`: columns of objects, whose integers such a file makes floats of where one of the values is a float.
@@ -217,13 +225,14 @@ def refuse_rounded(estimator: Any, validator: RowValidator, rows: pd.DataFrame, 
         if from_integers is not None and (from_floats is None or not alike(from_floats, from_integers)):
             value = asked[name].iloc[0]
             raise ArtifactError(
-                f"Row {before + places[0] + 1} of the data is refused: {name} holds {value}, which was {int(value)}, perhaps, before the "
-                "file was written, and the model's own code answers that otherwise: write the rows into a CSV, which keeps both"
+                f"Row {before + places[0] + 1} of the data is refused: {name} holds {value}, which was {int(value)}, "
+                "perhaps, before the file was written, and the model's own code answers that otherwise: write the rows "
+                "into a CSV, which keeps both"
             )
 
 
 def _asked(validator: RowValidator, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """The rows as the model gets them; None where there is none, or one is refused, which is told when all are asked."""
+    """The rows as the model gets them; None where there is none, or one is refused, as is told when all are asked."""
     try:
         data: Any = validator.instances(json_rows(rows)).data if len(rows) else None
     except InvalidInput:

@@ -90,7 +90,8 @@ def pack(
         texts = pd.DataFrame() if data_of is None else data_of.texts
         features = as_told(estimator, features, texts, notes)
         features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
-    signature = _labelled(_signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed), labels, estimator)
+    signature = _signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed)
+    signature = _labelled(signature, labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
     if features is not None and data_of is not None and len(data_of.targets.columns) > 1:

@@ -97,8 +97,8 @@ def _refuse_ambiguous(rows: pd.DataFrame, signature: Signature, cells: Cells, be
             if len(places):
                 raise ArtifactError(
                     f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be a missing value or "
-                    "its category '': write missing values as a word, such as NA, and name it (--missing NA), or pack the model with "
-                    f"[{column.name}] nullable = false in its columns file, where no value is missing"
+                    "its category '': write missing values as a word, such as NA, and name it (--missing NA), or pack "
+                    f"the model with [{column.name}] nullable = false in its columns file, where no value is missing"
                 )
 
 

@@ -94,7 +94,7 @@ def test_a_csv_at_packing_does_not_tell_that_empty_cells_are_a_category(tmp_path
     frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": store})
     estimator = fitted(frame)
     found = packed(tmp_path, estimator, frame)
-    with pytest.raises(ArtifactError, match=r"the empty cell of store may be .* \(--missing NA\), or pack .* \[store\] nullable = false"):
+    with pytest.raises(ArtifactError, match=r"the empty cell of store may .*--missing NA\), or .* \[store\] nullable = false"):
         check(tmp_path, estimator, frame, found)
     frame.to_parquet(tmp_path / "data.parquet")
     check(tmp_path, estimator, frame, found, "parquet")
