@@ -231,14 +231,21 @@ def observed(
     in_frame: bool,
     known: Knowledge | None = None,
     is_declared: bool = False,
+    is_typed: bool = True,
     missing_words: Sequence[str] = (),
 ) -> Column:
-    """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
+    """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry.
+
+    `is_typed`: the data tells a missing value from the empty string, as no CSV does.
+    """
     name = str(series.name)
     present = series.dropna()
     kept = set() if known is None else known.words(name)
     words = [word for word in ("", *missing_words) if word not in kept]
-    facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series), "missing_words": words}
+    # Of a CSV, where every empty cell was read as a category, nothing tells.
+    may_be_missing = not is_typed and known is not None and name in known.codes and not words
+    is_nullable = may_be_missing or len(present) < len(series)
+    facts: dict[str, Any] = {"name": name, "nullable": is_nullable, "missing_words": words}
     is_open = present.empty and known is not None and not is_declared and (_is_of_text(series) or series.dtype == np.float64)
     kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)
     if kind is None:

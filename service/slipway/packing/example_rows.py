@@ -42,6 +42,7 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
     _compare_csv(model, validator, frame, answers, notes)
     _check_missing(model, validator, rows[0])
     chosen = _diverse(rows, answers)
+    _check_beside_others(model, validator, rows, answers, chosen)
     probabilities = answers.probabilities
     return [
         Example(features=rows[i], prediction=answers.predictions[i], probabilities=None if probabilities is None else probabilities[i])
@@ -261,6 +262,55 @@ def _check_missing(model: Model, validator: RowValidator, row: list[Any]) -> Non
         if column.nullable:
             batch = validator.features([*row[:i], None, *row[i + 1 :]])
             _answers(model, batch.data, f"a row whose {column.name!r} is missing, although it is declared that it may be")
+
+
+def _check_beside_others(
+    model: Model,
+    validator: RowValidator,
+    rows: list[Any],
+    answers: Answers,
+    chosen: list[int],
+) -> None:
+    """Raises ArtifactError where a row is answered otherwise beside others than alone: a request has others."""
+    few = [rows[i] for i in chosen]
+    columns: tuple[Column, ...] = model.signature.columns or ()
+    if any(column.nullable for column in columns):
+        few.append([None if column.nullable else value for column, value in zip(columns, rows[0], strict=True)])
+    together = _answered(model, validator, few)
+    for place, i in enumerate(chosen):
+        alone = _answered(model, validator, [rows[i]])
+        if alone is None or together is None:  # it takes no such rows, which is told to who asks
+            return
+        beside = ((few, together.take([place])), (rows, answers.take([i])))
+        others = next((others for others, found in beside if differences(alone, found)), None)
+        if others is None:
+            continue
+        again = _answered(model, validator, rows)
+        if again is not None and not differences(again, answers):  # else it answers at random
+            names = _influences(model, validator, rows[i], alone, others)
+            raise ArtifactError(
+                "The estimator answers a row otherwise when other rows are asked with it"
+                + (f", because of {_named(names)}" if names else "")
+                + ": make what your code does with a value independent of the values beside it, and pack that: "
+                "text of dates by .dt.strftime(), strings for categories that are integers"
+            )
+
+
+def _influences(model: Model, validator: RowValidator, row: list[Any], alone: Answers, others: list[Any]) -> list[str]:
+    """The columns of which other values, in rows beside it, change the answer to a row."""
+    found = []
+    for i, column in enumerate(model.signature.columns or ()):
+        answers = _answered(model, validator, [row, *([*row[:i], other[i], *row[i + 1 :]] for other in others)])
+        if answers is None or differences(alone, answers.take([0])):
+            found.append(column.name)
+    return found
+
+
+def _answered(model: Model, validator: RowValidator, rows: list[Any]) -> Answers | None:
+    try:
+        return model.infer(validator.instances(rows).data)
+    except Exception:  # an estimator may raise anything
+        return None
 
 
 def _diverse(rows: list[list[Any]], answers: Answers) -> list[int]:

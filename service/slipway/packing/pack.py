@@ -83,14 +83,15 @@ def pack(
         raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
+    is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
     if features is not None:
         given = features
-        is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
         features = training_frame(given, known, declarations)
-        if data_of is not None and len(data_of.texts.columns):
-            features = as_told(estimator, features, data_of.texts, notes)
-        features = as_fitted(estimator, features, given, known, declarations, notes, is_typed=is_typed)
-    signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
+        texts = pd.DataFrame() if data_of is None else data_of.texts
+        features = as_told(estimator, features, texts, notes)
+        features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
+    signature = _signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed)
+    signature = _labelled(signature, labels, estimator)
     model = Model(estimator, signature)
     examples = [] if features is None else find_examples(model, features, notes)
     if features is not None and data_of is not None and len(data_of.targets.columns) > 1:
@@ -141,6 +142,8 @@ def _signature(
     declarations: Mapping[str, Declaration],
     missing: Sequence[str],
     notes: list[str],
+    *,
+    is_typed: bool,
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
     told = Signature.of(estimator)
@@ -153,6 +156,7 @@ def _signature(
                 in_frame=told.input == "frame",
                 known=known,
                 is_declared=_declares_type(declarations.get(str(name))),
+                is_typed=is_typed,
                 missing_words=missing,
             )
             for name in features

@@ -17,13 +17,13 @@ from ..model.answers import Answers
 from ..model.artifact import Artifact
 from ..model.contained import described
 from ..model.estimator import Model
-from ..model.known_columns import known_columns
+from ..model.known_columns import Knowledge, known_columns
 from ..model.rows import RowValidator
 from ..model.signature import Signature
 from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .csv_shape import check_header, check_twice, listed, naming_hint
-from .own_code import refuse_lost
+from .own_code import refuse_lost, refuse_rounded
 from .tables import Cells, cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
@@ -63,9 +63,10 @@ def predict_file(
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
             rows = _in_order(frame, signature)
-            if isinstance(artifact.model, Model) and len(texts.columns):
+            if isinstance(artifact.model, Model) and known is not None:
                 refuse_lost(artifact.model.estimator, validator, rows, texts, count)
-            if not is_parquet(data):
+                refuse_rounded(artifact.model.estimator, validator, rows, _of_objects(rows, signature, known), count)
+            if is_csv:
                 _refuse_ambiguous(rows, signature, cells, count)
             answers = _answers(artifact, validator, rows, count)
             lines = _lines(signature, answers)
@@ -96,8 +97,15 @@ def _refuse_ambiguous(rows: pd.DataFrame, signature: Signature, cells: Cells, be
             if len(places):
                 raise ArtifactError(
                     f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be a missing value or "
-                    "its category '': write missing values as a word, such as NA, and name it (--missing NA)"
+                    "its category '': write missing values as a word, such as NA, and name it (--missing NA), or pack "
+                    f"the model with [{column.name}] nullable = false in its columns file, where no value is missing"
                 )
+
+
+def _of_objects(rows: pd.DataFrame, signature: Signature, known: Knowledge) -> list[str]:
+    """The columns of objects that own code sees, of which the file has floats alone."""
+    columns = [column for column in signature.columns or () if column.type == "any" or column.dtype == "object"]
+    return [column.name for column in columns if column.name in known.opaque and rows[column.name].dtype == np.float64]
 
 
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:

@@ -109,7 +109,7 @@ def cells_of(
     told = {column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)}
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime") or column.name in told],
-        integers=[column.name for column in columns if column.numeric and column.keeps_integers],
+        integers=[column.name for column in columns if column.keeps_integers],
         booleans=[column.name for column in columns if column.type == "boolean"],
         kept=[column.name for column in columns if known is not None and column.numeric and column.name in known.opaque],
         missing={
