@@ -2,17 +2,21 @@
 
 import asyncio
 import gc
+import json
+import math
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from pydantic_core import from_json
 
 from slipway.packing.example_models import train_and_pack
+from slipway.telemetry.request_id import new_key
 from tests.support.estimators import Wide
 
 from .bodies import Body, Target, valid_bodies, wrong_bodies
@@ -80,6 +84,20 @@ async def test_no_refused_body_costs_more_than_twice_the_dearest_valid_one(serve
             if cost.seconds > most.seconds or cost.bytes > most.bytes:
                 found.append(f"{target.path} {body.shape}: {cost}, at most {most}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("prediction_id", [new_key(), "x"], ids=["taken", "refused"])
+@pytest.mark.parametrize("value", ["", "a", 1, 1.5, True])
+async def test_a_long_outcome_costs_little_more_than_to_read_its_json(served: httpx.AsyncClient, value: Any, prediction_id: str) -> None:
+    body = json.dumps({"prediction_id": prediction_id, "outcome": [value] * 200_000}, separators=(",", ":")).encode()
+    started = time.process_time()
+    from_json(body)
+    reading, most = time.process_time() - started, math.inf
+    for _ in range(LOOKS):
+        started = time.process_time()
+        assert (await served.post("/feedback", content=body)).status_code == 422  # too long, or of no answer
+        most = min(most, time.process_time() - started)
+    assert most < 10 * reading + SECONDS
 
 
 def targets(document: dict) -> Iterator[Target]:

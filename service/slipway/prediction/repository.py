@@ -153,9 +153,8 @@ class Repository:
         versions = self.versions(name)
         entry = versions.get(version or self._default_versions[name])
         if entry is None:
-            raise UnknownModel(
-                f"Model {name!r} has no version {str(version)[:MOST_CHARACTERS]!r}; there are {', '.join(sorted(versions, key=version_key))}"
-            )
+            asked, there = str(version)[:MOST_CHARACTERS], ", ".join(sorted(versions, key=version_key))
+            raise UnknownModel(f"Model {name!r} has no version {asked!r}; there are {there}")
         return entry
 
     def load_eager(self, loading: Loading | None = None) -> None:
