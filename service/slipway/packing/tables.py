@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
 import pandas as pd
 
 from ..errors import ArtifactError
@@ -143,12 +144,20 @@ def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
-    frame = pd.read_parquet(path).rename(columns=str)
+    frame = _in_own_units(pd.read_parquet(path), path).rename(columns=str)
     wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
     if not wanted:
         return frame
     exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True).rename(columns=str)
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
+
+
+def _in_own_units(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """With dates in the unit that they had when pandas wrote the file: Parquet knows no seconds, and has milliseconds for them."""
+    written = (parquet.read_schema(path).pandas_metadata or {}).get("columns", ())
+    dtypes = {column["name"]: np.dtype(column["numpy_type"]) for column in written if column["numpy_type"].startswith("datetime64[")}
+    dates = [name for name in frame.select_dtypes(["datetime", "datetimetz"]) if name in dtypes]
+    return frame.assign(**{name: frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in dates})
 
 
 def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
