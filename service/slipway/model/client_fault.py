@@ -14,15 +14,16 @@ FAR_OUTSIDE = 10  # times the size of what was observed
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def client_fault(data: Data, signature: Signature, error: Exception) -> str | None:
-    """A sentence where the rows explain the error; None where the estimator failed by itself."""
+def client_fault(data: Data, signature: Signature) -> str | None:
+    """A sentence where the rows explain why an estimator failed; None where it failed by itself.
+
+    Whatever it raised: on an unknown category XGBoost alone raises ValueError, TypeError or AssertionError, as the value happens to be.
+    """
     columns = signature.columns
     if columns is None:
         return "The model cannot use these features: check their number, for it does not tell how many it expects"
-    if any(column.type == "any" for column in columns):
-        return "The model cannot use these features: nothing tells the types of its columns, check them against its training data"
-    if isinstance(error, TypeError):
-        return None
+    if untold := [column.name for column in columns if column.type == "any"]:
+        return f"The model cannot use these features: nothing tells the types of {_some(untold)}, check them against its training data"
     unknown = _unknown_categories(data, columns)
     if unknown:
         return f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its training data"
