@@ -16,6 +16,7 @@ from ..errors import ArtifactError
 from ..model import inspection
 from ..model.answers import Answers
 from ..model.artifact import Artifact, load
+from ..model.contained import described
 from ..model.distribution import Distribution
 from ..model.estimator import Model, require_predict
 from ..model.joblib_file import load_estimator
@@ -23,6 +24,7 @@ from ..model.known_columns import Knowledge, known_columns
 from ..model.manifest import MODEL_FILE, NAME_PATTERN, Manifest, Serving
 from ..model.signature import Signature
 from ..model.verify import library_versions
+from .check import tried
 from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
 from .data import read_data, told_by
@@ -83,6 +85,10 @@ def pack(
         raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
+    if features is None and (untold := known.untold()):
+        raise ArtifactError(
+            f"The estimator was fitted on {untold}, and does not tell enough of them to serve it without data: name some with --data"
+        )
     if features is not None:
         given = features
         is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
@@ -215,9 +221,15 @@ def _compiled(model: Model, features: pd.DataFrame | None, notes: list[str]) -> 
 
 
 def _proven(artifact: Artifact) -> Artifact:
-    """The packed model, which must answer its own examples again."""
-    batch = artifact.example_batch()
-    if batch is not None and (difference := artifact.disagreement(artifact.model.infer(batch.data))) is not None:
+    """The packed model, which must answer its own examples again, and what a server would try it with."""
+    batch = artifact.trial_batch()
+    if batch is None:
+        return artifact
+    try:
+        answers = tried(artifact.model, batch)
+    except Exception as error:  # an estimator may raise anything
+        raise ArtifactError(f"No server would serve it, for {artifact.failing(described(error))}") from error
+    if artifact.example_batch() is not None and (difference := artifact.disagreement(answers)) is not None:
         raise ArtifactError(f"The estimator does not answer the same row twice in the same way: {difference}")
     return artifact
 
