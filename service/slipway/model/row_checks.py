@@ -108,7 +108,8 @@ def _row_type(signature: Signature, value_type: Callable[[_Rules], Any], size: C
 def _value_type(column: _Rules) -> Any:
     """The type of a column's values: strict, and with the declared bounds alone."""
     bounds = Field(ge=column.minimum, gt=column.exclusive_minimum, le=column.maximum, lt=column.exclusive_maximum)
-    number = Annotated[_ExactNumber if column.keeps_integers else _Number, bounds]
+    finite: Any = _ExactNumber if column.keeps_integers else _Number
+    number = Annotated[finite, bounds]
     integer = Annotated[_Integer, AfterValidator(_within(column))]
     match column.type:
         case "number":

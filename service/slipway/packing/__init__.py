@@ -2,6 +2,7 @@
 
 `pack`: a model directory out of a joblib file.
 `data`: the data of `slipway pack`, in the dtypes that the estimator was fitted with.
+`first_look`: what a data file is, by its first bytes and lines.
 `csv_shape`: a CSV's encoding, header and rows, checked before it is read.
 `tables`: CSV and Parquet as frames and as rows.
 `own_code`: what it does not tell of columns that code of one's own sees.

@@ -19,6 +19,7 @@ from ..errors import ArtifactError
 from ..model.known_columns import Knowledge
 from ..model.signature import Column, Signature
 from .csv_shape import check_rows, first_row
+from .first_look import look_at
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
@@ -144,7 +145,7 @@ def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
-    frame = _in_own_units(pd.read_parquet(path), path).rename(columns=str)
+    frame = _in_own_units(pd.read_parquet(path).rename(columns=str), path)
     wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
     if not wanted:
         return frame
@@ -155,9 +156,9 @@ def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
 def _in_own_units(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """With dates in the unit that they had when pandas wrote the file: Parquet knows no seconds, and has milliseconds for them."""
     written = (parquet.read_schema(path).pandas_metadata or {}).get("columns", ())
-    dtypes = {column["name"]: np.dtype(column["numpy_type"]) for column in written if column["numpy_type"].startswith("datetime64[")}
+    dtypes = {str(column["name"]): np.dtype(column["numpy_type"]) for column in written if column["numpy_type"].startswith("datetime64[")}
     dates = [name for name in frame.select_dtypes(["datetime", "datetimetz"]) if name in dtypes]
-    return frame.assign(**{name: frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in dates})
+    return frame.assign(**{str(name): frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in dates})
 
 
 def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
@@ -195,6 +196,12 @@ def _with_truth(frame: pd.DataFrame, booleans: Collection[str]) -> pd.DataFrame:
     """The frame of a Parquet file, where zeros and ones may stand in columns of truth, as they may in a CSV."""
     names = [name for name in booleans if name in frame and frame[name].isin([0, 1]).any()]
     return frame.assign(**{name: as_truth(frame[name]) for name in names if frame[name].dropna().isin([0, 1]).all()})
+
+
+def look(path: Path, known: Collection[str], *, has_header: bool) -> None:
+    """Before anything else judges the file. Raises ArtifactError where it is of another kind, or a CSV of another dialect."""
+    with _reading(path):
+        look_at(path, known, is_parquet=is_parquet(path), has_header=has_header)
 
 
 def header(path: Path) -> list[str]:
