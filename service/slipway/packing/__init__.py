@@ -9,6 +9,7 @@
 `targets`: the columns that a model predicts.
 `columns`: the columns of a signature: shown by data, declared by columns.toml.
 `example_rows`: the manifest's examples, answered alike as frame, JSON and CSV.
+`explaining`: why an estimator fails on the packer's own rows.
 `check`: `slipway check`.
 `predict_file`: `slipway predict`.
 `example_models`: the models of `slipway example`.

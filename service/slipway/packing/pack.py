@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from re import fullmatch
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
+from .explaining import explanation
 from .own_code import as_fitted, as_told
 from .tables import is_parquet
 from .targets import exchanged, with_outputs
@@ -89,16 +91,22 @@ def pack(
         raise ArtifactError(
             f"The estimator was fitted on {untold}, and does not tell enough of them to serve it without data: name some with --data"
         )
+    is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
     if features is not None:
         given = features
-        is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
         features = training_frame(given, known, declarations)
         if data_of is not None and len(data_of.texts.columns):
             features = as_told(estimator, features, data_of.texts, notes)
         features = as_fitted(estimator, features, given, known, declarations, notes, is_typed=is_typed)
-    signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
+    signature = _labelled(
+        _signature(estimator, features, known, declarations, missing, notes, has_target=target is not None), labels, estimator
+    )
     model = Model(estimator, signature)
-    examples = [] if features is None else find_examples(model, features, notes)
+    examples = []
+    if features is not None:
+        told = [name for name, declaration in declarations.items() if _declares_type(declaration)]
+        explained = partial(explanation, estimator, features, known, told, is_typed=is_typed)
+        examples = find_examples(model, features, notes, explained)
     if features is not None and data_of is not None and len(data_of.targets.columns) > 1:
         signature = with_outputs(signature, [str(name) for name in data_of.targets], examples)
         model = Model(estimator, signature)
@@ -147,6 +155,8 @@ def _signature(
     declarations: Mapping[str, Declaration],
     missing: Sequence[str],
     notes: list[str],
+    *,
+    has_target: bool,
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
     told = Signature.of(estimator)
@@ -160,6 +170,7 @@ def _signature(
                 known=known,
                 is_declared=_declares_type(declarations.get(str(name))),
                 missing_words=missing,
+                has_target=has_target,
             )
             for name in features
         )

@@ -75,7 +75,7 @@ class Cells:
 
     def read(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame as it was read, with types for the columns that pandas left as strings."""
-        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if _is_strings(frame[name])})
+        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if is_of_text(frame[name])})
 
     def _typed(self, column: pd.Series) -> pd.Series:
         name = str(column.name)
@@ -265,8 +265,29 @@ def _integer_or_float(cell: str) -> int | float:
         return float(cell)
 
 
-def _is_strings(column: pd.Series) -> bool:
+def is_of_text(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+def stray(column: pd.Series) -> tuple[str, int] | None:
+    """The first cell of a column of numbers that is none, and its row, from 1 on; None where all are, or no cell is a number."""
+    if not is_of_text(column):
+        return None
+    places = np.flatnonzero(column.notna() & ~column.isin(MISSING_WORDS))
+    are_numbers = pd.to_numeric(column.iloc[places], errors="coerce").notna().to_numpy()
+    if not are_numbers.any() or are_numbers.all():
+        return None
+    place = int(places[~are_numbers][0])
+    return str(column.iloc[place]), place + 1
+
+
+def stray_words(name: str, cell: str, row: int) -> str:
+    """What to do with such a cell."""
+    is_word = "," not in cell and cell == cell.strip()
+    missing = f", or say that it means a missing value (--missing {cell!r})" if is_word else ""
+    return (
+        f"column {name!r} holds {cell!r} in row {row} of the data, beside numbers: write a number there, or leave the cell empty{missing}"
+    )
 
 
 @contextlib.contextmanager

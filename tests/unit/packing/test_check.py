@@ -98,7 +98,7 @@ def test_categories_that_nothing_tells_are_asked_for_whether_there_is_a_manifest
     xgboost = pytest.importorskip("xgboost", exc_type=(ImportError, OSError))
     frame = pd.DataFrame({"k": pd.Categorical(["b", "c", "São"] * 20), "z": np.arange(60.0)})
     estimator = xgboost.XGBRegressor(n_estimators=3, enable_categorical=True).fit(frame, frame["z"])
-    with pytest.raises(ArtifactError, match="fitted on categories of k, and does not tell enough .* name some with --data"):
+    with pytest.raises(ArtifactError, match=r"fitted on categories of k, and does not tell enough .* name some with --data"):
         packed(tmp_path, estimator)
     [sentence] = off(vouched_for(tmp_path, estimator))
     assert "fitted on categories of k, and does not tell enough of them to serve it without the data that shows them: pack it" in sentence
