@@ -63,7 +63,7 @@ class Artifact:
         return self.validator(len(rows)).instances(rows)
 
     def trial_batch(self) -> Batch | None:
-        """What a server tries the model with when it loads it: the example rows, else a row of zeros where it takes numbers alone."""
+        """What a server tries the model with: the example rows, else a row of zeros where it takes numbers alone."""
         columns = self.signature.columns
         if self._example_batch is None and columns and all(column.numeric for column in columns):
             with contextlib.suppress(InvalidInput):  # zeros may be out of what is declared

@@ -71,7 +71,7 @@ def _categories(column: Column) -> Build:
 
 
 def _as_integer(value: Any) -> Any:
-    """JSON knows no difference between 9 and 9.0, and integers with a float beside them are no longer integers to an estimator."""
+    """JSON knows no difference between 9 and 9.0, and a float beside integers makes objects of them to an estimator."""
     return int(value) if type(value) is float and value.is_integer() and abs(value) < EXACT else value
 
 

@@ -70,7 +70,8 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
 def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: list[str]) -> Model:
     try:
         signature = Signature.of(estimator) if manifest is None else manifest.signature
-        _check_categories(estimator, signature, directory, "a manifest" if manifest is None else "the data that shows them")
+        lacking = "a manifest" if manifest is None else "the data that shows them"
+        _check_categories(estimator, signature, directory, lacking)
         if manifest is not None:
             _check_signature(signature, estimator, directory)
             if manifest.format_version == 1:
@@ -124,15 +125,15 @@ def _is_dtype(name: str) -> bool:
 
 
 def _check_categories(estimator: Any, signature: Signature, directory: Path, lacking: str) -> None:
-    """A model that was fitted on categories is served only if it tells which, and of which columns, or what vouches for it does."""
+    """A model that was fitted on categories is served only if it, or what vouches for it, tells which and of which columns."""
     columns = signature.columns or ()
-    if not any(column.type == "any" for column in columns):  # what data has shown; to ask a large estimator takes a while
+    if not any(column.type == "any" for column in columns):  # data has shown them; to ask a large estimator takes a while
         return
     told = [column.name for column in columns if column.dtype == "category"]
     if categories := known_columns(estimator, names(estimator) or ()).untold(told):
         raise ArtifactError(
-            f"{directory} holds an estimator that was fitted on {categories}, and does not tell enough of them to serve it "
-            f"without {lacking}: pack it with `slipway pack --data`"
+            f"{directory} holds an estimator that was fitted on {categories}, and does not tell enough of them "
+            f"to serve it without {lacking}: pack it with `slipway pack --data`"
         )
 
 

@@ -56,7 +56,7 @@ class Knowledge:
         return None in values and not any(value != value for value in values)
 
     def untold(self, told: Collection[str] = ()) -> str | None:
-        """The words "categories of …" for those that nothing tells, of columns that are not among the `told` ones; None: all are told."""
+        """The words "categories of …" for those that nothing tells, of columns that are not `told`; None: all are."""
         if columns := sorted(self.uncoded - {*told}):
             return f"categories of {', '.join(columns)}"
         return "categories" if self.unmatched and not told else None

@@ -17,8 +17,8 @@ LEAST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1  # what pandas holds exactl
 
 
 def _without_loss(value: Any) -> Any:
-    """Before a float is made of it: an integer that floats pass over would be another one, perhaps one of 64 bits again."""
-    if type(value) is int and value.bit_length() < 1024 and float(value) != value:  # one beyond is an infinity, which is refused as such
+    """Before a float is made of it: an integer that floats pass over would be another one, perhaps of 64 bits again."""
+    if type(value) is int and value.bit_length() < 1024 and float(value) != value:  # one beyond is refused as an infinity
         raise ValueError("no float")
     return value
 

@@ -161,7 +161,8 @@ class RowValidator:
                     not_finite.append(FieldError(field, "Expected a finite number"))
                 else:
                     name = f"{self._ordered[j]}: " if self.signature.named and not by_name else ""
-                    errors.append(FieldError(field, f"{name}Expected {_wanted(columns[j], row[j]) if columns else 'a number'}"))
+                    wanted = _wanted(columns[j], row[j]) if columns else "a number"
+                    errors.append(FieldError(field, f"{name}Expected {wanted}"))
             if len(errors) + len(not_finite) >= MOST_ERRORS:
                 break
         if not_finite:

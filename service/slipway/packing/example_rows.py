@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ArtifactError, InvalidInput
+from ..errors import ArtifactError, InvalidInput, RefusedByModel
 from ..model.answers import Answers, same
 from ..model.contained import contained, described
 from ..model.estimator import Model
@@ -26,9 +26,9 @@ TRIED = 20  # rows that answer which column makes the difference
 
 
 def find_examples(model: Model, features: pd.DataFrame, notes: list[str], explained: Callable[[], str] = str) -> list[Example]:
-    """Up to EXAMPLES rows with their answers. `features` has the model's columns. Raises ArtifactError where JSON changes the answer.
+    """Up to EXAMPLES rows with their answers. Raises ArtifactError where JSON changes the answer.
 
-    `explained`: words on why the estimator cannot answer the data.
+    `features` has the model's columns; `explained`: words on why the estimator cannot answer them.
     """
     validator = RowValidator(model.signature, SAMPLE * 2)
     places = _sample(features)
@@ -96,8 +96,11 @@ def _compare(
         expected = _answers(model, original, what)
     except ArtifactError as error:
         if (why := explained()) and error.__cause__ is not None:
-            told = described(error.__cause__.__cause__ or error.__cause__)  # not what a client would be told of unknown values
-            raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {' '.join(told.split())}{why}") from error
+            cause = error.__cause__
+            if isinstance(cause, RefusedByModel) and cause.__cause__ is not None:  # not what is told a client of unknown values
+                cause = cause.__cause__
+            told = " ".join(described(cause).split())
+            raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {told}{why}") from error
         misses = [str(name) for name in frame if frame[name].isna().any()]
         raise ArtifactError(f"{error} (values are missing in {_named(misses)})" if misses else str(error)) from error
     carried = validator.instances(rows).data

@@ -1,4 +1,4 @@
-"""Why an estimator fails on the packer's own rows: cells that are no numbers, and dtypes of the training frame that a CSV does not tell."""
+"""Why an estimator fails on the packer's own rows: cells that are no numbers, and dtypes that a CSV does not tell."""
 
 import re
 from collections.abc import Collection
@@ -18,7 +18,7 @@ _DATE = r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b.*|\d{4}[./]\d{1,2}[./]\d{1,2}\b.*"
 
 
 def explanation(estimator: Any, features: pd.DataFrame, known: Knowledge, declared: Collection[str], *, is_typed: bool) -> str:
-    """What to do where the estimator cannot answer the packer's rows, in words that follow its error; none where nothing explains it.
+    """What to do where the estimator cannot answer the packer's rows, in words behind its error; none: nothing explains it.
 
     `declared`: columns whose type or dtype the packer has told; `is_typed`: the data tells the others, as no CSV does.
     """
@@ -29,7 +29,7 @@ def explanation(estimator: Any, features: pd.DataFrame, known: Knowledge, declar
         if not known.is_text(name) and not known.categories(name) and (cell := stray(features[name])) is not None
     ]
     if short := _short_floats(estimator, features, untold):
-        found.append(f"it answers float32: declare that in a columns file (--columns), {_tables(short)}, or give Parquet")
+        found.append(f"it answers float32: declare in a columns file (--columns) {_tables(short)}, or give Parquet")
     if not found and not is_typed:
         found = _of_own_code(features, [name for name in untold if name in known.opaque])
     return "".join(f"; {words}" for words in found[:MOST_NAMED])
@@ -44,10 +44,12 @@ def _short_floats(estimator: Any, features: pd.DataFrame, untold: list[str]) -> 
 
 
 def _of_own_code(features: pd.DataFrame, names: list[str]) -> list[str]:
-    """By the kinds of what code of the packer's own sees, and a CSV may hold in another type than the training frame had."""
+    """By the kinds of what code of the packer's own sees, and may have been of another dtype."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         kinds.setdefault(_kind(features[name]), []).append(name)
+    if len(kinds) > 1:  # numbers are what they are more often than not
+        kinds.pop("number", None)
     return [_WORDS[kind].format(columns=", ".join(map(repr, found)), first=found[0]) for kind, found in kinds.items()]
 
 
@@ -67,11 +69,11 @@ def _tables(names: list[str]) -> str:
 
 
 _WORDS = {
-    "duration": "code of your own sees {columns}: if it was a Timedelta, JSON rows cannot carry it: make seconds of it with "
-    ".dt.total_seconds() before fitting, and pack that",
+    "duration": "code of your own sees {columns}: if it was a Timedelta, JSON rows cannot carry it: "
+    "make seconds of it with .dt.total_seconds() before fitting, and pack that",
     "date": "code of your own sees {columns}: if it was a date, write it in ISO 8601, such as 2026-11-30 or 2026-11-30T12:00:00",
-    "text": "code of your own sees {columns}: if it was a category, list the categories of the training frame's dtype, in its order, in a "
-    'columns file (--columns): [{first}] categories = ["…", …]',
-    "number": "code of your own sees {columns}: if it was of another dtype than a CSV tells, declare that in a columns file (--columns), "
-    'such as [{first}] dtype = "Int64"',
+    "text": "code of your own sees {columns}: if it was a category, list the categories of the training frame's dtype, "
+    'in its order, in a columns file (--columns): [{first}] categories = ["…", …]',
+    "number": "code of your own sees {columns}: if it was of another dtype than a CSV tells, "
+    'declare that in a columns file (--columns), such as [{first}] dtype = "Int64"',
 }

@@ -1,4 +1,4 @@
-"""What a data file is, told by its first bytes and lines: another kind of file, another separator, a line that speaks to Excel alone."""
+"""What a data file is, told by its first bytes and lines: its kind, its separator, a line that speaks to Excel alone."""
 
 import re
 import zipfile
@@ -17,7 +17,7 @@ _KINDS = (
     (rb"ARROW1", "a table of Arrow (Feather): write it with to_parquet()"),
     (rb"SQLite format 3\x00", "a database of SQLite: write the table into a CSV"),
     (rb"\x80[\x02-\x05]", "a pickle: write the frame in it with to_parquet(), or with to_csv(index=False)"),
-    (rb"\s*(?i:<!doctype html|<html)", "a page of HTML: what it was downloaded from answered with a page, download it anew"),
+    (rb"\s*(?i:<!doctype html|<html)", "a page of HTML: what it was downloaded from answered with one, get it anew"),
     (rb'\s*(\[\s*[\[{]|\{\s*")', "JSON: write the frame with to_parquet(), or with to_csv(index=False)"),
 )
 _COMPRESSED = ((b"\x1f\x8b", "gzip", ".gz"), (b"BZh", "bzip2", ".bz2"), (b"\xfd7zXZ", "xz", ".xz"))
@@ -27,7 +27,7 @@ _NUMBER = rf"\s*[-+]?[\d.]*\s*|{_DECIMAL_COMMA}"
 
 
 def look_at(path: Path, known: Collection[str], *, is_parquet: bool, has_header: bool) -> None:
-    """Raises ArtifactError where it is not what its name says, or a CSV of another dialect; and what reading a file raises.
+    """Raises ArtifactError where it is not what its name says, or a CSV of another dialect; else what reading raises.
 
     `known`: names of columns that are expected, and may look like anything.
     """
@@ -36,7 +36,8 @@ def look_at(path: Path, known: Collection[str], *, is_parquet: bool, has_header:
     kind = _kind(path, head)
     if is_parquet:
         if not head.startswith(b"PAR1"):
-            raise ArtifactError(f"{path} cannot be read as Parquet: it is {kind or 'no such file, name it .csv if it is a CSV'}")
+            other = kind or "no such file, name it .csv if it is a CSV"
+            raise ArtifactError(f"{path} cannot be read as Parquet: it is {other}")
         return
     what = kind or _line_of_excel(path) or _separated(path, known, has_header=has_header)
     if what is not None:
@@ -63,11 +64,12 @@ def _line_of_excel(path: Path) -> str | None:
     line = ",".join(_first_rows(path, ",")[0])
     if not re.fullmatch(r"sep=.", line):
         return None
-    return f"its first line, {line}, speaks to Excel alone: take it out" + ("" if line == "sep=," else ", and save the others with commas")
+    way = "take it out" + ("" if line == "sep=," else ", and save the others with commas")
+    return f"its first line, {line}, speaks to Excel alone: {way}"
 
 
 def _separated(path: Path, known: Collection[str], *, has_header: bool) -> str | None:
-    """Words for rows that have several cells by another separator, and by commas a single name, or numbers that are cut in two."""
+    """Words for rows of several cells by another separator, and by commas of a single name, or of numbers cut in two."""
     names = _first_rows(path, ",")[0]
     if set(names) & set(known) or (has_header and len(names) > 1):
         return None
@@ -78,7 +80,8 @@ def _separated(path: Path, known: Collection[str], *, has_header: bool) -> str |
         if has_header or all(re.fullmatch(_NUMBER, cell) for cell in rows[0]):
             has_decimals = any(re.fullmatch(_DECIMAL_COMMA, cell) for cell in rows[-1])
             first = "header" if has_header else "first row"
-            return f"its {first} is separated by {word}: save it with commas" + (", and its numbers with points" if has_decimals else "")
+            way = "save it with commas" + (", and its numbers with points" if has_decimals else "")
+            return f"its {first} is separated by {word}: {way}"
     return None
 
 

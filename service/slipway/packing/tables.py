@@ -154,11 +154,12 @@ def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
 
 
 def _in_own_units(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """With dates in the unit that they had when pandas wrote the file: Parquet knows no seconds, and has milliseconds for them."""
+    """With dates in the unit that they had when pandas wrote the file: for seconds Parquet has milliseconds."""
     written = (parquet.read_schema(path).pandas_metadata or {}).get("columns", ())
-    dtypes = {str(column["name"]): np.dtype(column["numpy_type"]) for column in written if column["numpy_type"].startswith("datetime64[")}
-    dates = [name for name in frame.select_dtypes(["datetime", "datetimetz"]) if name in dtypes]
-    return frame.assign(**{str(name): frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in dates})
+    dtypes = {str(column["name"]): str(column["numpy_type"]) for column in written}
+    dates = [str(name) for name in frame.select_dtypes(["datetime", "datetimetz"])]
+    kept = [name for name in dates if dtypes.get(name, "").startswith("datetime64[")]
+    return frame.assign(**{name: frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in kept})
 
 
 def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
@@ -199,7 +200,7 @@ def _with_truth(frame: pd.DataFrame, booleans: Collection[str]) -> pd.DataFrame:
 
 
 def look(path: Path, known: Collection[str], *, has_header: bool) -> None:
-    """Before anything else judges the file. Raises ArtifactError where it is of another kind, or a CSV of another dialect."""
+    """Before anything else judges it. Raises ArtifactError where it is of another kind, or a CSV of another dialect."""
     with _reading(path):
         look_at(path, known, is_parquet=is_parquet(path), has_header=has_header)
 
@@ -270,7 +271,7 @@ def is_of_text(column: pd.Series) -> bool:
 
 
 def stray(column: pd.Series) -> tuple[str, int] | None:
-    """The first cell of a column of numbers that is none, and its row, from 1 on; None where all are, or no cell is a number."""
+    """The first cell of a column of numbers that is none, and its row, from 1 on; None where all are, or none is."""
     if not is_of_text(column):
         return None
     places = np.flatnonzero(column.notna() & ~column.isin(MISSING_WORDS))
@@ -285,9 +286,8 @@ def stray_words(name: str, cell: str, row: int) -> str:
     """What to do with such a cell."""
     is_word = "," not in cell and cell == cell.strip()
     missing = f", or say that it means a missing value (--missing {cell!r})" if is_word else ""
-    return (
-        f"column {name!r} holds {cell!r} in row {row} of the data, beside numbers: write a number there, or leave the cell empty{missing}"
-    )
+    where = f"column {name!r} holds {cell!r} in row {row} of the data, beside numbers"
+    return f"{where}: write a number there, or leave the cell empty{missing}"
 
 
 @contextlib.contextmanager

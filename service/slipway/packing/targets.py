@@ -25,7 +25,8 @@ def targets_of(columns: Sequence[str], given: str | Sequence[str] | None) -> lis
     for name in found:
         if name not in columns:
             there = ", ".join(columns[:10]) + (f" and {len(columns) - 10} more" if len(columns) > 10 else "")
-            raise ArtifactError(f"The data has no column {name!r} to be the target: it has {there}{_near(name, columns)}")
+            near = _near(name, columns)
+            raise ArtifactError(f"The data has no column {name!r} to be the target: it has {there}{near}")
         if found.count(name) > 1:
             raise ArtifactError(f"--target names the column {name!r} twice")
     return found

@@ -67,7 +67,7 @@ def models_in(directory: Path) -> list[Path]:
 
 
 def model_in(directory: Path) -> Path:
-    """The model directory that a command is given, of one. Raises ArtifactError with those that are there, in its place or beside it."""
+    """The one model directory that a command is given. Raises ArtifactError with those that are there, or beside it."""
     if _holds_model(directory):
         return directory
     is_there = directory.is_dir()

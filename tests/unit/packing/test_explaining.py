@@ -95,6 +95,6 @@ def test_a_column_that_own_code_sees_is_named_with_what_a_csv_does_not_tell(tmp_
 def test_the_estimator_that_takes_short_floats_alone_is_asked(tmp_path: Path) -> None:
     estimator = MiniBatchKMeans(3, n_init=2).fit(FRAME.astype("float32"))
     told = refused(tmp_path, estimator, FRAME)
-    assert 'it answers float32: declare that in a columns file (--columns), [a] dtype = "float32", [b] dtype = "float32", or' in told
+    assert 'it answers float32: declare in a columns file (--columns) [a] dtype = "float32", [b] dtype = "float32"' in told
     declared = {name: Declaration(dtype="float32") for name in FRAME}
     assert packed(tmp_path, estimator, tmp_path / "data.csv", declarations=declared).artifact.manifest.examples
