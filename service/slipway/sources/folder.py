@@ -73,7 +73,8 @@ def model_in(directory: Path) -> Path:
     is_there = directory.is_dir()
     found = [str(path) for _, _, path in find_models(directory if is_there else directory.parent)]
     way = f"name one of {', '.join(found[:_MOST_NAMED])}" if found else "name a model's folder, such as models/iris/1"
-    raise ArtifactError(f"{directory} {f'holds no {MODEL_FILE}' if is_there else 'does not exist'}: {way}")
+    hint = next(iter(overlooked(directory)), way) if is_there and not found else way
+    raise ArtifactError(f"{directory} {f'holds no {MODEL_FILE}' if is_there else 'does not exist'}: {hint}")
 
 
 def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:
