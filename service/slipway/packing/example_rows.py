@@ -1,12 +1,13 @@
 """The example rows of a manifest: few, of every sort, and answered the same as JSON, as CSV and as the data that they come from."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import ArtifactError, InvalidInput
+from ..errors import ArtifactError, InvalidInput, RefusedByModel
 from ..model.answers import Answers, same
 from ..model.contained import contained, described
 from ..model.estimator import Model
@@ -24,8 +25,11 @@ MOST_NAMED = 5  # columns in a message
 TRIED = 20  # rows that answer which column makes the difference
 
 
-def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> list[Example]:
-    """Up to EXAMPLES rows with their answers. `features` has the model's columns. Raises ArtifactError where JSON changes the answer."""
+def find_examples(model: Model, features: pd.DataFrame, notes: list[str], explained: Callable[[], str] = str) -> list[Example]:
+    """Up to EXAMPLES rows with their answers. Raises ArtifactError where JSON changes the answer.
+
+    `features` has the model's columns; `explained`: words on why the estimator cannot answer them.
+    """
     validator = RowValidator(model.signature, SAMPLE * 2)
     places = _sample(features)
     rows = json_rows(features.iloc[places])
@@ -37,7 +41,7 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
         notes.append(f"{refused}: values are missing, infinite or outside of what is declared")
     rows = [rows[i] for i in accepted]
     frame = features.iloc[places[accepted]].reset_index(drop=True)
-    answers = _compare(model, validator, frame, rows, "its data")
+    answers = _compare(model, validator, frame, rows, "its data", explained)
     _compare_unseen(model, validator, frame)
     _compare_csv(model, validator, frame, answers, notes)
     _check_missing(model, validator, rows[0])
@@ -84,12 +88,20 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
     return array
 
 
-def _compare(model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str) -> Answers:
+def _compare(
+    model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str, explained: Callable[[], str] = str
+) -> Answers:
     """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of otherwise."""
     original = training_data(model.signature, frame)
     try:
         expected = _answers(model, original, what)
     except ArtifactError as error:
+        if (why := explained()) and error.__cause__ is not None:
+            cause = error.__cause__
+            if isinstance(cause, RefusedByModel) and cause.__cause__ is not None:  # not what is told a client of unknown values
+                cause = cause.__cause__
+            told = " ".join(described(cause).split())
+            raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {told}{why}") from error
         misses = [str(name) for name in frame if frame[name].isna().any()]
         raise ArtifactError(f"{error} (values are missing in {_named(misses)})" if misses else str(error)) from error
     carried = validator.instances(rows).data

@@ -24,7 +24,7 @@ from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .csv_shape import check_header, check_twice, listed, naming_hint
 from .own_code import refuse_lost, refuse_rounded
-from .tables import Cells, cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
+from .tables import Cells, cells_of, extent, is_parquet, json_rows, look, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
 
@@ -49,6 +49,7 @@ def predict_file(
     that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
+    look(data, signature.names or (), has_header=header)
     is_csv = not is_parquet(data)
     names = None if header or not is_csv else signature.names or [f"x{place}" for place in range(len(raw_header(data)))]
     if header and is_csv:
