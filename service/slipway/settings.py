@@ -5,11 +5,12 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]  # code of a model may change the folder that the process works in
 Execution = Literal["auto", "inline", "thread", "process"]
 Trust = Literal["any", "manifest"]
 Durability = Literal["off", "async", "spooled", "sync"]
@@ -26,7 +27,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, extra="forbid")
 
-    models: Path = Field(Path("models"), description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib.")
+    models: AbsolutePath = Field(Path("models"), description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
     workers: int | None = Field(None, ge=1, le=256, description="Worker processes; unset: one per CPU of the container's limit.")
@@ -68,18 +69,20 @@ class Settings(BaseSettings):
     cors_origins: list[str] = Field(
         [], description='Origins that browsers may call from, as JSON: ["https://example.org"]; empty: CORS off.'
     )
-    api_keys: Path | None = Field(
+    api_keys: AbsolutePath | None = Field(
         None, description="Folder with a file per client: its name is the client's id, its content the key; unset: no key is asked for."
     )
-    tls_certificate: Path | None = Field(
+    tls_certificate: AbsolutePath | None = Field(
         None, description="PEM file of the server's certificate chain; with it the port speaks HTTPS only."
     )
-    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+    tls_key: AbsolutePath | None = Field(None, description="PEM file of the certificate's private key.")
     keep_alive: int = Field(75, ge=1, description="Seconds an idle connection is kept; above the load balancer's idle time.")
     drain_timeout: float = Field(
         30.0, ge=5, le=3600, description="Seconds after which `slipway drain` returns even if clients are still connected."
     )
-    runtime_dir: Path | None = Field(None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT.")
+    runtime_dir: AbsolutePath | None = Field(
+        None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT."
+    )
     access_log: bool = Field(True, description="Write a line per request; probes and scrapes have theirs at level debug.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(
@@ -99,7 +102,7 @@ class Settings(BaseSettings):
         ge=1024 * 1024,
         description="Most bytes of an SQLite file; near it the oldest whole days are deleted, and past it records are dropped.",
     )
-    log_spool: Path = Field(
+    log_spool: AbsolutePath = Field(
         Path("slipway-spool"), description="Folder of this server alone, where records wait for a database that is away."
     )
     log_spool_bytes: int = Field(256 * 1024 * 1024, ge=0, description="Most bytes in that folder, of all workers together.")
@@ -131,20 +134,9 @@ class Settings(BaseSettings):
     def _is_a_known_database(cls, url: SecretStr) -> SecretStr:
         if not url.get_secret_value().startswith(("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://")):
             raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-        return url
-
-    @field_validator("models", "api_keys", "tls_certificate", "tls_key", "runtime_dir", "log_spool")
-    @classmethod
-    def _stays_where_it_was_meant(cls, path: Path | None) -> Path | None:
-        """A model may change the folder that relative paths start from. Links are followed when they are used: they may be turned."""
-        return None if path is None else path.absolute()
-
-    @field_validator("log_database")
-    @classmethod
-    def _file_stays_where_it_was_meant(cls, url: SecretStr) -> SecretStr:
-        scheme, separator, path = url.get_secret_value().partition(":///")
-        names_a_file = scheme.startswith("sqlite") and path and path != ":memory:"  # else it is refused where it is opened
-        return SecretStr(f"{scheme}{separator}{Path(path).absolute()}") if names_a_file else url
+        scheme, _, path = url.get_secret_value().partition(":///")
+        relative = scheme.startswith("sqlite") and path not in ("", ":memory:")
+        return SecretStr(f"{scheme}:///{Path(path).absolute()}") if relative else url
 
     @field_validator("log_hash_key")
     @classmethod

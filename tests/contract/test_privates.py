@@ -15,7 +15,6 @@ from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingCla
 from sklearn.linear_model import PoissonRegressor
 from sklearn.preprocessing import StandardScaler
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from xgboost import XGBClassifier
 
 PACKAGE = Path(__file__).resolve().parents[2] / "service/slipway"
 X, Y = np.array([[0.0], [1.0], [2.0], [3.0]] * 10), np.array([0, 0, 1, 1] * 10)
@@ -45,7 +44,6 @@ FOREST = fitted(IsolationForest(n_estimators=2))
 VALUES = "a value is counted up where it lies: the public way verifies it again, five times a request"
 TERMS = "scores that are the estimator's own to the last bit need its own terms"
 PRIVATES = {
-    "_Booster": Private(fitted(XGBClassifier(n_estimators=1)), "the booster keeps a number of threads of its own"),
     "_preprocessor": Private(GRADIENT, "tells the categories that a histogram gradient booster was fitted with"),
     "_transformer_to_input_indices": Private(
         fitted(ColumnTransformer([("s", StandardScaler(), [0])])), "columns may be given as names, slices or masks: this has the places"

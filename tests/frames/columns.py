@@ -114,6 +114,12 @@ def may_be_category(column: Column, value: Any) -> bool:
     return value is None and column.of_category and "" in column.dtype.categories
 
 
+def in_parquet(column: Column, value: Any) -> bool:
+    """Whether a Parquet file tells this value from others: among objects it makes floats of integers beside floats."""
+    has_floats = any(isinstance(each, float) for each in column.pool)
+    return column.kind != "object, mixed" or not has_floats or type(value) not in (int, float) or value % 1 != 0
+
+
 def several(values: st.SearchStrategy[Any], most: int = 6) -> st.SearchStrategy[list[Any]]:
     return st.lists(values, min_size=2, max_size=most, unique_by=lambda value: (type(value), value))
 

@@ -128,9 +128,12 @@ class _Trial:
         artifact = open_model(directory)
         rows = self.usual + [row for row in self.answered if all(map(fits, self.case.columns, row))]
         for kind in sorted({("parquet", "csv")[turn // 2] for turn in self.turns}):
-            self.offline(artifact, rows if kind == "parquet" else carried(self.case, rows), kind)
+            told = carried(self.case, rows, kind)
+            self.offline(artifact, told, kind)
             if kind == "csv":
-                self.ambiguous(artifact, rows)
+                self.ambiguous(artifact, self.with_empty_cells(rows)[:1], "csv")
+            elif len(told) < len(rows):  # together, for it is what stands beside an integer that makes a float of it
+                self.ambiguous(artifact, rows, "parquet")
 
     @property
     def usual(self) -> list[Row]:
@@ -209,18 +212,27 @@ class _Trial:
             if got is not None:
                 self.compare(way, rows, got, as_text=True)
 
-    def ambiguous(self, artifact: Artifact, rows: list[Row]) -> None:
-        """A row whose empty cell may be a missing value or a category: refused by name, unless it is answered right."""
-        told = [[in_csv(*cell) or may_be_category(*cell) for cell in zip(self.case.columns, row, strict=True)] for row in rows]
-        unclear = [row for row, cells in zip(rows, told, strict=True) if all(cells) and any(map(may_be_category, self.case.columns, row))]
-        for row in unclear[:1]:
-            try:
-                got = offline(artifact, self.case, [row], self.folder, "csv")
-            except Refused as refusal:
-                self.must_name(refusal, "offline from csv, an empty cell")
-            else:
-                if got is not None:
-                    self.compare("offline from csv, an empty cell", [row], got, as_text=True)
+    def with_empty_cells(self, rows: list[Row]) -> list[Row]:
+        """Those whose empty cell, in a CSV, may be a missing value or a category, and whose other cells are told."""
+
+        def may_be_either(row: Row) -> bool:
+            cells = list(zip(self.case.columns, row, strict=True))
+            told = all(in_csv(*cell) or may_be_category(*cell) for cell in cells)
+            return told and any(may_be_category(*cell) for cell in cells)
+
+        return list(filter(may_be_either, rows))
+
+    def ambiguous(self, artifact: Artifact, rows: list[Row], kind: str) -> None:
+        """Rows with a cell that a file does not tell from others: refused by name, unless they are answered right."""
+        way = f"offline from {kind}, an unclear cell"
+        try:
+            got = offline(artifact, self.case, rows, self.folder, kind) if rows else None
+        except Refused as refusal:
+            self.tally[f"{way}: refused"] += 1
+            self.must_name(refusal, way)
+        else:
+            if got is not None:
+                self.compare(way, rows, got, as_text=True)
 
     def expected(self, rows: Sequence[Row]) -> Expected:
         known = repr(rows)

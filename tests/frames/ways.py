@@ -22,7 +22,7 @@ from slipway.packing.compiling import compilation
 from slipway.packing.pack import pack
 from slipway.packing.predict_file import predict_file
 from tests.frames.cases import Case, Row
-from tests.frames.columns import Column, as_json, declaration, in_csv
+from tests.frames.columns import Column, as_json, declaration, in_csv, in_parquet
 from tests.http.conftest import serving
 
 PACKED = ("frame", "parquet", "csv", "csv, undeclared", "compiled")
@@ -170,9 +170,10 @@ def offline(artifact: Artifact, case: Case, rows: Sequence[Row], folder: Path, k
     ]
 
 
-def carried(case: Case, rows: Sequence[Row]) -> list[Row]:
-    """The rows that a CSV can hold."""
-    return [row for row in rows if all(in_csv(column, value) for column, value in zip(case.columns, row, strict=True))]
+def carried(case: Case, rows: Sequence[Row], kind: str) -> list[Row]:
+    """The rows that such a file can hold."""
+    told = in_csv if kind == "csv" else in_parquet
+    return [row for row in rows if all(told(column, value) for column, value in zip(case.columns, row, strict=True))]
 
 
 def tells(case: Case, how: str) -> bool:

@@ -203,7 +203,7 @@ def test_a_file_of_answers_has_columns_by_name(folder: Path, capsys: pytest.Capt
         (["--target", "Weight,Waist"], "--target names 2 outputs, Weight, Waist, but the estimator answers 3"),
         (
             ["--target", "Weight,Wasit"],
-            "The data has no column 'Wasit' to be the target: it has Chins, Situps, Jumps, Weight, Waist, Pulse",
+            "The data has no column 'Wasit' to be the target: it has Chins, Situps, Jumps, Weight, Waist, Pulse: did you mean 'Waist'?",
         ),
         (["--target", "Weight,Waist", "--target", "Weight"], "--target names the column 'Weight' twice"),
     ],

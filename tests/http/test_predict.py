@@ -96,6 +96,19 @@ async def test_an_unknown_model_or_version_is_404(client: httpx.AsyncClient, pat
     assert response.json()["title"] == "Model not found"
 
 
+@pytest.mark.parametrize("path", ["/predict?model={}", "/predict?version={}", "/models/{}/predict", "/models/iris/versions/{}/predict"])
+async def test_a_name_that_a_client_made_up_is_cut(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path.format("k" * 3000), json={"features": SETOSA})
+    assert response.status_code == 404
+    assert len(response.text) < 600
+
+
+@pytest.mark.parametrize("path", ["/models%2firis%2fpredict", "/models/iris%2Fpredict", "/models%2Firis/predict"])
+async def test_a_path_has_one_spelling(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path, json={"features": SETOSA})
+    assert response.status_code in (404, 405)
+
+
 async def test_a_body_without_a_content_type_is_taken_as_json(client: httpx.AsyncClient) -> None:
     response = await client.post("/predict", content=b'{"features": [5.1, 3.5, 1.4, 0.2]}')
     assert response.status_code == 200

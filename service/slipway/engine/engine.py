@@ -85,8 +85,9 @@ class Engine:
             self._marks.wear_out()
             return f"it has not answered its own example rows for {longest:.0f} s"
         except Exception as exc:
-            log.exception("model %s %s fails on its own example rows", model.name, model.version)
-            return f"it fails on its own example rows: {kind(exc)}"
+            error = model.artifact.failing(kind(exc))
+            log.exception("model %s %s: %s", model.name, model.version, error)
+            return error
         return error
 
     def _try_out(self, model: LoadedModel) -> tuple[str | None, Placement | None]:
@@ -103,7 +104,7 @@ class Engine:
                 return self._check(model)
             return await self._check_in_thread(model)
         except Exception as exc:
-            return f"it fails on its own example rows: {described(exc)}"
+            return model.artifact.failing(described(exc))
 
     def _check(self, model: LoadedModel) -> str | None:
         with self._marks.held(model.label, "check"):

@@ -68,12 +68,8 @@ class LoadedModel:
 
     @cached_property
     def warm_up_batch(self) -> Batch | None:
-        """The example rows; for a bare numeric model a row of zeros; else None."""
-        examples = self.artifact.example_batch()
-        columns = self.artifact.signature.columns
-        if examples is None and columns and all(column.numeric for column in columns):
-            return self.validator.features([0.0] * len(columns))
-        return examples
+        """What it is timed with."""
+        return self.artifact.trial_batch()
 
     def timed(self, data: Any) -> tuple[Answers, float]:
         """The answers and the seconds that the inference took."""

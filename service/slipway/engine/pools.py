@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -68,7 +69,10 @@ class _Children(SpawnContext):
 
     def ends(self) -> list[int]:
         """The exit codes of those that have ended; a signal is negative."""
-        return [code for child in self.all if child.pid is not None and (code := child.exitcode) is not None]
+        for child in (begun := [child for child in self.all if child.pid is not None]):
+            if wait([child.sentinel], timeout=0):  # which closes a moment before the code can be had
+                child.join(CLOSING)
+        return [code for child in begun if (code := child.exitcode) is not None]
 
     def kill(self) -> None:
         """With whatever they have started: each leads a group."""

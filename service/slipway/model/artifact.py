@@ -1,5 +1,6 @@
 """A model directory on disk: what its manifest vouches for is verified, then its compiled form or its estimator is loaded."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +61,23 @@ class Artifact:
             return None
         rows = [example.features for example in self.manifest.examples]
         return self.validator(len(rows)).instances(rows)
+
+    def trial_batch(self) -> Batch | None:
+        """What a server tries the model with: the example rows, else a row of zeros where it takes numbers alone."""
+        columns = self.signature.columns
+        if self._example_batch is None and columns and all(column.numeric for column in columns):
+            with contextlib.suppress(InvalidInput):  # zeros may be out of what is declared
+                return self.validator(1).features([0.0] * len(columns))
+        return self._example_batch
+
+    def failing(self, how: str) -> str:
+        """A sentence for an error with the trial batch."""
+        if self._example_batch is not None:
+            return f"it fails on its own example rows: {how}"
+        return (
+            f"it fails on a row of zeros, which it is tried with for want of example rows: {how}: pack it with --data, "
+            'of the training frame\'s dtypes (of a CSV, declare them in a columns file, such as dtype = "float32")'
+        )
 
     def disagreement(self, answers: Answers) -> str | None:
         """A sentence about the first example that is not answered as the manifest says; None where all are."""

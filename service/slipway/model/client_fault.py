@@ -14,15 +14,17 @@ FAR_OUTSIDE = 10  # times the size of what was observed
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def client_fault(data: Data, signature: Signature, error: Exception) -> str | None:
-    """A sentence where the rows explain the error; None where the estimator failed by itself."""
+def client_fault(data: Data, signature: Signature) -> str | None:
+    """A sentence where the rows explain why an estimator failed; None where it failed by itself.
+
+    Whatever it raised: XGBoost alone has ValueError, TypeError and AssertionError for an unknown category, by its value.
+    """
     columns = signature.columns
     if columns is None:
         return "The model cannot use these features: check their number, for it does not tell how many it expects"
-    if any(column.type == "any" for column in columns):
-        return "The model cannot use these features: nothing tells the types of its columns, check them against its training data"
-    if isinstance(error, TypeError):
-        return None
+    if untold := [column.name for column in columns if column.type == "any"]:
+        what = f"nothing tells the types of {_some(untold)}, check them against its training data"
+        return f"The model cannot use these features: {what}"
     unknown = _unknown_categories(data, columns)
     if unknown:
         return f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its training data"
@@ -69,8 +71,10 @@ def _is_value(value: Any) -> bool:
 
 
 def _values(data: "np.ndarray[Any, Any] | pd.DataFrame", i: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
-    column = data[:, i] if isinstance(data, np.ndarray) else data.iloc[:, i].to_numpy()
-    return column.astype(dtype)
+    if isinstance(data, np.ndarray):
+        return data[:, i].astype(dtype)
+    # No float is made of pandas' NA otherwise.
+    return data.iloc[:, i].to_numpy(dtype=dtype, na_value=np.nan)
 
 
 def _some(names: list[str]) -> str:

@@ -12,7 +12,7 @@ from . import inspection
 from .answers import Answers, plain
 from .batch import Data
 from .client_fault import client_fault, extremes
-from .contained import contained
+from .contained import Escaped, contained
 from .file_kinds import WRAPPERS
 from .signature import Signature
 
@@ -59,6 +59,10 @@ NEAR_TIE = 1e-9  # where predict and predict_proba may round to different sides
 _LEAVES = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
 
 
+class Unanswered(RuntimeError):
+    """It answered another number of rows than it was asked, which no value of theirs explains."""
+
+
 class Model:
     """Answers for one estimator. Thread-safe and picklable as far as the estimator is. Holds it to one thread."""
 
@@ -79,8 +83,10 @@ class Model:
         try:
             with contained, np.errstate(all="ignore"):
                 return self._one_call_answers(data) if self._one_call else self._answers(data)
-        except (ValueError, OverflowError, FloatingPointError, TypeError, LookupError) as error:
-            reason = client_fault(data, self.signature, error)
+        except (RefusedByModel, Unanswered, Escaped, MemoryError):
+            raise
+        except Exception as error:  # an estimator may raise anything for a value that it does not know
+            reason = client_fault(data, self.signature)
             if reason is None:
                 raise
             raise RefusedByModel(reason) from error
@@ -140,7 +146,7 @@ class Model:
 
     def _check_length(self, answered: Any, data: Data) -> None:
         if len(answered) != len(data):
-            raise RuntimeError(f"{type(self.estimator).__name__} answered {len(answered)} rows for {len(data)}")
+            raise Unanswered(f"{type(self.estimator).__name__} answered {len(answered)} rows for {len(data)}")
 
     def _finite(self, values: Any, data: Data) -> list[Any]:
         """As plain values. Where the answer is NaN or infinite, extreme features are refused; otherwise it is None."""
@@ -222,8 +228,8 @@ def single_threaded(estimator: Any) -> None:
         one = (1,) if package in ("xgboost", "lightgbm") else (1, None)  # there None means all cores, in scikit-learn one
         if attributes.get("n_jobs", 1) not in one:
             part.n_jobs = 1
-        if package == "xgboost" and attributes.get("_Booster") is not None:
-            part._Booster.set_param({"nthread": 1})  # it keeps a number of its own
+        if package == "xgboost" and hasattr(part, "get_booster") and part.__sklearn_is_fitted__():
+            part.get_booster().set_param({"nthread": 1})  # it keeps a number of its own
 
 
 def _parts(estimator: Any) -> Iterator[Any]:

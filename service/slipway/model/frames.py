@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .integers import exact_integers, short_floats
+from .integers import EXACT, exact_integers, short_floats
 from .signature import SHORT_FLOATS, Column, Signature
 
 Row = Sequence[Any]
@@ -62,11 +62,17 @@ def _categories(column: Column) -> Build:
         if not unknown:
             return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype, validate=False)
         places = codes | {value: len(known) + place for place, value in enumerate(unknown)}
+        unknown = [_as_integer(value) if kinds == {int} else value for value in unknown]
         # As objects: among floats, integers beyond 2^53 would not be told apart.
         wider = pd.CategoricalDtype(pd.Index([*known, *unknown], dtype=None if same_kind(unknown) else object), column.ordered)
         return pd.Categorical.from_codes([places.get(value, -1) for value in values], dtype=wider, validate=False)
 
     return build
+
+
+def _as_integer(value: Any) -> Any:
+    """JSON knows no difference between 9 and 9.0, and a float beside integers makes objects of them to an estimator."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < EXACT else value
 
 
 def _numbers(dtype: str) -> Build:

@@ -112,7 +112,7 @@ def numbers_only(estimator: Any) -> bool:
         return False
     if getattr(estimator, "is_categorical_", None) is not None or getattr(estimator, "enable_categorical", False):
         return False
-    if getattr(getattr(estimator, "_Booster", None), "pandas_categorical", None):
+    if getattr(getattr(estimator, "booster_", None), "pandas_categorical", None):
         return False
     return _package(estimator) in ("sklearn", "xgboost", "lightgbm")
 

@@ -70,9 +70,9 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
 def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: list[str]) -> Model:
     try:
         signature = Signature.of(estimator) if manifest is None else manifest.signature
-        if manifest is None:
-            _check_categories(estimator, directory)
-        else:
+        lacking = "a manifest" if manifest is None else "the data that shows them"
+        _check_categories(estimator, signature, directory, lacking)
+        if manifest is not None:
             _check_signature(signature, estimator, directory)
             if manifest.format_version == 1:
                 check_categories(manifest, estimator)
@@ -124,14 +124,16 @@ def _is_dtype(name: str) -> bool:
         return False
 
 
-def _check_categories(estimator: Any, directory: Path) -> None:
-    """Without a manifest a model that was fitted on categories is served only if it tells which, and of which columns."""
-    known = known_columns(estimator, names(estimator) or ())
-    if known.unmatched or known.uncoded:
-        columns = f" of {', '.join(sorted(known.uncoded))}" if known.uncoded else ""
+def _check_categories(estimator: Any, signature: Signature, directory: Path, lacking: str) -> None:
+    """A model that was fitted on categories is served only if it, or what vouches for it, tells which and of which columns."""
+    columns = signature.columns or ()
+    if not any(column.type == "any" for column in columns):  # data has shown them; to ask a large estimator takes a while
+        return
+    told = [column.name for column in columns if column.dtype == "category"]
+    if categories := known_columns(estimator, names(estimator) or ()).untold(told):
         raise ArtifactError(
-            f"{directory} holds an estimator that was fitted on categories{columns}, and does not tell enough of them to serve it "
-            "without a manifest: pack it with `slipway pack --data`"
+            f"{directory} holds an estimator that was fitted on {categories}, and does not tell enough of them "
+            f"to serve it without {lacking}: pack it with `slipway pack --data`"
         )
 
 

@@ -55,6 +55,12 @@ class Knowledge:
         values = self.values.get(column, ())
         return None in values and not any(value != value for value in values)
 
+    def untold(self, told: Collection[str] = ()) -> str | None:
+        """The words "categories of …" for those that nothing tells, of columns that are not `told`; None: all are."""
+        if columns := sorted(self.uncoded - {*told}):
+            return f"categories of {', '.join(columns)}"
+        return "categories" if self.unmatched and not told else None
+
     def is_of_integers(self, column: str) -> bool:
         """Whether it was a category of integers, which no missing value makes floats."""
         return bool(self.codes.get(column)) and all(type(value) is int for value in self.codes[column])

@@ -7,15 +7,24 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from msgspec import UNSET, Meta, UnsetType, defstruct
 from msgspec.json import Decoder
-from pydantic import AfterValidator, FailFast, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, FailFast, Field, TypeAdapter
 
 from .batch import Row
 from .dates import is_date
 from .signature import Column, ColumnType, Signature
 
-LEAST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1  # what pandas holds exactly; a larger one is taken as a float
+LEAST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1  # what pandas holds exactly
+
+
+def _without_loss(value: Any) -> Any:
+    """Before a float is made of it: an integer that floats pass over would be another one, perhaps of 64 bits again."""
+    if type(value) is int and value.bit_length() < 1024 and float(value) != value:  # one beyond is refused as an infinity
+        raise ValueError("no float")
+    return value
+
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_ExactNumber = Annotated[_Number, BeforeValidator(_without_loss)]
 _Integer = Annotated[int, Field(strict=True, ge=LEAST_INTEGER, le=LARGEST_INTEGER)]
 _String = Annotated[str, Field(strict=True)]
 _Boolean = Annotated[bool, Field(strict=True)]
@@ -46,6 +55,11 @@ def rows_checker(signature: Signature) -> Callable[[Any], list[Row]]:
     """Checks rows as pydantic_core.from_json makes them; raises ValidationError at the first one that is wrong."""
     rows: Any = Annotated[list[Annotated[_row_type(signature, _value_type, Field), FailFast()]], FailFast()]  # type: ignore[misc]
     return TypeAdapter(rows).validator.validate_python
+
+
+def is_too_long(column: Column, value: Any) -> bool:
+    """Whether it is an integer that is refused for its length alone."""
+    return column.keeps_integers and type(value) is int and not LEAST_INTEGER <= value <= LARGEST_INTEGER
 
 
 def value_checker(signature: Signature) -> Callable[[int, Any], bool]:
@@ -94,7 +108,9 @@ def _row_type(signature: Signature, value_type: Callable[[_Rules], Any], size: C
 def _value_type(column: _Rules) -> Any:
     """The type of a column's values: strict, and with the declared bounds alone."""
     bounds = Field(ge=column.minimum, gt=column.exclusive_minimum, le=column.maximum, lt=column.exclusive_maximum)
-    number, integer = Annotated[_Number, bounds], Annotated[_Integer, AfterValidator(_within(column))]
+    finite: Any = _ExactNumber if column.keeps_integers else _Number
+    number = Annotated[finite, bounds]
+    integer = Annotated[_Integer, AfterValidator(_within(column))]
     match column.type:
         case "number":
             value: Any = integer | number if column.keeps_integers else number
@@ -107,7 +123,7 @@ def _value_type(column: _Rules) -> Any:
         case "datetime":
             value = Annotated[_String, AfterValidator(_date_of(column.dtype))]
         case "any":
-            value = _Integer | _Number | _String | _Boolean | None
+            value = _Integer | _ExactNumber | _String | _Boolean | None
     return value | None if column.nullable else value
 
 

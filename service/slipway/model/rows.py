@@ -14,7 +14,7 @@ from ..errors import FeatureCount, FieldError, InvalidBody, NotFinite, TooManyRo
 from . import dates
 from . import row_schema as json_schema
 from .batch import Batch, Data, Row, batch_builder, batch_of_rows
-from .row_checks import body_decoder, rows_checker, unstated_checks, value_checker
+from .row_checks import body_decoder, is_too_long, rows_checker, unstated_checks, value_checker
 from .signature import Column, Signature
 
 __all__ = ["Batch", "RowValidator"]
@@ -161,7 +161,8 @@ class RowValidator:
                     not_finite.append(FieldError(field, "Expected a finite number"))
                 else:
                     name = f"{self._ordered[j]}: " if self.signature.named and not by_name else ""
-                    errors.append(FieldError(field, name + f"Expected {_wanted(columns[j]) if columns else 'a number'}"))
+                    wanted = _wanted(columns[j], row[j]) if columns else "a number"
+                    errors.append(FieldError(field, f"{name}Expected {wanted}"))
             if len(errors) + len(not_finite) >= MOST_ERRORS:
                 break
         if not_finite:
@@ -200,8 +201,10 @@ def _place(error: ValidationError) -> tuple[int | str, ...]:
     return error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
 
 
-def _wanted(column: Column) -> str:
+def _wanted(column: Column, instead_of: Any = None) -> str:
     """What to send, in words."""
+    if is_too_long(column, instead_of):
+        return f"{_wanted(column)}; integers have at most 64 bits"
     if column.type == "any":
         return "a number, a string, true, false or null"
     if column.type == "datetime":

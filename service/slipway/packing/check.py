@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import ArtifactError
+from ..model.answers import Answers
 from ..model.artifact import Artifact, open_model
-from ..model.compiled.model import CompiledForm
+from ..model.batch import Batch
+from ..model.compiled.model import CompiledForm, CompiledModel
 from ..model.contained import described
+from ..model.estimator import Model
 from ..settings import Trust
 
 
@@ -56,13 +59,20 @@ def _proof(compiled: CompiledForm, examples: int) -> str:
 
 
 def _check_examples(artifact: Artifact) -> Verdict:
-    batch = artifact.example_batch()
-    if batch is None:
-        return Verdict("note", "examples", "there are none, so its answers are not verified: pack it with --data")
+    batch = artifact.trial_batch()
     try:
-        difference = artifact.disagreement(artifact.model.infer(batch.data))
+        answers = None if batch is None else tried(artifact.model, batch)
     except Exception as error:  # an estimator may raise anything
-        return Verdict("off", "examples", f"it fails on its own example rows: {described(error)}")
-    if difference is not None:
+        return Verdict("off", "examples", artifact.failing(described(error)))
+    if answers is None or artifact.example_batch() is None:
+        return Verdict("note", "examples", "there are none, so its answers are not verified: pack it with --data")
+    if (difference := artifact.disagreement(answers)) is not None:
         return Verdict("off", "examples", difference)
-    return Verdict("ok", "examples", f"all {len(batch)} are answered as packed")
+    return Verdict("ok", "examples", f"all {len(answers)} are answered as packed")
+
+
+def tried(model: Model | CompiledModel, batch: Batch) -> Answers:
+    """The answers to all rows of what a server tries a model with, which asks for some of them alone, too."""
+    for place in range(len(batch)):
+        model.infer(batch.take([place]).data)
+    return model.infer(batch.data)

@@ -15,7 +15,7 @@ from ..model.inspection import Scalar
 from ..model.known_columns import Knowledge
 from ..model.manifest import first_error
 from ..model.signature import MOST_CATEGORIES, Column, ColumnType, json_type
-from .tables import as_truth
+from .tables import as_truth, is_of_text, stray, stray_words
 
 
 class Declaration(BaseModel):
@@ -135,7 +135,7 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
 def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.Series:
     """In the declared type: a CSV cannot tell dates, nor booleans from 0 and 1."""
     dtype: Any = declaration.dtype or date
-    is_text = _is_of_text(series)
+    is_text = is_of_text(series)
     try:
         if is_text and (declaration.type == "datetime" or (dtype or "").startswith("datetime64")):
             return as_dates(series, dtype)
@@ -231,22 +231,28 @@ def observed(
     in_frame: bool,
     known: Knowledge | None = None,
     is_declared: bool = False,
+    is_typed: bool = True,
     missing_words: Sequence[str] = (),
+    has_target: bool = False,
 ) -> Column:
-    """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry."""
+    """What the data shows of a column. Raises ArtifactError for values that JSON rows cannot carry.
+
+    `is_typed`: the data tells a missing value from the empty string, as no CSV does.
+    """
     name = str(series.name)
     present = series.dropna()
     kept = set() if known is None else known.words(name)
     words = [word for word in ("", *missing_words) if word not in kept]
-    facts: dict[str, Any] = {"name": name, "nullable": len(present) < len(series), "missing_words": words}
-    is_open = present.empty and known is not None and not is_declared and (_is_of_text(series) or series.dtype == np.float64)
+    # Of a CSV, where every empty cell was read as a category, nothing tells.
+    may_be_missing = not is_typed and known is not None and name in known.codes and not words
+    is_nullable = may_be_missing or len(present) < len(series)
+    facts: dict[str, Any] = {"name": name, "nullable": is_nullable, "missing_words": words}
+    is_open = present.empty and known is not None and not is_declared and (is_of_text(series) or series.dtype == np.float64)
     kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)
     if kind is None:
         raise ArtifactError(f"Column {name!r} holds {_foreign(present)}")
     if numbers_only and kind not in ("number", "boolean") and not present.empty:
-        raise ArtifactError(
-            f"Column {name!r} holds {kind}s, but the estimator was fitted on numbers: is it the target? Then name it with --target"
-        )
+        raise ArtifactError(_no_number(series, kind, has_target=has_target))
     facts["type"] = kind
     if isinstance(series.dtype, pd.CategoricalDtype):
         seen = set(present.unique().tolist())
@@ -270,6 +276,15 @@ def observed(
     if in_frame and known is not None and name in known.opaque and kind == "number" and _holds_numpy_integers(series):
         facts["type"] = "integer"  # the user's own code sees the dtype, which a fraction would change, in the rows beside it as well
     return Column.model_validate(facts)
+
+
+def _no_number(series: pd.Series, kind: str, *, has_target: bool) -> str:
+    """A sentence on the first cell that is none; on the whole column, which may be the target, where none is."""
+    found = stray(series)
+    if found is not None:
+        return f"The estimator was fitted on numbers, but {stray_words(str(series.name), *found)}"
+    way = "leave it out, or give numbers" if has_target else "is it the target? Then name it with --target"
+    return f"Column {series.name!r} holds {kind}s, but the estimator was fitted on numbers: {way}"
 
 
 def _holds_numpy_integers(series: pd.Series) -> bool:
@@ -313,10 +328,6 @@ def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:
             "type in a columns file (--columns)"
         )
     return "number"
-
-
-def _is_of_text(series: pd.Series) -> bool:
-    return isinstance(series.dtype, pd.StringDtype) or series.dtype == object
 
 
 def _foreign(present: pd.Series) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import ArtifactError
 
 _OPENED_BY: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # as pandas opens them
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def listed(names: Any) -> str:
@@ -23,8 +22,8 @@ def listed(names: Any) -> str:
 
 def first_row(path: Path) -> list[str]:
     """The cells of the first row, as they are. Raises ArtifactError where there is none, and what reading a file raises."""
-    with _records(path) as records:
-        row: list[str] = next(records, [])
+    with records(path) as rows:
+        row: list[str] = next(rows, [])
     if not "".join(row).strip():
         raise ArtifactError(f"The first line of {path} is empty: it must be a row of names, or of values with --no-header")
     return row
@@ -32,11 +31,11 @@ def first_row(path: Path) -> list[str]:
 
 def check_rows(path: Path, width: int, *, has_header: bool) -> None:
     """Raises ArtifactError at the first row that has more cells or fewer: pandas would shift, drop or make up values."""
-    with _records(path) as records:
-        for row in records:
+    with records(path) as rows:
+        for row in rows:
             if len(row) == width or (width > 1 and not "".join(row).strip(" \t")):  # an empty line
                 continue
-            where = f"Line {records.line_num} of {path} has {len(row)} cells"
+            where = f"Line {rows.line_num} of {path} has {len(row)} cells"
             if not has_header:
                 raise ArtifactError(
                     f"{where}, but without a header each row must have the {width} of the columns, in their order, and no others"
@@ -74,19 +73,16 @@ def naming_hint(names: Iterable[Any], wanted: Collection[str]) -> str:
     by_case = {name.lower(): name for name in wanted}
     if alike := [name for name in names if name not in wanted and name.lower() in by_case]:
         return f"; names must be the same to the letter, these are not: {listed(alike)}"
-    if len(names) == 1:
-        for separator, word in _SEPARATORS.items():
-            if separator in names[0]:
-                return f"; its header is separated by {word}: save it with commas"
     return ""
 
 
 @contextmanager
-def _records(path: Path) -> Iterator[Any]:
+def records(path: Path, separator: str = ",") -> Iterator[Any]:
+    """A reader of the rows, each a list of its cells."""
     limit = csv.field_size_limit(sys.maxsize)  # a document in a cell may have any length
     try:
         with _OPENED_BY.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield csv.reader(file)
+            yield csv.reader(file, delimiter=separator)
     finally:
         csv.field_size_limit(limit)
 

@@ -15,7 +15,7 @@ from ..model.signature import Signature
 from .columns import Declaration
 from .csv_shape import check_header, check_twice, listed, naming_hint
 from .own_code import is_open
-from .tables import MISSING_WORDS, Cells, header, is_parquet, raw_header, read_table
+from .tables import MISSING_WORDS, Cells, header, is_parquet, look, raw_header, read_table
 from .targets import targets_of
 
 NEARLY = 0.1  # of a range: a sample seldom has the extremes
@@ -44,6 +44,7 @@ def read_data(
     """Of a frame, or of a CSV or Parquet file. Raises ArtifactError."""
     if isinstance(data, pd.DataFrame):
         return _table(estimator, data, target, notes)
+    look(data, inspection.names(estimator) or (), has_header=has_header)
     is_csv = not is_parquet(data)
     names = header(data)
     if is_csv and has_header:

@@ -1,12 +1,13 @@
 """The example rows of a manifest: few, of every sort, and answered the same as JSON, as CSV and as the data that they come from."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import ArtifactError, InvalidInput
+from ..errors import ArtifactError, InvalidInput, RefusedByModel
 from ..model.answers import Answers, same
 from ..model.contained import contained, described
 from ..model.estimator import Model
@@ -24,8 +25,11 @@ MOST_NAMED = 5  # columns in a message
 TRIED = 20  # rows that answer which column makes the difference
 
 
-def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> list[Example]:
-    """Up to EXAMPLES rows with their answers. `features` has the model's columns. Raises ArtifactError where JSON changes the answer."""
+def find_examples(model: Model, features: pd.DataFrame, notes: list[str], explained: Callable[[], str] = str) -> list[Example]:
+    """Up to EXAMPLES rows with their answers. Raises ArtifactError where JSON changes the answer.
+
+    `features` has the model's columns; `explained`: words on why the estimator cannot answer them.
+    """
     validator = RowValidator(model.signature, SAMPLE * 2)
     places = _sample(features)
     rows = json_rows(features.iloc[places])
@@ -37,11 +41,12 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str]) -> lis
         notes.append(f"{refused}: values are missing, infinite or outside of what is declared")
     rows = [rows[i] for i in accepted]
     frame = features.iloc[places[accepted]].reset_index(drop=True)
-    answers = _compare(model, validator, frame, rows, "its data")
+    answers = _compare(model, validator, frame, rows, "its data", explained)
     _compare_unseen(model, validator, frame)
     _compare_csv(model, validator, frame, answers, notes)
     _check_missing(model, validator, rows[0])
     chosen = _diverse(rows, answers)
+    _check_beside_others(model, validator, rows, answers, chosen)
     probabilities = answers.probabilities
     return [
         Example(features=rows[i], prediction=answers.predictions[i], probabilities=None if probabilities is None else probabilities[i])
@@ -83,12 +88,20 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
     return array
 
 
-def _compare(model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str) -> Answers:
+def _compare(
+    model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str, explained: Callable[[], str] = str
+) -> Answers:
     """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of otherwise."""
     original = training_data(model.signature, frame)
     try:
         expected = _answers(model, original, what)
     except ArtifactError as error:
+        if (why := explained()) and error.__cause__ is not None:
+            cause = error.__cause__
+            if isinstance(cause, RefusedByModel) and cause.__cause__ is not None:  # not what is told a client of unknown values
+                cause = cause.__cause__
+            told = " ".join(described(cause).split())
+            raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {told}{why}") from error
         misses = [str(name) for name in frame if frame[name].isna().any()]
         raise ArtifactError(f"{error} (values are missing in {_named(misses)})" if misses else str(error)) from error
     carried = validator.instances(rows).data
@@ -261,6 +274,55 @@ def _check_missing(model: Model, validator: RowValidator, row: list[Any]) -> Non
         if column.nullable:
             batch = validator.features([*row[:i], None, *row[i + 1 :]])
             _answers(model, batch.data, f"a row whose {column.name!r} is missing, although it is declared that it may be")
+
+
+def _check_beside_others(
+    model: Model,
+    validator: RowValidator,
+    rows: list[Any],
+    answers: Answers,
+    chosen: list[int],
+) -> None:
+    """Raises ArtifactError where a row is answered otherwise beside others than alone: a request has others."""
+    few = [rows[i] for i in chosen]
+    columns: tuple[Column, ...] = model.signature.columns or ()
+    if any(column.nullable for column in columns):
+        few.append([None if column.nullable else value for column, value in zip(columns, rows[0], strict=True)])
+    together = _answered(model, validator, few)
+    for place, i in enumerate(chosen):
+        alone = _answered(model, validator, [rows[i]])
+        if alone is None or together is None:  # it takes no such rows, which is told to who asks
+            return
+        beside = ((few, together.take([place])), (rows, answers.take([i])))
+        others = next((others for others, found in beside if differences(alone, found)), None)
+        if others is None:
+            continue
+        again = _answered(model, validator, rows)
+        if again is not None and not differences(again, answers):  # else it answers at random
+            names = _influences(model, validator, rows[i], alone, others)
+            raise ArtifactError(
+                "The estimator answers a row otherwise when other rows are asked with it"
+                + (f", because of {_named(names)}" if names else "")
+                + ": make what your code does with a value independent of the values beside it, and pack that: "
+                "text of dates by .dt.strftime(), strings for categories that are integers"
+            )
+
+
+def _influences(model: Model, validator: RowValidator, row: list[Any], alone: Answers, others: list[Any]) -> list[str]:
+    """The columns of which other values, in rows beside it, change the answer to a row."""
+    found = []
+    for i, column in enumerate(model.signature.columns or ()):
+        answers = _answered(model, validator, [row, *([*row[:i], other[i], *row[i + 1 :]] for other in others)])
+        if answers is None or differences(alone, answers.take([0])):
+            found.append(column.name)
+    return found
+
+
+def _answered(model: Model, validator: RowValidator, rows: list[Any]) -> Answers | None:
+    try:
+        return model.infer(validator.instances(rows).data)
+    except Exception:  # an estimator may raise anything
+        return None
 
 
 def _diverse(rows: list[list[Any]], answers: Answers) -> list[int]:

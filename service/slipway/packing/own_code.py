@@ -1,7 +1,7 @@
 """What a CSV does not tell of columns that the packer's own code sees: whether 01234 or True or a date was text. It is asked both ways."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..errors import ArtifactError, InvalidInput
 from ..model import inspection
 from ..model.contained import contained
 from ..model.dates import is_date
-from ..model.integers import EXACT
+from ..model.integers import EXACT, exact_integers
 from ..model.known_columns import Knowledge
 from ..model.rows import RowValidator
 from .columns import Declaration, as_dates
@@ -20,14 +20,14 @@ from .tables import BOOLEANS, json_rows
 UNITS = ("ns", "us", "ms", "s")
 ZONED = "datetime64[ns, UTC]"
 MOST_ASKED = 1000  # rows that tell what a column was
-_LOST = re.compile(r"\s.*|.*\s|\+.*|-?0\d.*", re.DOTALL)  # zeros in front, a plus sign, blanks: no number gives them back
-_EXPONENT, _WHOLE = r"-?\d+[eE][+-]?\d+", r"-?\d+"
+_WHOLE = r"-?\d+"
 
 
 def as_fitted(
     estimator: Any,
     features: pd.DataFrame,
     given: pd.DataFrame,
+    texts: pd.DataFrame,
     known: Knowledge,
     declarations: Mapping[str, Declaration],
     notes: list[str],
@@ -36,7 +36,8 @@ def as_fitted(
 ) -> pd.DataFrame:
     """With the dtypes that the user's own code answers alike, or takes alone. Raises ArtifactError where it may be either.
 
-    `given`: the columns before anything was made of them. `is_typed`: they tell integers from floats that are whole, as no CSV does.
+    `given`: the columns before anything was made of them; `texts`: cells of a CSV, as they stand there.
+    `is_typed`: the data tells integers from floats that are whole, as no CSV does.
     """
     for name in map(str, features):
         declaration = declarations.get(name) or Declaration()
@@ -48,30 +49,50 @@ def as_fitted(
             elif declaration.type == "datetime":  # in which unit it was not said
                 answers = _in_units(estimator, features.head(MOST_ASKED), name)
                 _require_one_answer(name, [answer for answer in answers if answer is not None])
-        elif declaration.type in (None, "number") and inspection.names(estimator) is not None and _holds_integers(features[name]):
-            features = _with_floats(estimator, features, name, is_typed=is_typed and declaration.type is None)
+        elif declaration.type in (None, "number") and inspection.names(estimator) is not None:
+            integers = _as_integers(features[name], texts.get(name), is_typed=is_typed)
+            if integers is not None:
+                are_told = is_typed and declaration.type is None
+                features = _with_floats(estimator, features, integers.head(MOST_ASKED), are_told=are_told)
     return features
 
 
-def _holds_integers(column: pd.Series) -> bool:
-    """Integers of which floats lose no digit."""
-    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and bool(column.between(-EXACT, EXACT).all())
+def _as_integers(column: pd.Series, cells: pd.Series | None, *, is_typed: bool) -> pd.Series | None:
+    """The values that are there, where they may have been integers, of which floats lose no digit; None where not.
+
+    `cells`: of a CSV, in which a missing one makes floats of the others.
+    """
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu":
+        return column if column.between(-EXACT, EXACT).all() else None
+    present = column.dropna()
+    if is_typed or column.dtype != np.float64 or len(present) in (0, len(column)):
+        return None
+    if cells is not None:  # of integers beyond 2^53, too, whose digits are lost by then
+        text = cells[present.index]
+        values = [int(cell) for cell in text] if text.str.fullmatch(_WHOLE).all() else None
+    else:
+        values = [int(value) for value in present] if (present % 1 == 0).all() else None
+    if values is None:
+        return None
+    return pd.Series(exact_integers(values, np.dtype(np.int64)), present.index, name=column.name)
 
 
-def _with_floats(estimator: Any, features: pd.DataFrame, name: str, *, is_typed: bool) -> pd.DataFrame:
-    """The column as floats where both are answered alike: a dtype must not depend on a fraction in the row beside it."""
-    rows = features.head(MOST_ASKED)
-    from_integers = answers(estimator, rows)
-    if is_typed and from_integers is not None:  # a sample in which both are answered alike proves nothing about other values
+def _with_floats(estimator: Any, features: pd.DataFrame, integers: pd.Series, *, are_told: bool) -> pd.DataFrame:
+    """The column as floats where both are answered alike: its dtype must not depend on what stands in other rows."""
+    name, rows = str(integers.name), features.loc[integers.index]
+    from_integers = answers(estimator, rows.assign(**{name: integers}))
+    if are_told and from_integers is not None:  # a sample in which both are answered alike proves nothing about others
         return features
-    from_floats = answers(estimator, rows.assign(**{name: rows[name].astype(np.float64)}))
+    from_floats = answers(estimator, rows.assign(**{name: integers.astype(np.float64)}))
     if from_floats is None:
         return features
     if from_integers is None or alike(from_integers, from_floats):
         return features.assign(**{name: features[name].astype(np.float64)})
+    own = "Int64" if features[name].isna().any() else "int64"
     raise ArtifactError(
         f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
-        f'training frame had in a columns file (--columns): [{name}] dtype = "int64" or dtype = "float64"'
+        f'training frame had in a columns file (--columns): [{name}] dtype = "{own}" or dtype = "float64", or else '
+        'type = "string" or categories = [...]'
     )
 
 
@@ -114,10 +135,24 @@ def is_open(name: str, known: Knowledge, declaration: Declaration | None) -> boo
 
 
 def lost(cells: pd.Series) -> "pd.Series[bool]":
-    """Which cells of a CSV are numbers or truth whose text cannot be told from their value."""
-    text = cells.astype(object).where(cells.notna(), "").astype("str")
-    found = text.str.fullmatch(_LOST) | text.isin(BOOLEANS)
-    return found | text.str.fullmatch(_EXPONENT) if text.str.fullmatch(_WHOLE).any() else found  # 1e5 beside 12 may be a code
+    """Which cells of a CSV are numbers or truth whose text no value gives back: 01234, +1, 3.10, 1e5, True."""
+    return cells.isin(BOOLEANS) | cells.map(_is_changed, na_action="ignore").eq(True)
+
+
+def _is_changed(text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:  # no number
+        return False
+    return value == value and text != str(value) and re.fullmatch(r"0|-?[1-9]\d*", text) is None
+
+
+def _lost_as(values: pd.Series, cells: pd.Series) -> "pd.Series[bool]":
+    """The same, and 1 beside 1.5, of which a column of floats makes 1.0."""
+    are_whole = cells[values.notna()].str.fullmatch(_WHOLE)
+    if values.dtype == np.float64 and not are_whole.all():
+        return lost(cells) | are_whole.reindex(cells.index, fill_value=False)
+    return lost(cells)
 
 
 def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -126,7 +161,8 @@ def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: 
     `texts`: the cells of open columns, as they stand in the CSV.
     """
     half = MOST_ASKED // 2
-    rows = {str(name): np.flatnonzero(lost(texts[name]))[:half] for name in texts if not _is_text(features[name])}
+    open_names = [str(name) for name in texts if not _is_text(features[name])]
+    rows = {name: np.flatnonzero(_lost_as(features[name], texts[name]))[:half] for name in open_names}
     failing = []
     for name, found in rows.items():
         if not len(found):
@@ -156,13 +192,9 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
     """
     for name in map(str, texts):
         places = np.flatnonzero(lost(texts[name]))[:MOST_ASKED]
-        if not len(places):
+        asked = _asked(validator, rows.iloc[places])
+        if asked is None:
             continue
-        try:
-            data: Any = validator.instances(json_rows(rows.iloc[places])).data
-        except InvalidInput:  # of which the row is told when all are asked
-            continue
-        asked = pd.DataFrame(data) if isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=list(rows))
         text = texts[name].iloc[places].set_axis(asked.index)
         from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
         if from_text is not None and (from_value is None or not alike(from_text, from_value)):
@@ -170,6 +202,42 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
                 f"Row {before + places[0] + 1} of the data is refused: {name} holds {text.iloc[0]!r}, which the model's own code answers "
                 f'otherwise as text: pack the model with [{name}] type = "string" in its columns file, or write the number as JSON has it'
             )
+
+
+def refuse_rounded(
+    estimator: Any,
+    validator: RowValidator,
+    rows: pd.DataFrame,
+    names: Iterable[str],
+    before: int,
+) -> None:
+    """Raises ArtifactError for floats of a Parquet file that the model's own code would answer otherwise as integers.
+
+    `names`: columns of objects, whose integers such a file makes floats of where one of the values is a float.
+    """
+    for name in names:
+        places = np.flatnonzero(rows[name] % 1 == 0)[:MOST_ASKED]
+        asked = _asked(validator, rows.iloc[places])
+        if asked is None:
+            continue
+        integers = pd.Series([int(value) for value in asked[name]], asked.index, dtype=object)
+        from_floats, from_integers = answers(estimator, asked), answers(estimator, asked.assign(**{name: integers}))
+        if from_integers is not None and (from_floats is None or not alike(from_floats, from_integers)):
+            value = asked[name].iloc[0]
+            raise ArtifactError(
+                f"Row {before + places[0] + 1} of the data is refused: {name} holds {value}, which was {int(value)}, "
+                "perhaps, before the file was written, and the model's own code answers that otherwise: write the rows "
+                "into a CSV, which keeps both"
+            )
+
+
+def _asked(validator: RowValidator, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows as the model gets them; None where there is none, or one is refused, as is told when all are asked."""
+    try:
+        data: Any = validator.instances(json_rows(rows)).data if len(rows) else None
+    except InvalidInput:
+        return None
+    return data if data is None or isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=list(rows))
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from re import fullmatch
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ..errors import ArtifactError
 from ..model import inspection
 from ..model.answers import Answers
 from ..model.artifact import Artifact, load
+from ..model.contained import described
 from ..model.distribution import Distribution
 from ..model.estimator import Model, require_predict
 from ..model.joblib_file import load_estimator
@@ -23,10 +25,12 @@ from ..model.known_columns import Knowledge, known_columns
 from ..model.manifest import MODEL_FILE, NAME_PATTERN, Manifest, Serving
 from ..model.signature import Signature
 from ..model.verify import library_versions
+from .check import tried
 from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
+from .explaining import explanation
 from .own_code import as_fitted, as_told
 from .tables import is_parquet
 from .targets import exchanged, with_outputs
@@ -83,16 +87,28 @@ def pack(
         raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
+    if features is None and (untold := known.untold()):
+        raise ArtifactError(
+            f"The estimator was fitted on {untold}, and does not tell enough of them to serve it without data: name some with --data"
+        )
+    is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
     if features is not None:
         given = features
-        is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
         features = training_frame(given, known, declarations)
-        if data_of is not None and len(data_of.texts.columns):
-            features = as_told(estimator, features, data_of.texts, notes)
-        features = as_fitted(estimator, features, given, known, declarations, notes, is_typed=is_typed)
-    signature = _labelled(_signature(estimator, features, known, declarations, missing, notes), labels, estimator)
+        texts = pd.DataFrame() if data_of is None else data_of.texts
+        features = as_told(estimator, features, texts, notes)
+        features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
+    signature = _labelled(
+        _signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed, has_target=target is not None),
+        labels,
+        estimator,
+    )
     model = Model(estimator, signature)
-    examples = [] if features is None else find_examples(model, features, notes)
+    examples = []
+    if features is not None:
+        told = [name for name, declaration in declarations.items() if _declares_type(declaration)]
+        explained = partial(explanation, estimator, features, known, told, is_typed=is_typed)
+        examples = find_examples(model, features, notes, explained)
     if features is not None and data_of is not None and len(data_of.targets.columns) > 1:
         signature = with_outputs(signature, [str(name) for name in data_of.targets], examples)
         model = Model(estimator, signature)
@@ -141,6 +157,9 @@ def _signature(
     declarations: Mapping[str, Declaration],
     missing: Sequence[str],
     notes: list[str],
+    *,
+    is_typed: bool,
+    has_target: bool,
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
     told = Signature.of(estimator)
@@ -153,7 +172,9 @@ def _signature(
                 in_frame=told.input == "frame",
                 known=known,
                 is_declared=_declares_type(declarations.get(str(name))),
+                is_typed=is_typed,
                 missing_words=missing,
+                has_target=has_target,
             )
             for name in features
         )
@@ -215,9 +236,15 @@ def _compiled(model: Model, features: pd.DataFrame | None, notes: list[str]) -> 
 
 
 def _proven(artifact: Artifact) -> Artifact:
-    """The packed model, which must answer its own examples again."""
-    batch = artifact.example_batch()
-    if batch is not None and (difference := artifact.disagreement(artifact.model.infer(batch.data))) is not None:
+    """The packed model, which must answer its own examples again, and what a server would try it with."""
+    batch = artifact.trial_batch()
+    if batch is None:
+        return artifact
+    try:
+        answers = tried(artifact.model, batch)
+    except Exception as error:  # an estimator may raise anything
+        raise ArtifactError(f"No server would serve it, for {artifact.failing(described(error))}") from error
+    if artifact.example_batch() is not None and (difference := artifact.disagreement(answers)) is not None:
         raise ArtifactError(f"The estimator does not answer the same row twice in the same way: {difference}")
     return artifact
 

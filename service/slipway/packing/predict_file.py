@@ -17,14 +17,14 @@ from ..model.answers import Answers
 from ..model.artifact import Artifact
 from ..model.contained import described
 from ..model.estimator import Model
-from ..model.known_columns import known_columns
+from ..model.known_columns import Knowledge, known_columns
 from ..model.rows import RowValidator
 from ..model.signature import Signature
 from ..system.escaping import CsvWriter
 from ..system.files import whole
 from .csv_shape import check_header, check_twice, listed, naming_hint
-from .own_code import refuse_lost
-from .tables import Cells, cells_of, extent, is_parquet, json_rows, raw_header, read_chunks
+from .own_code import refuse_lost, refuse_rounded
+from .tables import Cells, cells_of, extent, is_parquet, json_rows, look, raw_header, read_chunks
 
 CHUNK = 10_000  # rows
 
@@ -49,6 +49,7 @@ def predict_file(
     that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
+    look(data, signature.names or (), has_header=header)
     is_csv = not is_parquet(data)
     names = None if header or not is_csv else signature.names or [f"x{place}" for place in range(len(raw_header(data)))]
     if header and is_csv:
@@ -63,9 +64,10 @@ def predict_file(
             if frame.empty:
                 raise ArtifactError(f"{data} has no rows")
             rows = _in_order(frame, signature)
-            if isinstance(artifact.model, Model) and len(texts.columns):
+            if isinstance(artifact.model, Model) and known is not None:
                 refuse_lost(artifact.model.estimator, validator, rows, texts, count)
-            if not is_parquet(data):
+                refuse_rounded(artifact.model.estimator, validator, rows, _of_objects(rows, signature, known), count)
+            if is_csv:
                 _refuse_ambiguous(rows, signature, cells, count)
             answers = _answers(artifact, validator, rows, count)
             lines = _lines(signature, answers)
@@ -96,8 +98,15 @@ def _refuse_ambiguous(rows: pd.DataFrame, signature: Signature, cells: Cells, be
             if len(places):
                 raise ArtifactError(
                     f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be a missing value or "
-                    "its category '': write missing values as a word, such as NA, and name it (--missing NA)"
+                    "its category '': write missing values as a word, such as NA, and name it (--missing NA), or pack "
+                    f"the model with [{column.name}] nullable = false in its columns file, where no value is missing"
                 )
+
+
+def _of_objects(rows: pd.DataFrame, signature: Signature, known: Knowledge) -> list[str]:
+    """The columns of objects that own code sees, of which the file has floats alone."""
+    columns = [column for column in signature.columns or () if column.type == "any" or column.dtype == "object"]
+    return [column.name for column in columns if column.name in known.opaque and rows[column.name].dtype == np.float64]
 
 
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:

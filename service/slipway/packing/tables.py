@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
 import pandas as pd
 
 from ..errors import ArtifactError
 from ..model.known_columns import Knowledge
 from ..model.signature import Column, Signature
 from .csv_shape import check_rows, first_row
+from .first_look import look_at
 
 try:
     from pyarrow import parquet  # type: ignore[import-untyped]
@@ -73,7 +75,7 @@ class Cells:
 
     def read(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame as it was read, with types for the columns that pandas left as strings."""
-        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if _is_strings(frame[name])})
+        return frame.assign(**{str(name): self._typed(frame[name]) for name in frame if is_of_text(frame[name])})
 
     def _typed(self, column: pd.Series) -> pd.Series:
         name = str(column.name)
@@ -109,7 +111,7 @@ def cells_of(
     told = {column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)}
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime") or column.name in told],
-        integers=[column.name for column in columns if column.numeric and column.keeps_integers],
+        integers=[column.name for column in columns if column.keeps_integers],
         booleans=[column.name for column in columns if column.type == "boolean"],
         kept=[column.name for column in columns if known is not None and column.numeric and column.name in known.opaque],
         missing={
@@ -143,12 +145,21 @@ def _checked_names(path: Path, cells: Cells) -> Sequence[str]:
 
 
 def _parquet(path: Path, cells: Cells) -> pd.DataFrame:
-    frame = pd.read_parquet(path).rename(columns=str)
+    frame = _in_own_units(pd.read_parquet(path).rename(columns=str), path)
     wanted = [name for name in cells.integers if name in frame and frame[name].dtype.kind == "f"]
     if not wanted:
         return frame
     exact = parquet.read_table(path, columns=wanted).to_pandas(integer_object_nulls=True).rename(columns=str)
     return frame.assign(**{name: exact[name].to_numpy() for name in wanted})
+
+
+def _in_own_units(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """With dates in the unit that they had when pandas wrote the file: for seconds Parquet has milliseconds."""
+    written = (parquet.read_schema(path).pandas_metadata or {}).get("columns", ())
+    dtypes = {str(column["name"]): str(column["numpy_type"]) for column in written}
+    dates = [str(name) for name in frame.select_dtypes(["datetime", "datetimetz"])]
+    kept = [name for name in dates if dtypes.get(name, "").startswith("datetime64[")]
+    return frame.assign(**{name: frame[name].dt.as_unit(np.datetime_data(dtypes[name])[0]) for name in kept})
 
 
 def parse_csv(source: Path | TextIO, cells: Cells, names: Sequence[str]) -> pd.DataFrame:
@@ -186,6 +197,12 @@ def _with_truth(frame: pd.DataFrame, booleans: Collection[str]) -> pd.DataFrame:
     """The frame of a Parquet file, where zeros and ones may stand in columns of truth, as they may in a CSV."""
     names = [name for name in booleans if name in frame and frame[name].isin([0, 1]).any()]
     return frame.assign(**{name: as_truth(frame[name]) for name in names if frame[name].dropna().isin([0, 1]).all()})
+
+
+def look(path: Path, known: Collection[str], *, has_header: bool) -> None:
+    """Before anything else judges it. Raises ArtifactError where it is of another kind, or a CSV of another dialect."""
+    with _reading(path):
+        look_at(path, known, is_parquet=is_parquet(path), has_header=has_header)
 
 
 def header(path: Path) -> list[str]:
@@ -249,8 +266,28 @@ def _integer_or_float(cell: str) -> int | float:
         return float(cell)
 
 
-def _is_strings(column: pd.Series) -> bool:
+def is_of_text(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.StringDtype) or column.dtype == object
+
+
+def stray(column: pd.Series) -> tuple[str, int] | None:
+    """The first cell of a column of numbers that is none, and its row, from 1 on; None where all are, or none is."""
+    if not is_of_text(column):
+        return None
+    places = np.flatnonzero(column.notna() & ~column.isin(MISSING_WORDS))
+    are_numbers = pd.to_numeric(column.iloc[places], errors="coerce").notna().to_numpy()
+    if not are_numbers.any() or are_numbers.all():
+        return None
+    place = int(places[~are_numbers][0])
+    return str(column.iloc[place]), place + 1
+
+
+def stray_words(name: str, cell: str, row: int) -> str:
+    """What to do with such a cell."""
+    is_word = "," not in cell and cell == cell.strip()
+    missing = f", or say that it means a missing value (--missing {cell!r})" if is_word else ""
+    where = f"column {name!r} holds {cell!r} in row {row} of the data, beside numbers"
+    return f"{where}: write a number there, or leave the cell empty{missing}"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The columns of the data that a model predicts: left out of its features, and where there are several, the names of its outputs."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import combinations
 
 import pandas as pd
@@ -24,10 +25,18 @@ def targets_of(columns: Sequence[str], given: str | Sequence[str] | None) -> lis
     for name in found:
         if name not in columns:
             there = ", ".join(columns[:10]) + (f" and {len(columns) - 10} more" if len(columns) > 10 else "")
-            raise ArtifactError(f"The data has no column {name!r} to be the target: it has {there}")
+            near = _near(name, columns)
+            raise ArtifactError(f"The data has no column {name!r} to be the target: it has {there}{near}")
         if found.count(name) > 1:
             raise ArtifactError(f"--target names the column {name!r} twice")
     return found
+
+
+def _near(name: str, columns: Sequence[str]) -> str:
+    """The column that was meant, perhaps: blanks and capitals count."""
+    plain = {column.strip().lower(): column for column in columns}
+    near = get_close_matches(name.strip().lower(), plain, 1)
+    return f": did you mean {plain[near[0]]!r}?" if near else ""
 
 
 def with_outputs(signature: Signature, targets: Sequence[str], examples: Sequence[Example]) -> Signature:

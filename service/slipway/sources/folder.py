@@ -15,6 +15,7 @@ from ..settings import Execution
 from ..system.files import read_file
 
 OVERRIDES_FILE = "models.toml"
+_MOST_NAMED = 5
 
 
 class Overrides(BaseModel):
@@ -63,6 +64,17 @@ def models_in(directory: Path) -> list[Path]:
         hint = next(iter(overlooked(directory)), None) or "name a model's folder, such as models/iris/1, or a folder of models"
         raise ArtifactError(f"{directory} holds no {MODEL_FILE}: {hint}")
     return found
+
+
+def model_in(directory: Path) -> Path:
+    """The one model directory that a command is given. Raises ArtifactError with those that are there, or beside it."""
+    if _holds_model(directory):
+        return directory
+    is_there = directory.is_dir()
+    found = [str(path) for _, _, path in find_models(directory if is_there else directory.parent)]
+    way = f"name one of {', '.join(found[:_MOST_NAMED])}" if found else "name a model's folder, such as models/iris/1"
+    hint = next(iter(overlooked(directory)), way) if is_there and not found else way
+    raise ArtifactError(f"{directory} {f'holds no {MODEL_FILE}' if is_there else 'does not exist'}: {hint}")
 
 
 def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:

@@ -328,6 +328,19 @@ def test_predict_answers_the_rows_of_a_file(run: Any, files: Path, tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("named", "sentence"),
+    [
+        ("models/iris", "models/iris holds no model.joblib: name one of {}/models/iris/1"),
+        ("models", "models holds no model.joblib: name one of {}/models/iris/1"),
+        ("models/iris/2", "models/iris/2 does not exist: name one of {}/models/iris/1"),
+        ("nosuch/model", "nosuch/model does not exist: name a model's folder, such as models/iris/1"),
+    ],
+)
+def test_predict_says_which_model_to_name(run: Any, files: Path, named: str, sentence: str) -> None:
+    assert sentence.format(files) in one_sentence(run("predict", files / named, "--data", files / "iris.csv"))
+
+
 def test_predict_goes_through_files_larger_than_a_chunk(run: Any, files: Path, tmp_path: Path) -> None:
     frame = pd.concat([pd.read_csv(files / "iris.csv")] * 80, ignore_index=True)
     frame.to_csv(tmp_path / "big.csv", index=False)

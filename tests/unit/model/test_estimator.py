@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cluster import DBSCAN, AgglomerativeClustering
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -341,6 +342,20 @@ def test_an_unknown_category_is_refused_where_the_estimator_fails() -> None:
     green = RowValidator(bare, 10).features(["green"])
     with pytest.raises(RefusedByModel, match="nothing tells the types"):
         Model(estimator, bare).infer(green.data)
+
+
+def test_a_missing_integer_beside_an_unknown_category_does_not_hide_it() -> None:
+    frame = pd.DataFrame({"n": pd.array([1, None] * 3, dtype="Int64"), "color": ["red", "blue"] * 3})
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="error"), ["color"]))
+    estimator = make_pipeline(columns, LogisticRegression()).fit(frame, [0, 1] * 3)
+    known = Column(name="color", type="string", dtype="str", observed_categories=("blue", "red"))
+    signature = Signature(input="frame", named=True, columns=(Column(name="n", dtype="Int64", nullable=True), known))
+    model, validator = Model(estimator, signature), RowValidator(signature, 10)
+    with pytest.raises(RefusedByModel, match="color may hold a category"):
+        model.infer(validator.features([None, "green"]).data)
+    failing = Model(Peculiar(ValueError("broken")), signature)
+    with pytest.raises(ValueError, match="broken"):
+        failing.infer(validator.features([None, "red"]).data)
 
 
 def test_a_wrong_width_is_refused_where_the_estimator_does_not_tell_its_own() -> None:

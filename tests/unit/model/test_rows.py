@@ -496,3 +496,27 @@ def test_errors_are_looked_for_from_the_first_one_on_and_no_further_than_needed(
     with pytest.raises(InvalidBody) as refused:
         RowValidator(UNKNOWN, 10).features([0.0] * 100_000 + [""] * 100_000)
     assert [error.field for error in refused.value.errors] == [f"features[{j}]" for j in range(100_000, 100_020)]
+
+
+LONG = Signature(
+    input="frame",
+    columns=(Column(name="own", type="integer", dtype="int64"), Column(name="other", dtype="int64"), Column(name="open", type="any")),
+)
+
+
+@pytest.mark.parametrize("value", [-(2**63) - 700, -(2**63) - 1, 2**64 + 1])
+def test_an_integer_beyond_64_bits_is_refused_and_not_rounded_into_them(value: int) -> None:
+    reader = RowValidator(LONG, 10)
+    for place, name in enumerate(("own", "other", "open")):
+        row = [1, 1, 1]
+        row[place] = value
+        with pytest.raises(InvalidBody, match=f"{name}: Expected .*; integers have at most 64 bits"):
+            reader.row(dict(zip(("own", "other", "open"), row, strict=True)))
+    assert reader.rows_of_json(json.dumps({"features": [value, 1, 1]}).encode()) is None
+
+
+def test_an_integer_beyond_64_bits_that_a_float_is_exactly_is_that_float_where_floats_are_taken() -> None:
+    reader = RowValidator(LONG, 10, as_rows=True)
+    assert list(reader.features([-(2**63), 2**70, 2**70]).data[0]) == [-(2**63), 2.0**70, 2.0**70]
+    with pytest.raises(InvalidBody, match="integers have at most 64 bits"):
+        reader.features([2**70, 1, 1])

@@ -236,3 +236,21 @@ def test_what_a_manifest_of_format_1_may_get_wrong_is_said(tmp_path: Path) -> No
     said = [verdict.sentence for verdict in check(found.directory)]
     assert any("took NA, null and their like for missing in 'country'" in sentence for sentence in said)
     assert any("made floats of the integers in 'age', beyond 2^53: pack it again" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_dates_of_parquet_keep_the_unit_of_the_frame_that_was_written(tmp_path: Path, unit: str, zone: str | None) -> None:
+    pytest.importorskip("pyarrow")
+    dates = pd.Series(pd.date_range("2026-01-01", periods=60, freq="h", tz=zone)).dt.as_unit(unit)
+    frame = pd.DataFrame({"at": dates})
+    estimator = make_pipeline(FunctionTransformer(counted), DecisionTreeClassifier()).fit(frame, np.arange(60) // 4)
+    frame.to_parquet(tmp_path / "data.parquet")
+    artifact = packed(tmp_path, estimator, tmp_path / "data.parquet").artifact
+    assert artifact.signature.columns[0].dtype == str(dates.dtype)
+    predict_file(artifact, tmp_path / "data.parquet", tmp_path / "answers.csv")
+    assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == (np.arange(60) // 4).tolist()
+
+
+def counted(frame: pd.DataFrame) -> Any:
+    return frame.apply(lambda column: column.astype("int64"))

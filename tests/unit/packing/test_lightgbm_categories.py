@@ -85,7 +85,19 @@ def test_the_empty_string_is_a_value_where_it_is_a_category(tmp_path: Path) -> N
     words = [" x", "nan", "", "NA"]
     frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": pd.Categorical(RANDOM.choice(words, 300), categories=words)})
     estimator = fitted(frame)
-    check(tmp_path, estimator, frame, packed(tmp_path, estimator, frame))
+    found = packed(tmp_path, estimator, frame, declared="[store]\nnullable = false")
+    check(tmp_path, estimator, frame, found)
+
+
+def test_a_csv_at_packing_does_not_tell_that_empty_cells_are_a_category(tmp_path: Path) -> None:
+    store = pd.Categorical(RANDOM.choice(np.array(["a", "", None], dtype=object), 300), categories=["a", ""])
+    frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": store})
+    estimator = fitted(frame)
+    found = packed(tmp_path, estimator, frame)
+    with pytest.raises(ArtifactError, match=r"the empty cell of store may .*--missing NA\), or .* \[store\] nullable = false"):
+        check(tmp_path, estimator, frame, found)
+    frame.to_parquet(tmp_path / "data.parquet")
+    check(tmp_path, estimator, frame, found, "parquet")
 
 
 def test_an_empty_cell_that_may_be_a_category_or_a_missing_value_is_asked_about(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from slipway.errors import ArtifactError
 from slipway.packing.columns import Declaration
@@ -86,7 +86,16 @@ def lengths(frame: pd.DataFrame) -> Any:
     return frame["flag"].map(lambda value: len(value) if isinstance(value, str) else 0).to_frame()
 
 
-@pytest.mark.parametrize(("cell", "other", "kind"), [("True", "False", "boolean"), ("+1", "2", "number"), ("1e5", "100000", "number")])
+@pytest.mark.parametrize(
+    ("cell", "other", "kind"),
+    [
+        ("True", "False", "boolean"),
+        ("+1", "2", "number"),
+        ("1e5", "100000", "number"),
+        ("3.10", "3.1", "number"),
+        ("1", "1.5", "number"),
+    ],
+)
 def test_other_cells_that_do_not_come_back_are_asked_for(tmp_path: Path, cell: str, other: str, kind: str) -> None:
     frame = pd.DataFrame({"flag": [cell, other] * 20})
     estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(frame, [0, 1] * 20)
@@ -105,3 +114,71 @@ def test_without_data_the_estimator_tells_what_is_text(tmp_path: Path, named: bo
     estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(asked, (frame["c"] < "05").astype(int))
     found = packed(tmp_path, estimator, None)
     assert predicted(tmp_path, found, frame) == estimator.predict(asked).tolist()
+
+
+def as_text(frame: pd.DataFrame) -> Any:
+    return frame.astype(str).astype(object)
+
+
+def of_text(frame: pd.DataFrame, classes: Any) -> Any:
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    return make_pipeline(FunctionTransformer(as_text), encoder, DecisionTreeClassifier()).fit(frame, classes)
+
+
+DAYS = pd.to_datetime(["2024-03-31", "2024-10-27 01:07:42", "2003-01-14"] * 20, format="ISO8601")
+CODES = pd.Categorical([6, 9, 6, None] * 15, categories=[6, 9])
+
+
+@pytest.mark.parametrize(("column", "categories"), [(DAYS, None), (CODES, [6, 9])], ids=["dates", "categories"])
+def test_a_column_whose_text_depends_on_other_rows_is_named(tmp_path: Path, column: Any, categories: Any) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": column})
+    estimator = of_text(frame, pd.factorize(frame["mark"])[0])
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    declarations = {"mark": Declaration(categories=categories)}
+    with pytest.raises(ArtifactError, match="otherwise when other rows are asked with it, because of 'mark': make what"):
+        pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame, declarations=declarations)
+
+
+def last_digits(frame: pd.DataFrame) -> Any:
+    return (frame % 97).astype(float)
+
+
+@pytest.mark.parametrize("value", [9, 2**53 + 1])
+def test_whole_numbers_beside_missing_cells_are_asked_for_where_they_count(tmp_path: Path, value: int) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.Categorical([6, value, None] * 20, categories=[6, value])})
+    estimator = of_text(frame, [0, 1, 2] * 20)
+    with pytest.raises(ArtifactError, match=r"'mark' holds whole numbers.*: \[mark\] dtype = \"Int64\" or"):
+        packed(tmp_path, estimator, frame)
+
+
+def test_integers_beside_missing_cells_keep_their_digits_or_are_asked_for(tmp_path: Path) -> None:
+    values = [value for place in range(20) for value in (2**53 + 1 + 2 * place, None, 7 * place)]
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.array(values, dtype="Int64")})
+    estimator = make_pipeline(FunctionTransformer(last_digits), DecisionTreeRegressor())
+    estimator.fit(frame, (frame["mark"] % 97).fillna(-1))
+    with pytest.raises(ArtifactError, match="'mark' holds whole numbers"):
+        packed(tmp_path, estimator, frame)
+    found = packed(tmp_path, estimator, frame, declarations={"mark": Declaration(dtype="Int64")})
+    assert predicted(tmp_path, found, frame) == estimator.predict(frame).tolist()
+
+
+def test_whole_numbers_beside_missing_cells_are_floats_where_that_changes_nothing(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.array([6, 9, None] * 20, dtype="Int64")})
+    estimator = make_pipeline(FunctionTransformer(last_digits), DecisionTreeClassifier()).fit(frame, [0, 1, 2] * 20)
+    assert predicted(tmp_path, packed(tmp_path, estimator, frame), frame) == estimator.predict(frame).tolist()
+
+
+@pytest.mark.parametrize("values", [[-2, -1, 34.0, None], [-2, -1, 34.0, "a"]], ids=["numbers", "beside text"])
+def test_integers_beside_floats_among_objects_are_asked_for_of_parquet(tmp_path: Path, values: list[Any]) -> None:
+    frame = pd.DataFrame({"n": np.arange(60.0), "mark": pd.Series(values * 15, dtype=object)})
+    estimator = of_text(frame, [0, 1, 2, 3] * 15)
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    found = pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame)
+    asked = frame[frame["mark"].map(lambda value: isinstance(value, int | float))]
+    assert predicted(tmp_path, found, asked) == estimator.predict(asked).tolist()
+    asked.to_parquet(tmp_path / "asked.parquet")
+    with pytest.raises(ArtifactError, match=r"Row 1 of the data is refused: mark holds -2.0, which was -2, perhaps"):
+        predict_file(found.artifact, tmp_path / "asked.parquet", tmp_path / "answers.csv")
+    asked[:2].to_parquet(tmp_path / "asked.parquet")
+    predict_file(found.artifact, tmp_path / "asked.parquet", tmp_path / "answers.csv")
+    assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == [0, 1]

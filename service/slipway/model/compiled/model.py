@@ -170,7 +170,7 @@ def difference(answer: Any, expected: Any) -> float:
 
 def refusal(rows: Sequence[Row] | Array, signature: Signature, error: Exception) -> Exception:
     """RefusedByModel where the rows explain the error, else the error itself."""
-    reason = client_fault(_data(rows), signature, error)
+    reason = client_fault(_data(rows), signature)
     return error if reason is None else RefusedByModel(reason)
 
 
