@@ -180,7 +180,9 @@ class InferenceFailed(Problem):
 
 
 class WrongAnswer(InferenceFailed):
-    """The model has answered what cannot be told: found when its answer is put into words. Its __cause__ is not in the log yet."""
+    """The model has answered what cannot be told: found when its answer is put into words. Its __cause__ is not in
+    the log yet.
+    """
 
     def __init__(self) -> None:
         super().__init__("Model inference failed; the server's log has the cause under this request's id")
@@ -191,4 +193,6 @@ class ArtifactError(Exception):
 
 
 class Stopped(SystemExit):
-    """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes out."""
+    """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes
+    out.
+    """

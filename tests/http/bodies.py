@@ -13,7 +13,9 @@ DEPTH = 150  # JSON parsers stop at 200
 
 
 class Target(NamedTuple):
-    """A path with a model behind it. `rows`: valid ones, by column; columns None: a model that tells nothing of them."""
+    """A path with a model behind it. `rows`: valid ones, by column; columns None: a model that tells nothing of
+    them.
+    """
 
     path: str
     kind: str
@@ -118,7 +120,11 @@ def _places(target: Target) -> Iterator[tuple[str, str, str]]:
         yield "beside features", f'{{"features":{row},"more":', "}"
     if target.columns is not None:
         by_column = json.dumps(dict(zip(target.columns, target.rows[0], strict=True)))
-        yield "value of the second row by column", f'{{"instances":[{by_column},{by_column[:-1]},{json.dumps(target.columns[0])}:', "}]}"
+        yield (
+            "value of the second row by column",
+            f'{{"instances":[{by_column},{by_column[:-1]},{json.dumps(target.columns[0])}:',
+            "}]}",
+        )
         if target.kind == "named":
             yield "value by column", f"{by_column[:-1]},{json.dumps(target.columns[0])}:", "}"
 
@@ -174,7 +180,15 @@ def valid_bodies(target: Target, size: int, most_rows: int) -> Iterator[Body]:
 
 def long_outcomes(size: int, most_rows: int) -> Iterator[Body]:
     """Feedback that is nearly all outcome: of one row or many, with a good id or a bad one, of values of every kind."""
-    values = {"empty strings": '""', "strings": '"a"', "numbers": "1", "decimals": "1.5", "lists": "[1]", "objects": "{}", "nulls": "null"}
+    values = {
+        "empty strings": '""',
+        "strings": '"a"',
+        "numbers": "1",
+        "decimals": "1.5",
+        "lists": "[1]",
+        "objects": "{}",
+        "nulls": "null",
+    }
     for key in (KEY, BAD_KEY):
         before = f'{{"prediction_id":"{key}","outcome":'
         for name, value in values.items():
@@ -182,7 +196,9 @@ def long_outcomes(size: int, most_rows: int) -> Iterator[Body]:
             yield Body(f"one outcome of {name}, id {key[:4]}", f"{before}{whole}}}".encode())
             room = size // most_rows - len(before) - 2
             row = f"{before}{filled(room, '[', cycle([value]), ']').decode()}}}"
-            yield Body(f"many outcomes of {name}, id {key[:4]}", filled(size, '{"instances":[', _most([row], most_rows), "]}"))
+            yield Body(
+                f"many outcomes of {name}, id {key[:4]}", filled(size, '{"instances":[', _most([row], most_rows), "]}")
+            )
 
 
 def plain_outcomes(size: int, most_rows: int) -> Body:

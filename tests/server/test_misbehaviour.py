@@ -1,4 +1,6 @@
-"""Models that raise what no model should, end their process or never return: what it costs the others, and what is said of it."""
+"""Models that raise what no model should, end their process or never return: what it costs the others, and what is
+said of it.
+"""
 
 import http.client
 import json
@@ -28,7 +30,10 @@ def folder_of(folder: Path, executions: dict[str, str]) -> Path:
     for name in executions:
         bare(folder, name, Wicked().fit())
     bare(folder, "good", estimators.Stub().fit())
-    tables = [f'[{name}]\nexecution = "{execution}"\nbatching = {str(name != "alone").lower()}\n' for name, execution in executions.items()]
+    tables = [
+        f'[{name}]\nexecution = "{execution}"\nbatching = {str(name != "alone").lower()}\n'
+        for name, execution in executions.items()
+    ]
     (folder / "models.toml").write_text("".join(tables) + "[good]\ndefault = true\n")
     return folder
 
@@ -76,7 +81,9 @@ def attempt(server: Server, model: str, features: list[float], timeout: float = 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("does", RAISES)
-def test_whatever_a_model_raises_is_a_500_that_is_logged_and_counted_and_ends_nothing(raising: Server, mode: str, does: str) -> None:
+def test_whatever_a_model_raises_is_a_500_that_is_logged_and_counted_and_ends_nothing(
+    raising: Server, mode: str, does: str
+) -> None:
     series = f'slipway_inference_errors_total{{model="{mode}",version="1"}}'
     before, workers, logged = raising.metrics()[series], raising.workers(), len(raising.logged("inference failed"))
     answer = raising.predict(mode, row(does))
@@ -101,7 +108,9 @@ def test_a_model_that_ends_its_process_costs_one_worker_and_the_server_goes_on(e
     assert attempt(ending, name, GOOD) == 200
 
 
-def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_served(start: Start, wicked: Path) -> None:
+def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_served(
+    start: Start, wicked: Path
+) -> None:
     server = start(models=wicked, request_timeout=100)
     for strikes in (1, 2, 3):
         assert attempt(server, "inline", row("exit 3")) == 0
@@ -190,8 +199,14 @@ def test_hung_values_are_not_logged(start: Start, wicked: Path) -> None:
     assert "1234567" not in text
 
 
-def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_counted_and_set_aside(start: Start, tmp_path: Path) -> None:
-    server = start(models=folder_of(tmp_path / "models", {"process": "process", "other": "process"}), workers=1, request_timeout=100)
+def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_counted_and_set_aside(
+    start: Start, tmp_path: Path
+) -> None:
+    server = start(
+        models=folder_of(tmp_path / "models", {"process": "process", "other": "process"}),
+        workers=1,
+        request_timeout=100,
+    )
     server.until(lambda: attempt(server, "process", GOOD) == attempt(server, "other", GOOD) == 200)
     workers = server.workers()
     with ThreadPoolExecutor(4) as pool:
@@ -213,21 +228,26 @@ def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_coun
 def everything(server: Server, model: str, does: str, seconds: float = 20.0) -> bytes:
     """What comes on a connection that the server is to close, until it is closed. Raises TimeoutError."""
     body = json.dumps({"features": row(does)})
-    head = f"POST /predict?model={model} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /predict?model={model} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
         connection.sendall(f"{head}{body}".encode())
         return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_forked_copy_of_a_worker_answers_nobody_and_ends(start: Start, wicked: Path, in_children: Path, mode: str) -> None:
+def test_a_forked_copy_of_a_worker_answers_nobody_and_ends(
+    start: Start, wicked: Path, in_children: Path, mode: str
+) -> None:
     server = start(models=in_children if mode == "process" else wicked, workers=1)
     server.until(lambda: attempt(server, mode, GOOD) == 200)
     workers = server.workers()
     inherited = [children(pid) for pid in [*workers, *children(workers[0])]]
     for _ in range(3):
         assert everything(server, mode, "fork").count(b"HTTP/1.1") == 1
-    server.until(lambda: [children(pid) for pid in [*workers, *children(workers[0])]] == inherited)  # the copies have ended
+    # The copies have ended.
+    server.until(lambda: [children(pid) for pid in [*workers, *children(workers[0])]] == inherited)
     for _ in range(50):
         assert attempt(server, mode, GOOD, 5) == attempt(server, "good", GOOD, 5) == 200
     assert server.workers() == workers
@@ -235,7 +255,9 @@ def test_a_forked_copy_of_a_worker_answers_nobody_and_ends(start: Start, wicked:
 
 
 @pytest.mark.parametrize("mode", ["inline", "thread"])
-def test_a_forked_child_that_stays_keeps_no_connection_no_port_and_no_lock(start: Start, wicked: Path, mode: str) -> None:
+def test_a_forked_child_that_stays_keeps_no_connection_no_port_and_no_lock(
+    start: Start, wicked: Path, mode: str
+) -> None:
     server = start(models=wicked, workers=1, log="spooled")
     [worker] = server.workers()
     before = children(worker)

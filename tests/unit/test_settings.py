@@ -11,7 +11,9 @@ PATHS = ["models", "api_keys", "tls_certificate", "tls_key", "runtime_dir", "log
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_relative_path_is_taken_from_the_folder_of_the_start(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_taken_from_the_folder_of_the_start(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "now")  # it may be turned while the server runs
     settings = Settings(**{name: Path("link/there")})  # type: ignore[arg-type]
@@ -30,6 +32,8 @@ def test_defaults_are_taken_from_there_too(tmp_path: Path, monkeypatch: pytest.M
     assert address(settings.log_database.get_secret_value()).path == tmp_path / "slipway.db"
 
 
-@pytest.mark.parametrize("url", ["sqlite:///", "sqlite:///:memory:", "sqlite:////there/x.db", "postgresql://u:p@h:1/d", "postgresql:///d"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///", "sqlite:///:memory:", "sqlite:////there/x.db", "postgresql://u:p@h:1/d", "postgresql:///d"]
+)
 def test_an_address_that_names_no_relative_file_is_left_alone(url: str) -> None:
     assert Settings(log_database=url).log_database.get_secret_value() == url  # type: ignore[arg-type]

@@ -6,7 +6,16 @@ from itertools import islice
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import to_json
 
 from ..engine.call import Call
@@ -21,7 +30,8 @@ from .operation import JSON, Operation, Reply
 
 FEWEST_BYTES = 60  # of an outcome and its key
 MOST_MEMBERS = 12  # in as many bytes, where the outcome is an object by output
-MOST_VALUES = 50  # in as many: more than there is room for, so that it bounds long bodies alone, of which 10,000 outcomes can be full
+# In as many: more than there is room for, so that it bounds long bodies alone, of which 10,000 outcomes can be full.
+MOST_VALUES = 50
 
 WANTED = {
     "prediction_id": "Expected the X-Prediction-ID of an answer, such as 019a1b2c-3d4e-7f00-b123-456789a00000",
@@ -39,10 +49,20 @@ def _whole(value: Any) -> Any:
 
 
 def _known(outcome: Any) -> Any:
-    """What the schema shows, checked by type: pydantic tries each kind of scalar on each value, which takes ten times as long."""
-    values = outcome if isinstance(outcome, list) else [*outcome.values()] if isinstance(outcome, dict) and outcome else [outcome]
+    """What the schema shows, checked by type: pydantic tries each kind of scalar on each value, which takes ten
+    times as long.
+    """
+    values = (
+        outcome
+        if isinstance(outcome, list)
+        else [*outcome.values()]
+        if isinstance(outcome, dict) and outcome
+        else [outcome]
+    )
     kinds = set(map(type, values))
-    if not kinds <= _SCALARS or (float in kinds and not all(isfinite(value) for value in values if isinstance(value, float))):
+    if not kinds <= _SCALARS or (
+        float in kinds and not all(isfinite(value) for value in values if isinstance(value, float))
+    ):
         raise ValueError
     return outcome
 
@@ -51,11 +71,18 @@ class Outcome(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
-    position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
+    position: Annotated[
+        int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)
+    ] = 0
     outcome: Annotated[
         Any,
-        PlainValidator(_known, json_schema_input_type=Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)]),
-        Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
+        PlainValidator(
+            _known, json_schema_input_type=Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)]
+        ),
+        Field(
+            description="What turned out to be true; an array where there are several outputs, an object where they "
+            "are named."
+        ),
     ]
 
 
@@ -78,8 +105,18 @@ def feedback_operations(prediction_log: PredictionLog, exchange: Exchange, setti
         _read({"instances": rows}, settings.max_rows)
 
     # One outcome may be as long as a record, however few rows a body may have.
-    shape = Shape(max(settings.max_rows, settings.log_record_bytes // FEWEST_BYTES + 1), FEWEST_BYTES, 2, MOST_MEMBERS, MOST_VALUES)
-    bounds = f"Expected at most {settings.log_record_bytes} bytes in one, and {MOST_VALUES * shape.rows} values in all of a request"
+    shape = Shape(
+        max(settings.max_rows, settings.log_record_bytes // FEWEST_BYTES + 1),
+        FEWEST_BYTES,
+        2,
+        MOST_MEMBERS,
+        MOST_VALUES,
+    )
+    bounds = (
+        f"Expected at most {settings.log_record_bytes} bytes in one, and {MOST_VALUES * shape.rows} values in "
+        "all of a "
+        "request"
+    )
 
     async def feedback(call: Call) -> Reply:
         """Stored in the background, of several for one row the latest counts. The row itself may be stored later."""

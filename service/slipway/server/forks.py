@@ -1,4 +1,6 @@
-"""What a process that a model's code forks from a worker does not keep: the worker's clients, its port and its event loop."""
+"""What a process that a model's code forks from a worker does not keep: the worker's clients, its port and its event
+loop.
+"""
 
 import logging
 import os
@@ -15,9 +17,11 @@ _LOOP = "anon_inode:[eventpoll]"  # what is taken off it in a fork is off in the
 
 
 def keep_from_forks(port: int, folders: Iterable[Path], signals: Iterable[int]) -> None:
-    """From now on. `folders`: ours, with locks that last as long as anybody has their files; `signals`: those that the worker handles.
+    """From now on. `folders`: ours, with locks that last as long as anybody has their files; `signals`: those that the
+    worker handles.
 
-    For a worker, after its start: workers themselves are forked. What a model starts with another program keeps nothing anyway.
+    For a worker, after its start: workers themselves are forked. What a model starts with another program keeps nothing
+    anyway.
     """
     ours = tuple(f"{folder.resolve()}/" for folder in folders)
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)  # now: there may be no room for it later
@@ -29,7 +33,9 @@ def keep_from_forks(port: int, folders: Iterable[Path], signals: Iterable[int]) 
         _replace(nothing, port, ours)
 
     os.register_at_fork(after_in_child=in_child)
-    end_when_it_returns(lambda: log.error("a model's code has forked its worker, and came back in the copy, too: the copy is ended"))
+    end_when_it_returns(
+        lambda: log.error("a model's code has forked its worker, and came back in the copy, too: the copy is ended")
+    )
 
 
 def _replace(nothing: int, port: int, folders: tuple[str, ...]) -> None:
@@ -43,7 +49,11 @@ def _replace(nothing: int, port: int, folders: tuple[str, ...]) -> None:
 def _is_ours(descriptor: int, port: int, folders: tuple[str, ...]) -> bool:
     try:
         what = os.readlink(f"/dev/fd/{descriptor}")
-        return what == _LOOP or f"{what}/".startswith(folders) or (what.startswith("socket:") and _port(descriptor) == port)
+        return (
+            what == _LOOP
+            or f"{what}/".startswith(folders)
+            or (what.startswith("socket:") and _port(descriptor) == port)
+        )
     except OSError:  # the one that listed them
         return False
 
