@@ -39,18 +39,29 @@ def draw(run: Run, path: Path) -> None:
             _bars(axes, run, row)
         handles = [matplotlib.patches.Patch(color=COLOURS[group], label=text) for group, text in LEGEND.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-        figure.suptitle(f"One row per request, {rows[0].connections} connections, 2 workers: requests per second (× the tutorial's app)")
+        figure.suptitle(
+            f"One row per request, {rows[0].connections} connections, 2 workers: requests per second (× "
+            "the tutorial's app)"
+        )
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _bars(axes: Axes, run: Run, row: Row) -> None:
-    shown = [contender for contender in CONTENDERS if contender.group != "offload" and run.figure(contender.name, row) is not None]
+    shown = [
+        contender
+        for contender in CONTENDERS
+        if contender.group != "offload" and run.figure(contender.name, row) is not None
+    ]
     shown.sort(key=lambda contender: run.figure(contender.name, row) or 0)
     speeds = [run.figure(contender.name, row) or 0 for contender in shown]
-    bars = axes.barh([contender.name for contender in shown], speeds, color=[COLOURS[contender.group] for contender in shown])
+    bars = axes.barh(
+        [contender.name for contender in shown], speeds, color=[COLOURS[contender.group] for contender in shown]
+    )
     ratios = [run.ratio(contender.name, TUTORIAL, row) for contender in shown]
     axes.bar_label(
-        bars, [f"{speed:,.0f}" + (f" (× {ratio:.1f})" if ratio else "") for speed, ratio in zip(speeds, ratios, strict=True)], padding=3
+        bars,
+        [f"{speed:,.0f}" + (f" (× {ratio:.1f})" if ratio else "") for speed, ratio in zip(speeds, ratios, strict=True)],
+        padding=3,
     )
     axes.set_title(TITLES[row.model], fontsize=11)
     axes.margins(x=0.22)

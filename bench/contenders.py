@@ -14,9 +14,11 @@ SCRIPT = str(Path(sys.executable).with_name("slipway"))
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` and `environment` may name {port}, {artifact} (a joblib file), {models} (a folder of packed models) and {scratch}.
+    """`command` and `environment` may name {port}, {artifact} (a joblib file), {models} (a folder of packed models) and
+    {scratch}.
 
-    `ready`: the path whose first 200 ends the cold start; None: the first prediction does. `computes`: False for the floors.
+    `ready`: the path whose first 200 ends the cold start; None: the first prediction does. `computes`: False for the
+    floors.
     """
 
     name: str
@@ -72,7 +74,10 @@ def _estimator(name: str, execution: str, *flags: str) -> Contender:
 
 
 # As it comes, and then with the estimator; batching is on unless it is forbidden.
-SLIPWAY, INLINE, THREAD, BATCHED, PROCESS = ("Slipway", *(f"Slipway, {mode}" for mode in ("inline", "thread", "batched", "process")))
+SLIPWAY, INLINE, THREAD, BATCHED, PROCESS = (
+    "Slipway",
+    *(f"Slipway, {mode}" for mode in ("inline", "thread", "batched", "process")),
+)
 
 
 CONTENDERS = (

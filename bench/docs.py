@@ -1,4 +1,6 @@
-"""Puts the figures of a run into docs/benchmarks.md, between its marks `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`."""
+"""Puts the figures of a run into docs/benchmarks.md, between its marks `<!-- bench:NAME -->` and `<!-- /bench:NAME
+-->`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -19,7 +19,8 @@ PROBE_EVERY = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Measured:
-    """One window of load. Times in milliseconds, of the probe the worst; CPU of the server alone, in microseconds per request.
+    """One window of load. Times in milliseconds, of the probe the worst; CPU of the server alone, in microseconds per
+    request.
 
     `late_ms`: by how much a request was sent after its time at most, where those are fixed.
     """
@@ -35,7 +36,14 @@ class Measured:
 
 
 def measure(
-    server: Server, path: str, bodies: Path, *, connections: int, seconds: int, rate: int | None = None, afterwards: float = 0.0
+    server: Server,
+    path: str,
+    bodies: Path,
+    *,
+    connections: int,
+    seconds: int,
+    rate: int | None = None,
+    afterwards: float = 0.0,
 ) -> Measured:
     """`bodies`: a file with a JSON body per line; `rate`: requests per second, None: as many as there are answers.
 

@@ -1,4 +1,6 @@
-"""`python -m bench.log`: what the prediction log costs, by itself in one run with a server whose log is off; docs/log.md shows it."""
+"""`python -m bench.log`: what the prediction log costs, by itself in one run with a server whose log is off;
+docs/log.md shows it.
+"""
 
 import argparse
 import json
@@ -42,7 +44,9 @@ PAGE = ROOT / "docs/log.md"
 
 @dataclass(frozen=True)
 class Round:
-    """`fixed`: at RATE, window by window; `flat_out`: as fast as it answers; `answered`: all rows, as the server counts them."""
+    """`fixed`: at RATE, window by window; `flat_out`: as fast as it answers; `answered`: all rows, as the server
+    counts them.
+    """
 
     fixed: list[Measured]
     flat_out: Measured
@@ -55,12 +59,19 @@ Rounds = dict[str, list[Round]]  # by the name of the database, or "off"
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: no server stays behind
     parser = argparse.ArgumentParser(prog="python -m bench.log", description="Measures what the prediction log costs.")
-    # Many short windows, all servers beside each other: a shared machine's speed moves within seconds, and more than what is looked for.
+    # Many short windows, all servers beside each other: a shared machine's speed moves within seconds, and more than
+    # what is looked for.
     parser.add_argument("--rounds", type=int, default=10, help="each with servers of its own (default: 10)")
-    parser.add_argument("--windows", type=int, default=5, help="of each server in a round at the fixed rate (default: 5)")
+    parser.add_argument(
+        "--windows", type=int, default=5, help="of each server in a round at the fixed rate (default: 5)"
+    )
     parser.add_argument("--seconds", type=int, default=2, help="length of a window (default: 2)")
     parser.add_argument(
-        "--output", type=Path, default=ROOT / "bench/results/log.json", metavar="FILE", help="(default: bench/results/log.json)"
+        "--output",
+        type=Path,
+        default=ROOT / "bench/results/log.json",
+        metavar="FILE",
+        help="(default: bench/results/log.json)",
     )
     parser.add_argument("--docs", action="store_true", help="put the figures into docs/log.md, too")
     options = parser.parse_args()
@@ -84,7 +95,9 @@ def main() -> int:
     print(text)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     found = {name: [asdict(each) for each in some] for name, some in rounds.items()}
-    options.output.write_text(json.dumps({"heading": heading, "machine": facts, "rounds": found, "stored": stored}, indent=1) + "\n")
+    options.output.write_text(
+        json.dumps({"heading": heading, "machine": facts, "rounds": found, "stored": stored}, indent=1) + "\n"
+    )
     if options.docs:
         docs.put(PAGE, {"log": text})
     return 0
@@ -105,7 +118,9 @@ def _carry_out(options: argparse.Namespace, databases: dict[str, str], model: Pa
     return rounds
 
 
-def _measure(contenders: dict[str, Contender], model: PackedModel, scratch: Path, options: argparse.Namespace) -> dict[str, Round]:
+def _measure(
+    contenders: dict[str, Contender], model: PackedModel, scratch: Path, options: argparse.Namespace
+) -> dict[str, Round]:
     workload = model.workload(1)
     bodies = scratch / "bodies.txt"
     bodies.write_text("\n".join(workload.bodies) + "\n")
@@ -141,7 +156,9 @@ def _measure(contenders: dict[str, Contender], model: PackedModel, scratch: Path
 
 
 def _catch_up(server: Server, contender: Contender) -> int:
-    """Waits, within bounds, until the database has what went by way of the spool. Returns the number of predictions so far."""
+    """Waits, within bounds, until the database has what went by way of the spool. Returns the number of predictions
+    so far.
+    """
     answered = _counted(server, "slipway_predictions_total")
     deadline = time.monotonic() + CATCH_UP
     while contender is not OFF and _counted(server, "slipway_log_records_total", outcome="stored") < answered:
@@ -158,7 +175,17 @@ def _counted(server: Server, name: str, **labels: str) -> int:
 
 
 def _table(rounds: Rounds, stored: dict[str, int]) -> str:
-    header = ["log", "p50 ms", "p99 ms", "CPU µs a row", "latest start ms", "flat out, requests/s", "errors", "rows answered", "stored"]
+    header = [
+        "log",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs a row",
+        "latest start ms",
+        "flat out, requests/s",
+        "errors",
+        "rows answered",
+        "stored",
+    ]
     lines = []
     for name, some in rounds.items():
         windows = [window for each in some for window in each.fixed]
@@ -172,9 +199,13 @@ def _table(rounds: Rounds, stored: dict[str, int]) -> str:
 
 
 def _verdicts(rounds: Rounds) -> str:
-    """Medians of the ratios and differences of windows next to each other, and between what half of them lie: drift cancels out."""
+    """Medians of the ratios and differences of windows next to each other, and between what half of them lie: drift
+    cancels out.
+    """
 
-    def compared(name: str, how: Callable[[float, float], float], windows: Callable[[Round], list[Measured]], of: Figure) -> list[float]:
+    def compared(
+        name: str, how: Callable[[float, float], float], windows: Callable[[Round], list[Measured]], of: Figure
+    ) -> list[float]:
         mine, off = ([window for each in rounds[which] for window in windows(each)] for which in (name, "off"))
         found = [how(of(one), of(other)) for one, other in zip(mine, off, strict=True)]
         return quantiles(found * 2 if len(found) == 1 else found, n=4, method="inclusive")

@@ -33,7 +33,9 @@ def facts() -> dict[str, Any]:
 
 
 class Interference:
-    """The share of CPU time that others took of this machine's cores, as far as the kernel tells: stolen by other guests."""
+    """The share of CPU time that others took of this machine's cores, as far as the kernel tells: stolen by other
+    guests.
+    """
 
     def __init__(self) -> None:
         self._before = _jiffies()

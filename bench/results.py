@@ -85,12 +85,17 @@ class Run:
     @classmethod
     def read(cls, path: Path) -> Self:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content["measurements"] = [Measurement(**{**each, "measured": Measured(**each["measured"])}) for each in content["measurements"]]
+        content["measurements"] = [
+            Measurement(**{**each, "measured": Measured(**each["measured"])}) for each in content["measurements"]
+        ]
         content["starts"] = [Start(**each) for each in content["starts"]]
         return cls(**content)
 
     def rows(self) -> list[Row]:
-        return sorted({each.row for each in self.measurements}, key=lambda row: (list(MODELS).index(row.model), row.rows, row.connections))
+        return sorted(
+            {each.row for each in self.measurements},
+            key=lambda row: (list(MODELS).index(row.model), row.rows, row.connections),
+        )
 
     def models(self) -> list[str]:
         return [model for model in MODELS if any(each.model == model for each in self.measurements)]

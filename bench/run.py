@@ -42,7 +42,11 @@ class Plan:
 
     @property
     def bodies(self) -> int:
-        return self.rounds * len(self.models) * sum(contender.path(rows) is not None for contender in self.contenders for rows in self.rows)
+        return (
+            self.rounds
+            * len(self.models)
+            * sum(contender.path(rows) is not None for contender in self.contenders for rows in self.rows)
+        )
 
     @property
     def windows(self) -> int:
@@ -61,7 +65,9 @@ class Plan:
 
 
 def carry_out(plan: Plan, command: str, output: Path) -> Run:
-    """Measures all of the plan and writes `output` after each round. A contender that fails is noted there, and the others go on."""
+    """Measures all of the plan and writes `output` after each round. A contender that fails is noted there, and the
+    others go on.
+    """
     run = Run(f"{datetime.now(UTC):%Y-%m-%d %H:%M}", command, machine.facts(), plan.rounds, plan.seconds)
     interference = machine.Interference()
     parent = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None  # where Slipway keeps its metrics, as it would by itself
@@ -73,7 +79,9 @@ def carry_out(plan: Plan, command: str, output: Path) -> Run:
         models = [pack(name, scratch) for name in plan.models]
         run.forms = {model.name: model.form for model in models}
         run.failures += [
-            f"{name} was not compiled: `{SLIPWAY}` answers with the estimator" for name, form in run.forms.items() if form is None
+            f"{name} was not compiled: `{SLIPWAY}` answers with the estimator"
+            for name, form in run.forms.items()
+            if form is None
         ]
         for number in range(plan.rounds):
             first = number * len(plan.contenders) // plan.rounds  # another one in each round
@@ -99,7 +107,9 @@ def measure_own(model: PackedModel, seconds: float) -> str:
     """What a user of `slipway bench` sees of the model. Raises CalledProcessError."""
     directory = model.artifact.parent
     command = [SCRIPT, "bench", str(directory), "--seconds", f"{seconds:g}"]
-    done = subprocess.run(command, check=True, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, check=True, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     return f"$ slipway bench models/{directory.relative_to(model.models)}\n{done.stdout.strip()}"
 
 

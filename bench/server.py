@@ -44,7 +44,13 @@ class Server:
         started = time.perf_counter()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env={**environment(), **own}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**environment(), **own},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             self._wait_until_ready()
@@ -54,7 +60,9 @@ class Server:
         self.cold_start = time.perf_counter() - started
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._end()
 
     def post(self, path: str, body: str) -> tuple[int, bytes]:
@@ -137,7 +145,9 @@ class Server:
 
 
 def environment() -> dict[str, str]:
-    """This process' own, without what would configure a server behind the harness' back, or have it compile its modules at each start."""
+    """This process' own, without what would configure a server behind the harness' back, or have it compile its
+    modules at each start.
+    """
     others = ("SLIPWAY_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 

@@ -34,13 +34,18 @@ def facts(run: Run) -> str:
     lines = [
         f"{run.began} UTC, `{run.command}`: {run.rounds} round{'s' * (run.rounds > 1)}, windows of {run.seconds} s"
         + (f", revision {machine['revision']}" if machine["revision"] else ""),
-        f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, Python {machine['python']}, "
-        f"{machine['wrk']}; load average at the start {machine['load_average_at_start']:.2f}, {run.stolen:.1%} of the CPU time stolen",
+        f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, Python "
+        f"{machine['python']}, "
+        f"{machine['wrk']}; load average at the start {machine['load_average_at_start']:.2f}, {run.stolen:.1%} of the "
+        "CPU time stolen",
         libraries,
         "compiled forms: " + (", ".join(f"{model} {form or 'none'}" for model, form in run.forms.items()) or NOTHING),
     ]
     if run.rounds < ENOUGH_ROUNDS or machine["load_average_at_start"] > QUIET * machine["cpus"]:
-        lines.append("**Provisional**: too few rounds, or the machine was busy with other things: run it again before you quote a figure")
+        lines.append(
+            "**Provisional**: too few rounds, or the machine was busy with other things: run it again before "
+            "you quote a figure"
+        )
     lines += [f"FAILED {failure}" for failure in run.failures]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -89,7 +94,15 @@ def must_hold(run: Run) -> str:
     for target in TARGETS:
         met = target.met(run)
         verdict = NOTHING if met is None else "yes" if met else "**no**"
-        lines.append([target.place, target.what, f"{'≥' if target.least else '≤'} {target.bound:g}", number(target.figure(run)), verdict])
+        lines.append(
+            [
+                target.place,
+                target.what,
+                f"{'≥' if target.least else '≤'} {target.bound:g}",
+                number(target.figure(run)),
+                verdict,
+            ]
+        )
     return table(["at", "ratio", "target", "measured", "met"], lines, slice(2, 4))
 
 
@@ -100,7 +113,18 @@ def own(run: Run) -> str:
 
 def against(run: Run) -> str:
     """Slipway and the peer, each at its best for the row, as ratios to the others."""
-    header = ["model", "rows", "conn.", "Slipway's best", "req/s", "rows/s", "÷ raw", "÷ no-op", "÷ tutorial", "÷ mosec"]
+    header = [
+        "model",
+        "rows",
+        "conn.",
+        "Slipway's best",
+        "req/s",
+        "rows/s",
+        "÷ raw",
+        "÷ no-op",
+        "÷ tutorial",
+        "÷ mosec",
+    ]
     header += ["p50 ÷ no-op", "p50 ÷ mosec", "p99 ÷ no-op", "CPU ÷ no-op", "CPU ÷ mosec"]
     lines = []
     for row in run.rows():
@@ -120,7 +144,10 @@ def against(run: Run) -> str:
 def starts(run: Run) -> str:
     """Cold start to the first good answer, Slipway's to readiness of all workers; memory after the load."""
     models = run.models()
-    header = ["contender", *(f"{model}: {what}" for model in models for what in ("cold start s", "× tutorial", "PSS MiB", "× tutorial"))]
+    header = [
+        "contender",
+        *(f"{model}: {what}" for model in models for what in ("cold start s", "× tutorial", "PSS MiB", "× tutorial")),
+    ]
     lines = []
     for contender in CONTENDERS:
         figures: list[str] = []
@@ -143,7 +170,9 @@ def frameworks(run: Run) -> str:
         figures = [whole(run.figure(framework.contender, row, *of)) for row in rows for of in ((), (CPU,))]
         judged = [framework.ease, framework.asynchronous, framework.types, framework.docs, framework.best_for]
         lines.append([framework.name, *figures, *judged])
-    return table(["framework", *header, "ease", "async", "type safety", "docs", "best for"], lines, slice(1, 1 + len(header)))
+    return table(
+        ["framework", *header, "ease", "async", "type safety", "docs", "best for"], lines, slice(1, 1 + len(header))
+    )
 
 
 def offloading(run: Run) -> str:
@@ -155,7 +184,11 @@ def offloading(run: Run) -> str:
         figures = [
             text
             for row in rows
-            for text in (whole(run.figure(name, row)), number(run.figure(name, row, P99)), number(run.figure(name, row, PROBE)))
+            for text in (
+                whole(run.figure(name, row)),
+                number(run.figure(name, row, P99)),
+                number(run.figure(name, row, PROBE)),
+            )
         ]
         lines.append([f"{name}, async def" if name == TUTORIAL else name, *figures])
     return table(["prediction runs in", *header], lines)

@@ -1,4 +1,6 @@
-"""What must hold of Slipway, as it comes and with the estimator: each target with the figure of a run that decides it."""
+"""What must hold of Slipway, as it comes and with the estimator: each target with the figure of a run that decides
+it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +42,10 @@ def _ratio(row: Row, other: str, bound: float, of: Figure = requests_per_second,
 
 def _tail(row: Row, contender: str, bound: float) -> Target:
     return Target(
-        _place(row), f"{contender}: p99 ÷ p50", bound, lambda run: run.figure(contender, row, lambda one: one.p99_ms / one.p50_ms)
+        _place(row),
+        f"{contender}: p99 ÷ p50",
+        bound,
+        lambda run: run.figure(contender, row, lambda one: one.p99_ms / one.p50_ms),
     )
 
 

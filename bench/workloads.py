@@ -30,7 +30,9 @@ class Workload:
 
 @dataclass(frozen=True)
 class PackedModel:
-    """`models`: the folder that Slipway serves; `artifact`: the joblib file in it, which the others load; `form`: None if not compiled."""
+    """`models`: the folder that Slipway serves; `artifact`: the joblib file in it, which the others load; `form`:
+    None if not compiled.
+    """
 
     name: str
     models: Path

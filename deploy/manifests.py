@@ -1,4 +1,5 @@
-"""Writes what is derived from the chart: its README and deploy/k8s. `make manifests`; a test compares them with what this would write.
+"""Writes what is derived from the chart: its README and deploy/k8s. `make manifests`; a test compares them with what
+this would write.
 
 Needs helm; HELM names another one.
 """
@@ -126,14 +127,20 @@ def kustomize() -> dict[str, str]:
     releases = {name: rendered(values) for name, values in OVERLAYS.items()}
     base = {name: item for name, item in releases[BASE].items() if all(name in other for other in releases.values())}
     files: dict[str, Any] = {f"base/{name}": item for name, item in base.items()}
-    files["base/kustomization.yaml"] = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(base)}
+    files["base/kustomization.yaml"] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": sorted(base),
+    }
     for overlay, objects in releases.items():
         added = {name: item for name, item in objects.items() if name not in base}
         patches = []
         for name, item in base.items():
             if steps := difference(item, objects[name]):
                 files[f"overlays/{overlay}/patch-{name}"] = steps
-                patches.append({"path": f"patch-{name}", "target": {"kind": item["kind"], "name": item["metadata"]["name"]}})
+                patches.append(
+                    {"path": f"patch-{name}", "target": {"kind": item["kind"], "name": item["metadata"]["name"]}}
+                )
         added["namespace.yaml"] = namespace()
         files |= {f"overlays/{overlay}/{name}": item for name, item in added.items()}
         files[f"overlays/{overlay}/kustomization.yaml"] = {
@@ -142,7 +149,10 @@ def kustomize() -> dict[str, str]:
             "namespace": NAMESPACE,
             "resources": ["../../base", *sorted(added)],
         } | ({"patches": patches} if patches else {})
-    return {path: HEADER + yaml.dump(content, Dumper=Readable, sort_keys=False, width=1000) for path, content in files.items()}
+    return {
+        path: HEADER + yaml.dump(content, Dumper=Readable, sort_keys=False, width=1000)
+        for path, content in files.items()
+    }
 
 
 class Readable(yaml.SafeDumper):

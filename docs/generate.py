@@ -15,11 +15,12 @@ CONFIGURATION = """\
 <!-- Generated from service/slipway/settings.py by `make docs`: change that file instead. -->
 # Configuration
 
-`slipway serve` reads these environment variables; every one has a default. Each is a flag too, which goes before the variable:
+`slipway serve` reads these environment variables; every one has a default. Each is a flag too, which goes before the
+variable:
 `SLIPWAY_MAX_ROWS` is `--max-rows`. A value that cannot be used stops the start, and a message names it.
-A `SLIPWAY_` variable that is no setting is warned of, with the nearest name. Beside a Service called `slipway`, Kubernetes sets
-`SLIPWAY_PORT` to its address, which stops the start: set `enableServiceLinks: false` in the pod's spec, as the chart does, or the
-variable yourself.
+A `SLIPWAY_` variable that is no setting is warned of, with the nearest name. Beside a Service called `slipway`,
+Kubernetes sets `SLIPWAY_PORT` to its address, which stops the start: set `enableServiceLinks: false` in the pod's
+spec, as the chart does, or the variable yourself.
 
 | variable | values | default | meaning |
 | --- | --- | --- | --- |
@@ -32,8 +33,12 @@ def values(schema: dict[str, Any]) -> str:
     schema = next((choice for choice in schema.get("anyOf", []) if choice["type"] != "null"), schema)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    kind = {"boolean": "`true`, `false`", "array": "JSON array"}.get(schema["type"], schema.get("format", schema["type"]))
-    return " ".join([kind, ", ".join(f"{sign} {schema[key]:g}" for key, sign in BOUNDS.items() if key in schema)]).strip()
+    kind = {"boolean": "`true`, `false`", "array": "JSON array"}.get(
+        schema["type"], schema.get("format", schema["type"])
+    )
+    return " ".join(
+        [kind, ", ".join(f"{sign} {schema[key]:g}" for key, sign in BOUNDS.items() if key in schema)]
+    ).strip()
 
 
 def default(value: object) -> str:

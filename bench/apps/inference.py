@@ -22,6 +22,7 @@ def predict_many(instances: list[list[float]]) -> dict[str, Any]:
     confidences = MODEL.predict_proba(rows).max(axis=1).tolist()
     return {
         "predictions": [
-            {"prediction": prediction, "confidence": confidence} for prediction, confidence in zip(predictions, confidences, strict=True)
+            {"prediction": prediction, "confidence": confidence}
+            for prediction, confidence in zip(predictions, confidences, strict=True)
         ]
     }

@@ -1,4 +1,6 @@
-"""mosec at its best: one predict_proba for class and confidence, msgspec for JSON, batches where BENCH_BATCH asks for them."""
+"""mosec at its best: one predict_proba for class and confidence, msgspec for JSON, batches where BENCH_BATCH asks
+for them.
+"""
 
 import os
 from typing import Any
@@ -29,7 +31,10 @@ class Model(Worker):
         probabilities = self.model.predict_proba(np.array(rows))
         predictions = self.model.classes_[probabilities.argmax(axis=1)].tolist()
         confidences = probabilities.max(axis=1).tolist()
-        return [{"prediction": prediction, "confidence": sure} for prediction, sure in zip(predictions, confidences, strict=True)]
+        return [
+            {"prediction": prediction, "confidence": sure}
+            for prediction, sure in zip(predictions, confidences, strict=True)
+        ]
 
     def forward(self, data: Any) -> Any:
         if "features" in data:
@@ -39,14 +44,25 @@ class Model(Worker):
 
 class BatchedModel(Model):
     def forward(self, data: list[Any]) -> list[Any]:
-        answers = iter(self.answer([row for body in data for row in (body["instances"] if "instances" in body else [body["features"]])]))
-        return [{"predictions": [next(answers) for _ in body["instances"]]} if "instances" in body else next(answers) for body in data]
+        answers = iter(
+            self.answer(
+                [row for body in data for row in (body["instances"] if "instances" in body else [body["features"]])]
+            )
+        )
+        return [
+            {"predictions": [next(answers) for _ in body["instances"]]} if "instances" in body else next(answers)
+            for body in data
+        ]
 
 
 if __name__ == "__main__":
     server = Server()
     batch = int(os.environ.get("BENCH_BATCH", "1"))
     server.append_worker(
-        BatchedModel if batch > 1 else Model, num=WORKERS, max_batch_size=batch, max_wait_time=MAX_WAIT, route=["/predict", "/predict-many"]
+        BatchedModel if batch > 1 else Model,
+        num=WORKERS,
+        max_batch_size=batch,
+        max_wait_time=MAX_WAIT,
+        route=["/predict", "/predict-many"],
     )
     server.run()

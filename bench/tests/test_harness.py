@@ -81,8 +81,12 @@ class Answering:
         return ValueError(what)
 
 
-@pytest.mark.parametrize(("prediction", "confidence", "right"), [(1, 0.700009, True), (1, 0.70002, False), (2, 0.7, False)])
-def test_the_class_must_be_equal_and_the_probability_within_the_bound(prediction: int, confidence: float, right: bool) -> None:
+@pytest.mark.parametrize(
+    ("prediction", "confidence", "right"), [(1, 0.700009, True), (1, 0.70002, False), (2, 0.7, False)]
+)
+def test_the_class_must_be_equal_and_the_probability_within_the_bound(
+    prediction: int, confidence: float, right: bool
+) -> None:
     workload = Workload("iris", 1, ('{"features": [1.0]}',), (((1, 0.7),),))
     server: Any = Answering(prediction, confidence)
     if right:
@@ -105,7 +109,9 @@ def test_the_page_has_a_place_for_every_part_and_no_other(run: Run, tmp_path: Pa
     docs.write(run, page)
     text = page.read_text(encoding="utf-8")
     assert set(re.findall(r"<!-- bench:(\w+) -->", text)) == set(docs.parts(run))
-    assert all(f"<!-- bench:{name} -->\n{part}\n<!-- /bench:{name} -->" in text for name, part in docs.parts(run).items())
+    assert all(
+        f"<!-- bench:{name} -->\n{part}\n<!-- /bench:{name} -->" in text for name, part in docs.parts(run).items()
+    )
     docs.write(run, page)
     assert page.read_text(encoding="utf-8") == text
 

@@ -88,7 +88,11 @@ def test_a_target_is_met_or_missed_or_was_not_measured(run: Run) -> None:
 
 
 def test_mosec_is_compared_with_at_its_best_setting_for_the_row(run: Run) -> None:
-    run.measurements += [measurement(SLIPWAY, 0, 1000), measurement("mosec", 0, 500), measurement("mosec, batches of 32", 0, 800)]
+    run.measurements += [
+        measurement(SLIPWAY, 0, 1000),
+        measurement("mosec", 0, 500),
+        measurement("mosec, batches of 32", 0, 800),
+    ]
     assert verdicts(run)["iris · one row · 64 connections", "Slipway ÷ mosec: requests/s"][1] == "1.25"
 
 

@@ -37,16 +37,24 @@ PROTOCOLS = (native.operations, techniques.operations)
 
 
 def create_app(
-    settings: Settings, *, lifecycle: Lifecycle | None = None, metrics: Metrics | None = None, loading: Loading | None = None
+    settings: Settings,
+    *,
+    lifecycle: Lifecycle | None = None,
+    metrics: Metrics | None = None,
+    loading: Loading | None = None,
 ) -> Envelope:
-    """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork. Raises ArtifactError."""
+    """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork.
+    Raises ArtifactError.
+    """
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
     marks = Marks(lifecycle)
     repository = Repository(settings, metrics, marks)
     repository.load_eager(loading)
     engine = Engine(settings, metrics, marks)
-    signatures = [(entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository]
+    signatures = [
+        (entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository
+    ]
     prediction_log = open_log(settings, signatures, metrics.log)
     drift = DriftCounter(metrics.drift)
     predictor = Predictor(settings, repository, engine, prediction_log, drift, metrics)
@@ -95,5 +103,7 @@ def create_app(
     hot = Dispatch(app, operations, repository, respond_to_error)
     if not settings.cors_origins:
         return Envelope(app, hot, app, settings, lifecycle, metrics)
-    outer = CORSMiddleware(hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"])
+    outer = CORSMiddleware(
+        hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
+    )
     return Envelope(outer, None, app, settings, lifecycle, metrics)

@@ -184,4 +184,6 @@ class ArtifactError(Exception):
 
 
 class Stopped(SystemExit):
-    """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes out."""
+    """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes
+    out.
+    """

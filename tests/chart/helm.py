@@ -1,4 +1,6 @@
-"""Renders the chart with helm, as `helm template` does, and reads the objects. HELM names another helm than the one in PATH."""
+"""Renders the chart with helm, as `helm template` does, and reads the objects. HELM names another helm than the one
+in PATH.
+"""
 
 import os
 import shutil
@@ -94,12 +96,16 @@ def render(values: Values | Path | None = None, **options: Any) -> Objects:
 
 
 def notes(values: Values | None = None) -> str:
-    """NOTES.txt. `helm template` leaves it out and `helm install` may want a cluster, so it is rendered as part of an object."""
+    """NOTES.txt. `helm template` leaves it out and `helm install` may want a cluster, so it is rendered as part of
+    an object.
+    """
     with TemporaryDirectory() as folder:
         chart = Path(folder) / "slipway"
         shutil.copytree(CHART, chart)
         text = (chart / "templates" / "NOTES.txt").read_text()
         (chart / "templates" / "_notes.tpl").write_text('{{- define "notes" -}}' + text + "{{- end -}}")
-        (chart / "templates" / "notes.yaml").write_text('{kind: Notes, metadata: {name: notes}, text: {{ include "notes" . | toJson }}}')
+        (chart / "templates" / "notes.yaml").write_text(
+            '{kind: Notes, metadata: {name: notes}, text: {{ include "notes" . | toJson }}}'
+        )
         rendered: str = render(values, chart=chart).one("Notes")["text"]
         return rendered

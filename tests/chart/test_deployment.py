@@ -31,7 +31,11 @@ def test_pods_are_restricted_by_default() -> None:
 
 def test_null_takes_an_id_away_where_the_platform_chooses_it() -> None:
     context = render(CHART / "ci" / "openshift-values.yaml").pod["securityContext"]
-    assert context == {"runAsNonRoot": True, "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"}}
+    assert context == {
+        "runAsNonRoot": True,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def test_what_is_written_is_in_memory() -> None:
@@ -97,7 +101,9 @@ def test_recreate_goes_without_the_settings_of_a_rolling_update() -> None:
 
 def test_workers_follow_the_cpu_limit_unless_they_are_set() -> None:
     assert "SLIPWAY_WORKERS" not in render().environment
-    assert render({"config": {"workers": 3}, "resources": {"limits": {"cpu": None}}}).environment["SLIPWAY_WORKERS"] == "3"
+    assert (
+        render({"config": {"workers": 3}, "resources": {"limits": {"cpu": None}}}).environment["SLIPWAY_WORKERS"] == "3"
+    )
     with pytest.raises(Refused, match=r"resources.limits.cpu is not set.*set config.workers"):
         render({"resources": {"limits": {"cpu": None}}})
 
@@ -134,7 +140,10 @@ def test_pods_are_replaced_when_what_they_mount_changes() -> None:
         return {"models": [{"name": "m", "source": source}], "networkPolicy": {"enabled": False}}
 
     assert checksums({}) == SimpleNamespace(models=None, fetch=None)
-    assert checksums({"modelSettings": {"iris": {"lazy": True}}}).models != checksums({"modelSettings": {"iris": {"lazy": False}}}).models
+    assert (
+        checksums({"modelSettings": {"iris": {"lazy": True}}}).models
+        != checksums({"modelSettings": {"iris": {"lazy": False}}}).models
+    )
     assert checksums(fetched("a")).fetch != checksums(fetched("b")).fetch
 
 
@@ -157,7 +166,9 @@ def test_keys_and_certificates_come_from_existing_secrets() -> None:
     assert objects.environment["SLIPWAY_TLS_KEY"] == "/etc/slipway/tls/tls.key"
     assert objects.volumes["api-keys"]["secret"] == {"secretName": "clients", "defaultMode": 0o440}
     assert objects.volumes["tls"]["secret"] == {"secretName": "iris-tls", "defaultMode": 0o440}
-    assert {objects.container[probe]["httpGet"]["scheme"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {"HTTPS"}
+    assert {
+        objects.container[probe]["httpGet"]["scheme"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+    } == {"HTTPS"}
     assert not {"SLIPWAY_API_KEYS", "SLIPWAY_TLS_CERTIFICATE", "SLIPWAY_TLS_KEY"} & render().environment.keys()
 
 

@@ -1,4 +1,6 @@
-"""The rules of drift: Prometheus' own test of them on simulated streams, and a real Prometheus that scrapes a real server."""
+"""The rules of drift: Prometheus' own test of them on simulated streams, and a real Prometheus that scrapes a real
+server.
+"""
 
 import http.client
 import json
@@ -30,7 +32,9 @@ DETECTED = 60 + 60 + 15 + 2  # at the latest: the window, `for` and two evaluati
 
 
 def rules(**drift: Any) -> Object:
-    spec: Object = render({"metrics": {"prometheusRule": {"enabled": True, "drift": drift}}}).one("PrometheusRule")["spec"]
+    spec: Object = render({"metrics": {"prometheusRule": {"enabled": True, "drift": drift}}}).one("PrometheusRule")[
+        "spec"
+    ]
     return {"groups": [group for group in spec["groups"] if group["name"].endswith("-drift")]}
 
 
@@ -43,9 +47,13 @@ def test_the_rule_computes_what_the_report_computes() -> None:
 
 
 class Stream:
-    """Values of one feature, minute by minute, in two pods: normal, moved by `shift` standard deviations after an hour."""
+    """Values of one feature, minute by minute, in two pods: normal, moved by `shift` standard deviations after an
+    hour.
+    """
 
-    def __init__(self, seed: int, *, training: int = 1000, per_minute: int = 20, shift: float = 0.0, missing: float = 0.0) -> None:
+    def __init__(
+        self, seed: int, *, training: int = 1000, per_minute: int = 20, shift: float = 0.0, missing: float = 0.0
+    ) -> None:
         random = np.random.default_rng(seed)
         self.variable: Variable = learn("age", "number", random.normal(40, 10, training).tolist())
         bins = Bins(self.variable)
@@ -61,7 +69,9 @@ class Stream:
         found = []
         for pod, counts in zip(PODS, self.counts, strict=True):
             for place, name in enumerate(self.variable.bins):
-                labels = f'{{namespace="models",pod="{pod}",model="iris",version="1",part="{part}",name="age",bin="{name}"}}'
+                labels = (
+                    f'{{namespace="models",pod="{pod}",model="iris",version="1",part="{part}",name="age",bin="{name}"}}'
+                )
                 values = " ".join(map(str, [0, *counts[:, place].cumsum().tolist()]))
                 found.append({"series": f"slipway_drift_values_total{labels}", "values": values})
                 expected = f"{self.variable.shares[place]}x{len(counts)}"
@@ -76,7 +86,9 @@ def verify(folder: Path, stream: Stream, cases: list[Object], part: str = "featu
     """Promtool's verdict on what the rules make of a stream."""
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules()))
     test = {"interval": "1m", "input_series": stream.series(part), "alert_rule_test": cases, **more}
-    (folder / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}))
+    (folder / "test.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]})
+    )
     promtool("test", "rules", str(folder / "test.yaml"))
 
 
@@ -126,7 +138,10 @@ def test_few_rows_have_no_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["prediction", "confidence"])
 def test_answers_raise_an_alert_of_their_own_and_confidences_none(part: str, tmp_path: Path) -> None:
     expected = [{"labels": 'a{part="prediction"}', "value": 1}] if part == "prediction" else []
-    fires = {"expr": 'label_replace(sum by (part) (ALERTS{alertstate="firing"}), "__name__", "a", "", "")', "eval_time": f"{DETECTED}m"}
+    fires = {
+        "expr": 'label_replace(sum by (part) (ALERTS{alertstate="firing"}), "__name__", "a", "", "")',
+        "eval_time": f"{DETECTED}m",
+    }
     verify(tmp_path, Stream(0, shift=2.0), quiet(DETECTED), part, promql_expr_test=[fires | {"exp_samples": expected}])
 
 
@@ -145,12 +160,16 @@ def test_the_recorded_index_is_the_reports_and_adds_up_over_pods(tmp_path: Path)
 def prometheus(folder: Path, target: int) -> Iterator[int]:
     """Scrapes the server on the port `target` every second, as a pod of the release; its own port."""
     port = free_port()
-    (folder / "rules.yaml").write_text(yaml.safe_dump(rules(window="15s", minimumRows=200, interval="1s", **{"for": "3s"})))
+    (folder / "rules.yaml").write_text(
+        yaml.safe_dump(rules(window="15s", minimumRows=200, interval="1s", **{"for": "3s"}))
+    )
     labels = {"namespace": "models", "pod": PODS[0]}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
-        "scrape_configs": [{"job_name": "slipway", "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": labels}]}],
+        "scrape_configs": [
+            {"job_name": "slipway", "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": labels}]}
+        ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     arguments = [
@@ -174,7 +193,11 @@ def firing_features(port: int) -> set[str]:
             alerts = json.loads(connection.getresponse().read())["data"]["alerts"]
     except (OSError, ValueError):
         return set()
-    return {alert["labels"]["name"] for alert in alerts if alert["state"] == "firing" and alert["labels"]["alertname"] == "SlipwayDrift"}
+    return {
+        alert["labels"]["name"]
+        for alert in alerts
+        if alert["state"] == "firing" and alert["labels"]["alertname"] == "SlipwayDrift"
+    }
 
 
 @pytest.mark.slow
@@ -196,7 +219,8 @@ def test_a_prometheus_that_scrapes_a_server_raises_the_alert_for_the_feature_tha
             send(server, mirrored=False)
             assert not firing_features(port)
             time.sleep(0.1)
-        # The documented time is 22 s: the window, `for` and two evaluations. A machine with much else to do evaluates late.
+        # The documented time is 22 s: the window, `for` and two evaluations. A machine with much else to do evaluates
+        # late.
         deadline = time.monotonic() + 3 * (15 + 3 + 4)
         while firing_features(port) != {"petal_length"}:
             assert time.monotonic() < deadline, firing_features(port)

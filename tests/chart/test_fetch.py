@@ -77,7 +77,9 @@ def artifacts(certificate: Path) -> Iterator[Artifacts]:
         thread.join()
 
 
-def fetch(tmp_path: Path, certificate: Path, url: str, sha256: str = SHA, **environment: str) -> subprocess.CompletedProcess[str]:
+def fetch(
+    tmp_path: Path, certificate: Path, url: str, sha256: str = SHA, **environment: str
+) -> subprocess.CompletedProcess[str]:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps([{"path": "churn/3/model.joblib", "url": url, "sha256": sha256}]))
     command = [sys.executable, str(SCRIPT), str(plan), str(tmp_path / "models")]
@@ -92,14 +94,18 @@ def test_it_fetches_and_verifies(tmp_path: Path, certificate: Path, artifacts: A
     assert (tmp_path / "models/churn/3/model.joblib").read_bytes() == MODEL
 
 
-def test_a_container_that_starts_again_fetches_nothing_twice(tmp_path: Path, certificate: Path, artifacts: Artifacts) -> None:
+def test_a_container_that_starts_again_fetches_nothing_twice(
+    tmp_path: Path, certificate: Path, artifacts: Artifacts
+) -> None:
     fetch(tmp_path, certificate, artifacts.url + "/model")
     done = fetch(tmp_path, certificate, artifacts.url + "/model")
     assert done.stdout == "churn/3/model.joblib is there already\n"
     assert len(artifacts.asked) == 1
 
 
-def test_another_file_than_the_one_expected_never_appears(tmp_path: Path, certificate: Path, artifacts: Artifacts) -> None:
+def test_another_file_than_the_one_expected_never_appears(
+    tmp_path: Path, certificate: Path, artifacts: Artifacts
+) -> None:
     done = fetch(tmp_path, certificate, artifacts.url + "/model?signature=secret", sha256="0" * 64)
     assert done.returncode == 1
     assert f"its SHA-256 is {SHA}, the values say {'0' * 64}." in done.stderr
@@ -107,14 +113,18 @@ def test_another_file_than_the_one_expected_never_appears(tmp_path: Path, certif
     assert list((tmp_path / "models/churn/3").iterdir()) == []
 
 
-def test_a_server_that_fails_for_a_moment_is_asked_again(tmp_path: Path, certificate: Path, artifacts: Artifacts) -> None:
+def test_a_server_that_fails_for_a_moment_is_asked_again(
+    tmp_path: Path, certificate: Path, artifacts: Artifacts
+) -> None:
     artifacts.failures["/model"] = 1
     assert fetch(tmp_path, certificate, artifacts.url + "/model").returncode == 0
     assert len(artifacts.asked) == 2
 
 
 @pytest.mark.parametrize(("path", "message"), [("/none", "answered 404 Not Found."), ("", "answered 404 Not Found.")])
-def test_what_is_not_there_is_said_in_a_sentence(tmp_path: Path, certificate: Path, artifacts: Artifacts, path: str, message: str) -> None:
+def test_what_is_not_there_is_said_in_a_sentence(
+    tmp_path: Path, certificate: Path, artifacts: Artifacts, path: str, message: str
+) -> None:
     done = fetch(tmp_path, certificate, artifacts.url + path)
     assert done.returncode == 1
     assert message in done.stderr
@@ -134,7 +144,9 @@ def test_headers_come_from_the_secret(tmp_path: Path, certificate: Path, artifac
     assert artifacts.asked == [("/model", "Bearer token")]
 
 
-def test_a_redirect_to_another_host_does_not_get_the_headers(tmp_path: Path, certificate: Path, artifacts: Artifacts) -> None:
+def test_a_redirect_to_another_host_does_not_get_the_headers(
+    tmp_path: Path, certificate: Path, artifacts: Artifacts
+) -> None:
     artifacts.redirects["/moved"] = artifacts.url.replace("127.0.0.1", "localhost") + "/model"
     done = fetch(tmp_path, certificate, artifacts.url + "/moved", FETCH_HEADERS=str(headers(tmp_path)))
     assert done.returncode == 0, done.stderr

@@ -57,7 +57,9 @@ def test_nothing_of_the_log_is_left_where_nothing_is_logged() -> None:
     objects = render({"config": {"techniques": False}})
     assert "log" not in objects.volumes
     assert "/var/lib/slipway" not in objects.mounts
-    assert not [name for name in objects.environment if name in ("SLIPWAY_LOG", "SLIPWAY_LOG_DATABASE", "SLIPWAY_LOG_SPOOL")]
+    assert not [
+        name for name in objects.environment if name in ("SLIPWAY_LOG", "SLIPWAY_LOG_DATABASE", "SLIPWAY_LOG_SPOOL")
+    ]
     assert "log" in render({"config": {"techniques": False}, "predictionLog": {"durability": "async"}}).volumes
 
 
@@ -90,7 +92,12 @@ def test_the_environment_is_what_the_service_reads(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SLIPWAY_LOG_DATABASE", "postgresql://serving:secret@database:5432/predictions")
     monkeypatch.setenv("SLIPWAY_LOG_HASH_KEY", "from another Secret")
     settings = Settings()
-    assert (settings.log, settings.log_overflow, settings.log_rate, settings.log_spool_bytes) == ("spooled", "refuse", 0.5, 2**30)
+    assert (settings.log, settings.log_overflow, settings.log_rate, settings.log_spool_bytes) == (
+        "spooled",
+        "refuse",
+        0.5,
+        2**30,
+    )
     assert (settings.log_omit, settings.log_hash) == (["iris.petal_width"], ["email"])
 
 
@@ -101,7 +108,10 @@ def test_the_defaults_are_the_services() -> None:
         fields["log_rate"],
         fields["log_record_bytes"],
     )
-    assert (DEFAULTS["spool"]["bytes"], DEFAULTS["spool"]["overflow"]) == (fields["log_spool_bytes"], fields["log_overflow"])
+    assert (DEFAULTS["spool"]["bytes"], DEFAULTS["spool"]["overflow"]) == (
+        fields["log_spool_bytes"],
+        fields["log_overflow"],
+    )
     assert (DEFAULTS["omit"], DEFAULTS["hash"]["columns"]) == (fields["log_omit"], fields["log_hash"])
     assert DEFAULTS["retentionDays"] is fields["log_retention_days"] is None
 
@@ -136,7 +146,11 @@ def test_a_volume_or_a_limit_of_the_pod_that_is_smaller_is_refused() -> None:
         return {"strategy": {"type": "Recreate"}, **log(persistence={"create": True, "size": size})}
 
     assert render(claim(f"{least}Mi")).one("PersistentVolumeClaim")
-    with pytest.raises(Refused, match=rf"predictionLog.persistence.size is {least - 1}Mi, but .* need {least * MIB} bytes: raise it"):
+    with pytest.raises(
+        Refused,
+        match=rf"predictionLog.persistence.size is {least - 1}Mi, but .* need {least * MIB} "
+        r"bytes: raise it",
+    ):
         render(claim(f"{least - 1}Mi"))
     with pytest.raises(Refused, match=r"predictionLog\.persistence\.size is 1G, but"):
         render(claim("1G"))
@@ -145,7 +159,11 @@ def test_a_volume_or_a_limit_of_the_pod_that_is_smaller_is_refused() -> None:
         return {"resources": {"limits": {"ephemeral-storage": size}}}
 
     assert render(limit(f"{least}Mi")).pod
-    with pytest.raises(Refused, match=rf"resources.limits.ephemeral-storage is 1G, but the prediction log may take {least * MIB} bytes"):
+    with pytest.raises(
+        Refused,
+        match=r"resources.limits.ephemeral-storage is 1G, but the prediction log may take "
+        rf"{least * MIB} bytes",
+    ):
         render(limit("1G"))
 
 
@@ -219,7 +237,10 @@ def test_all_pods_may_reach_the_database_and_only_they() -> None:
         assert dns == {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
         assert database["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "databases"}
         assert database["ports"] == [{"port": 5432, "protocol": "TCP"}]
-    assert policies["iris-slipway-log"]["podSelector"]["matchLabels"].items() <= maintenance(objects)["metadata"]["labels"].items()
+    assert (
+        policies["iris-slipway-log"]["podSelector"]["matchLabels"].items()
+        <= maintenance(objects)["metadata"]["labels"].items()
+    )
     assert "ingress" not in policies["iris-slipway-log"]
     assert not render(postgresql() | {"networkPolicy": {"enabled": False}}).all("NetworkPolicy")
 
@@ -261,7 +282,9 @@ def test_a_claim_outlives_its_release() -> None:
 
 def test_several_pods_may_share_a_volume_for_their_spools_where_several_nodes_can_mount_it() -> None:
     shared = {"existingClaim": "spools", "accessModes": ["ReadWriteMany"]}
-    assert render(postgresql(persistence=shared) | {"replicaCount": 3}).volumes["log"]["persistentVolumeClaim"] == {"claimName": "spools"}
+    assert render(postgresql(persistence=shared) | {"replicaCount": 3}).volumes["log"]["persistentVolumeClaim"] == {
+        "claimName": "spools"
+    }
 
 
 @pytest.mark.parametrize(
@@ -269,13 +292,29 @@ def test_several_pods_may_share_a_volume_for_their_spools_where_several_nodes_ca
     [
         (log(hash={"columns": ["email"]}), "predictionLog.hash.columns are hashed with a key: name the Secret"),
         (log(persistence={"create": True, "existingClaim": "a"}), "makes a claim and names an existing one"),
-        (log(persistence={"existingClaim": "a"}), "one pod here, for several pods must not write one SQLite file, and a rolling update"),
+        (
+            log(persistence={"existingClaim": "a"}),
+            "one pod here, for several pods must not write one SQLite file, and a rolling update",
+        ),
         (log(persistence={"existingClaim": "a"}) | {"replicaCount": 2}, "one SQLite file: set replicaCount to 1"),
-        (postgresql(persistence={"existingClaim": "a"}) | {"replicaCount": 2}, "ReadWriteMany lets several.*: set replicaCount to 1"),
-        (postgresql(persistence={"existingClaim": "a"}) | {"autoscaling": {"enabled": True}}, "leave autoscaling and keda off"),
+        (
+            postgresql(persistence={"existingClaim": "a"}) | {"replicaCount": 2},
+            "ReadWriteMany lets several.*: set replicaCount to 1",
+        ),
+        (
+            postgresql(persistence={"existingClaim": "a"}) | {"autoscaling": {"enabled": True}},
+            "leave autoscaling and keda off",
+        ),
         (log(retentionDays=30), "predictionLog.retentionDays needs a database that outlives its pods"),
-        (log(database={"existingSecret": "d", "egress": []}), r"allow the way to the database, for example \[{ports: \[{port: 5432}\]}\]"),
-        ({"extraEnv": [{"name": "SLIPWAY_LOG", "value": "async"}]}, "set through config, models, predictionLog, apiKeys and tls"),
+        (
+            log(database={"existingSecret": "d", "egress": []}),
+            r"allow the way to the database, for example \[{ports: "
+            r"\[{port: 5432}\]}\]",
+        ),
+        (
+            {"extraEnv": [{"name": "SLIPWAY_LOG", "value": "async"}]},
+            "set through config, models, predictionLog, apiKeys and tls",
+        ),
     ],
 )
 def test_what_would_lose_rows_or_never_start_is_refused(values: dict[str, Any], refusal: str) -> None:

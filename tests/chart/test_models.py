@@ -47,7 +47,11 @@ def test_a_volume_by_its_folder() -> None:
 
 
 def test_a_volume_as_the_whole_folder() -> None:
-    assert render(CI / "pvc-folder-values.yaml").mounts["/srv/models"] == {"name": "model-0", "mountPath": "/srv/models", "readOnly": True}
+    assert render(CI / "pvc-folder-values.yaml").mounts["/srv/models"] == {
+        "name": "model-0",
+        "mountPath": "/srv/models",
+        "readOnly": True,
+    }
 
 
 def test_a_config_map() -> None:
@@ -65,7 +69,10 @@ def test_a_secret_with_a_key_of_another_name_and_no_version() -> None:
 
 def test_an_image_volume() -> None:
     objects = render(CI / "image-volume-values.yaml", kubernetes="1.35.0")
-    assert objects.volumes["model-0"]["image"] == {"reference": f"registry.example.org/models/churn@sha256:{SHA}", "pullPolicy": "Always"}
+    assert objects.volumes["model-0"]["image"] == {
+        "reference": f"registry.example.org/models/churn@sha256:{SHA}",
+        "pullPolicy": "Always",
+    }
     assert objects.mounts["/srv/models/churn/3"]["subPath"] == "churn/3"
 
 
@@ -80,7 +87,9 @@ def test_an_image_volume() -> None:
         ("v1.35.2-gke.100", "auto", None),
     ],
 )
-def test_image_volumes_are_refused_where_the_cluster_is_too_old(kubernetes: str, setting: str, refusal: str | None) -> None:
+def test_image_volumes_are_refused_where_the_cluster_is_too_old(
+    kubernetes: str, setting: str, refusal: str | None
+) -> None:
     values = named({"image": {"reference": f"r.example.org/churn@sha256:{SHA}"}}) | {"imageVolumes": setting}
     if refusal is None:
         assert render(values, kubernetes=kubernetes).volumes["model-0"]["image"]["pullPolicy"] == "IfNotPresent"
@@ -95,9 +104,18 @@ def test_fetching_is_an_init_containers_work() -> None:
     assert init["image"] == objects.container["image"]
     assert init["command"] + init["args"] == ["python", "/opt/fetch/fetch.py", "/opt/fetch/plan.json", "/fetched"]
     mounts = {mount["mountPath"]: mount["name"] for mount in init["volumeMounts"]}
-    assert mounts == {"/opt/fetch": "fetch", "/fetched": "fetched", "/opt/fetch-headers": "fetch-headers", "/opt/fetch-ca": "fetch-ca"}
+    assert mounts == {
+        "/opt/fetch": "fetch",
+        "/fetched": "fetched",
+        "/opt/fetch-headers": "fetch-headers",
+        "/opt/fetch-ca": "fetch-ca",
+    }
     environment = {variable["name"]: variable["value"] for variable in init["env"]}
-    assert environment == {"FETCH_TIMEOUT": "30", "FETCH_HEADERS": "/opt/fetch-headers", "SSL_CERT_FILE": "/opt/fetch-ca/ca.crt"}
+    assert environment == {
+        "FETCH_TIMEOUT": "30",
+        "FETCH_HEADERS": "/opt/fetch-headers",
+        "SSL_CERT_FILE": "/opt/fetch-ca/ca.crt",
+    }
     assert objects.volumes["fetched"]["emptyDir"] == {"sizeLimit": "1Gi"}
     assert objects.mounts["/srv/models/churn/3"] == {
         "name": "fetched",
@@ -129,7 +147,11 @@ def test_a_fetch_that_the_network_policy_would_stop_is_refused() -> None:
 def test_several_models_and_versions_next_to_the_example() -> None:
     objects = render(CI / "several-models-values.yaml")
     assert objects.environment["SLIPWAY_MODELS"] == "/models"
-    mounts = {path: (mount["name"], mount.get("subPath")) for path, mount in objects.mounts.items() if path.startswith("/models")}
+    mounts = {
+        path: (mount["name"], mount.get("subPath"))
+        for path, mount in objects.mounts.items()
+        if path.startswith("/models")
+    }
     assert mounts == {
         "/models/churn/2": ("model-1", None),
         "/models/churn/3": ("model-2", "churn/3"),
@@ -140,7 +162,9 @@ def test_several_models_and_versions_next_to_the_example() -> None:
 
 
 def test_model_settings_become_a_file_that_the_service_accepts() -> None:
-    tables = tomllib.loads(render(CI / "several-models-values.yaml").one("ConfigMap", "iris-slipway-models")["data"]["models.toml"])
+    tables = tomllib.loads(
+        render(CI / "several-models-values.yaml").one("ConfigMap", "iris-slipway-models")["data"]["models.toml"]
+    )
     assert tables == {
         "churn": {"version": "2", "default": True, "execution": "thread"},
         "price.v1": {"lazy": True, "optional": True},
@@ -154,23 +178,44 @@ def test_model_settings_become_a_file_that_the_service_accepts() -> None:
     [
         ({"models": [BAKED, BAKED]}, "models lists the whole folder twice"),
         (
-            {"models": [*named({"configMap": {"name": "a"}})["models"], *named({"secret": {"secretName": "b"}})["models"]]},
+            {
+                "models": [
+                    *named({"configMap": {"name": "a"}})["models"],
+                    *named({"secret": {"secretName": "b"}})["models"],
+                ]
+            },
             "models lists churn/3 twice: give one of them another version",
         ),
         (
-            {"models": [{"name": "churn", "source": {"configMap": {"name": "a"}}}, *named({"configMap": {"name": "b"}})["models"]]},
+            {
+                "models": [
+                    {"name": "churn", "source": {"configMap": {"name": "a"}}},
+                    *named({"configMap": {"name": "b"}})["models"],
+                ]
+            },
             "models lists churn both as a whole and with the version 3",
         ),
         (named({"baked": True}), "The model churn has the source baked.*leave name and version out"),
         (
-            {"models": [{"source": {"persistentVolumeClaim": {"claimName": "a"}}}], "modelSettings": {"churn": {"lazy": True}}},
+            {
+                "models": [{"source": {"persistentVolumeClaim": {"claimName": "a"}}}],
+                "modelSettings": {"churn": {"lazy": True}},
+            },
             "put a models.toml into that folder instead",
         ),
         (
-            {"models": [{"source": {"persistentVolumeClaim": {"claimName": "a"}}}, *named({"configMap": {"name": "a"}})["models"]]},
+            {
+                "models": [
+                    {"source": {"persistentVolumeClaim": {"claimName": "a"}}},
+                    *named({"configMap": {"name": "a"}})["models"],
+                ]
+            },
             "A source without a name is the whole folder of models, so it must be the only one",
         ),
-        (named({"configMap": {"name": "a"}}) | {"modelSettings": {"chrun": {"lazy": True}}}, "modelSettings names chrun"),
+        (
+            named({"configMap": {"name": "a"}}) | {"modelSettings": {"chrun": {"lazy": True}}},
+            "modelSettings names chrun",
+        ),
         ({"modelSettings": {"iris": {"default": True}, "wine": {"default": True}}}, "iris and wine each the default"),
     ],
 )

@@ -8,7 +8,11 @@ import yaml
 from slipway import __version__
 from tests.chart.helm import CHART, CI_VALUES, Refused, render
 
-SELECTOR = {"app.kubernetes.io/name": "slipway", "app.kubernetes.io/instance": "iris", "app.kubernetes.io/component": "server"}
+SELECTOR = {
+    "app.kubernetes.io/name": "slipway",
+    "app.kubernetes.io/instance": "iris",
+    "app.kubernetes.io/component": "server",
+}
 PRODUCTION = CHART / "ci" / "production-values.yaml"
 
 
@@ -35,7 +39,9 @@ def test_all_objects_are_named_after_the_release(release: str, values: dict[str,
 
 
 def test_a_pods_name_holds_the_longest_name_uncut() -> None:
-    """As Kubernetes makes it: a ReplicaSet's hash has up to 10 characters, and what goes before the suffix of 5 is cut at 58."""
+    """As Kubernetes makes it: a ReplicaSet's hash has up to 10 characters, and what goes before the suffix of 5 is
+    cut at 58.
+    """
     name = render(release="r" * 53).one("Deployment")["metadata"]["name"]
     pod = f"{name}-{'h' * 10}-"[:58] + "s" * 5
     assert re.fullmatch(f"{name}-[a-z0-9]+-[a-z0-9]+", pod)  # as alerts and KEDA look for it
@@ -86,12 +92,16 @@ def test_common_labels_and_annotations_are_on_every_object_and_pod() -> None:
 
 
 def test_a_label_that_is_set_twice_appears_once() -> None:
-    pod = render({"commonLabels": {"team": "a"}, "podLabels": {"team": "b"}}).one("Deployment")["spec"]["template"]["metadata"]
+    pod = render({"commonLabels": {"team": "a"}, "podLabels": {"team": "b"}}).one("Deployment")["spec"]["template"][
+        "metadata"
+    ]
     assert pod["labels"]["team"] == "b"
 
 
 def test_an_annotation_of_the_users_own_goes_before_the_charts() -> None:
-    pod = render({"podAnnotations": {"prometheus.io/scrape": "false"}}).one("Deployment")["spec"]["template"]["metadata"]
+    pod = render({"podAnnotations": {"prometheus.io/scrape": "false"}}).one("Deployment")["spec"]["template"][
+        "metadata"
+    ]
     assert pod["annotations"]["prometheus.io/scrape"] == "false"
     assert pod["annotations"]["kubectl.kubernetes.io/default-container"] == "slipway"
 
@@ -116,9 +126,15 @@ def test_the_charts_own_labels_cannot_be_overridden(values: dict[str, object]) -
 def test_image_by_tag_digest_and_registry() -> None:
     digest = "sha256:" + "a" * 64
     assert render().container["image"] == "slipway:dev"
-    assert render({"image": {"repository": "localhost:5000/models/slipway"}}).container["image"] == "localhost:5000/models/slipway:dev"
+    assert (
+        render({"image": {"repository": "localhost:5000/models/slipway"}}).container["image"]
+        == "localhost:5000/models/slipway:dev"
+    )
     assert render({"image": {"tag": ""}}).container["image"] == f"slipway:{__version__}"
-    assert render({"image": {"registry": "r.example.org", "digest": digest}}).container["image"] == f"r.example.org/slipway@{digest}"
+    assert (
+        render({"image": {"registry": "r.example.org", "digest": digest}}).container["image"]
+        == f"r.example.org/slipway@{digest}"
+    )
     objects = render({"global": {"imageRegistry": "g.example.org"}, "image": {"registry": "r.example.org"}})
     assert objects.container["image"] == "g.example.org/slipway:dev"
     assert objects.one("Pod")["spec"]["containers"][0]["image"] == "g.example.org/slipway:dev"

@@ -10,7 +10,9 @@ CI = CHART / "ci"
 def test_the_service_is_internal_by_default() -> None:
     spec = render().one("Service")["spec"]
     assert spec["type"] == "ClusterIP"
-    assert spec["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}]
+    assert spec["ports"] == [
+        {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
+    ]
     assert "clusterIP" not in spec
 
 
@@ -110,7 +112,9 @@ def test_a_large_number_is_written_as_one() -> None:
 
 def test_a_plain_route() -> None:
     objects = render({"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}})
-    assert objects.one("HTTPRoute")["spec"]["rules"] == [{"backendRefs": [{"name": "iris-slipway", "port": 80, "weight": 100}]}]
+    assert objects.one("HTTPRoute")["spec"]["rules"] == [
+        {"backendRefs": [{"name": "iris-slipway", "port": 80, "weight": 100}]}
+    ]
     assert not render().all("HTTPRoute")
     with pytest.raises(Refused, match="name the Gateway"):
         render({"httpRoute": {"enabled": True}})

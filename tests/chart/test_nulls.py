@@ -1,4 +1,6 @@
-"""Null takes a value away before the schema sees it: refused where the chart cannot do without, and a sound render otherwise."""
+"""Null takes a value away before the schema sees it: refused where the chart cannot do without, and a sound render
+otherwise.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -12,10 +14,22 @@ import yaml
 from tests.chart.helm import CHART, CI_VALUES, Refused, Values, render, template
 from tests.chart.test_values import NEWEST, OTHERS, SCHEMA, VALUES, resolved
 
-# Values that came after the chart's first version: `helm upgrade --reuse-values` of a release of that one goes without them.
-ADDED = [("config", "batching"), ("config", "compiled"), ("predictionLog",), ("metrics", "serviceMonitor", "serviceDiscoveryRole")]
+# Values that came after the chart's first version: `helm upgrade --reuse-values` of a release of that one goes without
+# them.
+ADDED = [
+    ("config", "batching"),
+    ("config", "compiled"),
+    ("predictionLog",),
+    ("metrics", "serviceMonitor", "serviceDiscoveryRole"),
+]
 
-MONITORING = {"metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}}
+MONITORING = {
+    "metrics": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboard": {"enabled": True},
+    }
+}
 HOSTS = [{"paths": [{"path": "/", "pathType": "Prefix"}]}]
 FETCH = {"model": {"url": "https://example.org/m", "sha256": "a" * 64}}
 WAYS: dict[str, Values] = {
@@ -27,7 +41,10 @@ WAYS: dict[str, Values] = {
         "resources": {"requests": {"cpu": "1"}},
         "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
     },
-    "by requests": {"keda": {"enabled": True, "serverAddress": "http://p"}, "metrics": {"podMonitor": {"enabled": True}}},
+    "by requests": {
+        "keda": {"enabled": True, "serverAddress": "http://p"},
+        "metrics": {"podMonitor": {"enabled": True}},
+    },
 }
 # Needed in some cases alone: without a CPU limit, without minAvailable, with RollingUpdate.
 LEAST = {
@@ -65,14 +82,18 @@ def without_the_rest(schema: dict[str, Any]) -> Values:
 def merged(values: Values, over: Values) -> Values:
     both = values | over
     return both | {
-        key: merged(values[key], over[key]) for key in both if isinstance(values.get(key), dict) and isinstance(over.get(key), dict)
+        key: merged(values[key], over[key])
+        for key in both
+        if isinstance(values.get(key), dict) and isinstance(over.get(key), dict)
     }
 
 
 NEEDED = dict(needed(SCHEMA))
 
 
-@pytest.mark.parametrize(("path", "keys"), NEEDED.items(), ids=lambda part: ".".join(part) if isinstance(part, tuple) else "")
+@pytest.mark.parametrize(
+    ("path", "keys"), NEEDED.items(), ids=lambda part: ".".join(part) if isinstance(part, tuple) else ""
+)
 def test_null_for_what_the_chart_needs_is_refused_by_its_name(path: tuple[str, ...], keys: list[str]) -> None:
     with pytest.raises(Refused) as refusal:
         render(nested(path, dict.fromkeys(keys)))
@@ -93,7 +114,13 @@ def test_null_for_all_the_rest_is_what_kubernetes_takes(way: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [("config", "requestTimeout"), ("config", "drainTimeout"), ("service", "port"), ("httpRoute", "weight"), ("networkPolicy", "enabled")],
+    [
+        ("config", "requestTimeout"),
+        ("config", "drainTimeout"),
+        ("service", "port"),
+        ("httpRoute", "weight"),
+        ("networkPolicy", "enabled"),
+    ],
     ids=".".join,
 )
 def test_what_would_silently_become_something_else_is_needed(path: tuple[str, ...]) -> None:
@@ -103,7 +130,9 @@ def test_what_would_silently_become_something_else_is_needed(path: tuple[str, ..
 def test_a_rolling_update_needs_its_numbers_and_recreate_does_not() -> None:
     with pytest.raises(Refused, match="missing property 'rollingUpdate'"):
         render({"strategy": {"rollingUpdate": None}})
-    assert render({"strategy": {"type": "Recreate", "rollingUpdate": None}}).one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    assert render({"strategy": {"type": "Recreate", "rollingUpdate": None}}).one("Deployment")["spec"]["strategy"] == {
+        "type": "Recreate"
+    }
 
 
 def test_values_of_a_release_of_the_charts_first_version_can_be_reused(tmp_path: Path) -> None:
@@ -118,5 +147,6 @@ def test_values_of_a_release_of_the_charts_first_version_can_be_reused(tmp_path:
     (chart / "values.yaml").write_text(yaml.safe_dump(values))
     assert "SLIPWAY_BATCHING" not in render(chart=chart).environment  # the service's own default
     for way in CI_VALUES:
-        if "image-volume" not in way.name and not way.name.startswith("log-"):  # these begin a section that the values do not have yet
+        # These begin a section that the values do not have yet.
+        if "image-volume" not in way.name and not way.name.startswith("log-"):
             assert render(way, chart=chart).pod

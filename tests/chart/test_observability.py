@@ -18,7 +18,11 @@ from tests.chart.helm import CHART, Object, render
 CI = CHART / "ci"
 PRODUCTION = CI / "production-values.yaml"
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
-QUERIES = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+QUERIES = {
+    f"{panel['title']} {target['refId']}": target["expr"]
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+}
 MONITOR = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s", "scrapeTimeout": "5s"}
 ALERTS = ["SlipwayErrorRatio", "SlipwayLatency", "SlipwaySaturated", "SlipwayNotReady", "SlipwayWorkerRestarts"]
 LOG_ALERTS = ["SlipwayLogRecordsDropped", "SlipwayLogDatabaseAway", "SlipwayLogSpoolFilling"]
@@ -64,12 +68,18 @@ def test_a_service_monitor_scrapes_the_service() -> None:
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["models"]}
     assert monitor["spec"]["serviceDiscoveryRole"] == "EndpointSlice"
     assert not render().all("ServiceMonitor")
-    assert "serviceDiscoveryRole" not in render({"metrics": {"serviceMonitor": {"enabled": True}}}).one("ServiceMonitor")["spec"]
+    assert (
+        "serviceDiscoveryRole"
+        not in render({"metrics": {"serviceMonitor": {"enabled": True}}}).one("ServiceMonitor")["spec"]
+    )
 
 
 def test_a_service_monitor_asks_by_the_ports_name_with_tls_too() -> None:
     objects = render(
-        {"metrics": {"serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "iris"}}}, "tls": {"existingSecret": "t"}}
+        {
+            "metrics": {"serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "iris"}}},
+            "tls": {"existingSecret": "t"},
+        }
     )
     (endpoint,) = objects.one("ServiceMonitor")["spec"]["endpoints"]
     assert endpoint["port"] == objects.one("Service")["spec"]["ports"][0]["name"] == "https"
@@ -159,7 +169,11 @@ def test_thresholds_are_the_values() -> None:
     assert drift["slipway:drift_values:increase"]["expr"].endswith("[1d]))")
     assert drift["slipway:drift_psi"]["expr"].split()[-1] == "50"
     for name in ("SlipwayDrift", "SlipwayPredictionDrift"):
-        assert (drift[name]["expr"].split()[-1], drift[name]["for"], drift[name]["labels"]["severity"]) == ("0.5", "2h", "page")
+        assert (drift[name]["expr"].split()[-1], drift[name]["for"], drift[name]["labels"]["severity"]) == (
+            "0.5",
+            "2h",
+            "page",
+        )
 
 
 def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
@@ -190,7 +204,10 @@ def test_every_metric_that_is_named_exists_in_a_live_exposition(tmp_path: Path) 
     for query in named:
         for metric, selector in re.findall(r"(slipway_\w+)\{([^}]*)\}", query):
             labels = set(re.findall(r"(\w+)[=!]~?\"", selector)) - {"namespace", "pod"}
-            labels |= {label for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(", ")} - {"namespace", "pod"}
+            labels |= {label for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(", ")} - {
+                "namespace",
+                "pod",
+            }
             assert metric in series, query
             assert labels <= series[metric], query
 

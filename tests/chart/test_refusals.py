@@ -1,4 +1,6 @@
-"""Wrong values are refused before anything reaches a cluster, by a message that says where and why. Combinations: the other files."""
+"""Wrong values are refused before anything reaches a cluster, by a message that says where and why. Combinations:
+the other files.
+"""
 
 from typing import Any
 
@@ -24,12 +26,20 @@ def fetch(url: str = "https://example.org/m", sha256: str = SHA) -> dict[str, An
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a misspelt key": ({"replicas": 3}, "", "additional properties 'replicas' not allowed"),
     "a misspelt key further down": ({"image": {"name": "x"}}, "/image", "additional properties 'name' not allowed"),
-    "a setting that does not exist": ({"config": {"timeout": 3}}, "/config", "additional properties 'timeout' not allowed"),
+    "a setting that does not exist": (
+        {"config": {"timeout": 3}},
+        "/config",
+        "additional properties 'timeout' not allowed",
+    ),
     "text for a number": ({"replicaCount": "two"}, "/replicaCount", "got string, want integer"),
     "fewer than no pods": ({"replicaCount": -1}, "/replicaCount", "minimum: got -1, want 0"),
     "half a pod": ({"replicaCount": 1.5}, "/replicaCount", "want integer"),
     "a switch that is neither on nor off": ({"ingress": {"enabled": "yes"}}, "/ingress/enabled", "want boolean"),
-    "an unknown type of service": ({"service": {"type": "ExternalName"}}, "/service/type", "'ClusterIP', 'NodePort', 'LoadBalancer'"),
+    "an unknown type of service": (
+        {"service": {"type": "ExternalName"}},
+        "/service/type",
+        "'ClusterIP', 'NodePort', 'LoadBalancer'",
+    ),
     "a port that is none": ({"service": {"port": 70000}}, "/service/port", "maximum: got 70,000, want 65,535"),
     "a range that is no range": (
         {"service": {"loadBalancerSourceRanges": ["10.0.0.1"]}},
@@ -38,10 +48,18 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "an unknown pull policy": ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy", "'IfNotPresent'"),
     "a digest that is cut short": ({"image": {"digest": "sha256:abc"}}, "/image/digest", "does not match pattern"),
-    "a tag in the repository": ({"image": {"repository": "slipway:dev"}}, "/image/repository", "does not match pattern"),
+    "a tag in the repository": (
+        {"image": {"repository": "slipway:dev"}},
+        "/image/repository",
+        "does not match pattern",
+    ),
     "a name with capitals": ({"fullnameOverride": "Iris"}, "/fullnameOverride", "does not match pattern"),
     "a name that begins with a digit": ({"fullnameOverride": "9x"}, "/fullnameOverride", "does not match pattern"),
-    "a name that pods would have to cut": ({"fullnameOverride": "i" * 47}, "/fullnameOverride", "maxLength: got 47, want 46"),
+    "a name that pods would have to cut": (
+        {"fullnameOverride": "i" * 47},
+        "/fullnameOverride",
+        "maxLength: got 47, want 46",
+    ),
     "a label that is a number": ({"podLabels": {"year": 2026}}, "/podLabels/year", "got number, want string"),
     "no model": ({"models": []}, "/models", "minItems: got 0, want 1"),
     "a model without a source": ({"models": [{"name": "churn"}]}, "/models/0", "missing property 'source'"),
@@ -72,7 +90,11 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "/models/0/name",
         "does not match pattern",
     ),
-    "a claim without a name": (source(persistentVolumeClaim={}), "/models/0/source/persistentVolumeClaim", "missing property 'claimName'"),
+    "a claim without a name": (
+        source(persistentVolumeClaim={}),
+        "/models/0/source/persistentVolumeClaim",
+        "missing property 'claimName'",
+    ),
     "a folder outside the volume": (
         source(persistentVolumeClaim={"claimName": "a", "subPath": "../b"}),
         "/models/0/source/persistentVolumeClaim/subPath",
@@ -108,11 +130,31 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "/models/0/source/fetch/model",
         "missing property 'sha256'",
     ),
-    "a digest in another spelling": (fetch(sha256="sha256:" + SHA), "/models/0/source/fetch/model/sha256", "does not match pattern"),
-    "an unknown setting of a model": ({"modelSettings": {"iris": {"eager": True}}}, "/modelSettings/iris", "'eager' not allowed"),
-    "an unknown way to execute": ({"config": {"execution": "gpu"}}, "/config/execution", "'inline', 'thread', 'process'"),
-    "a request that may take for ever": ({"config": {"requestTimeout": 0}}, "/config/requestTimeout", "exclusiveMinimum"),
-    "a drain shorter than endpoints need": ({"config": {"drainTimeout": 2}}, "/config/drainTimeout", "minimum: got 2, want 5"),
+    "a digest in another spelling": (
+        fetch(sha256="sha256:" + SHA),
+        "/models/0/source/fetch/model/sha256",
+        "does not match pattern",
+    ),
+    "an unknown setting of a model": (
+        {"modelSettings": {"iris": {"eager": True}}},
+        "/modelSettings/iris",
+        "'eager' not allowed",
+    ),
+    "an unknown way to execute": (
+        {"config": {"execution": "gpu"}},
+        "/config/execution",
+        "'inline', 'thread', 'process'",
+    ),
+    "a request that may take for ever": (
+        {"config": {"requestTimeout": 0}},
+        "/config/requestTimeout",
+        "exclusiveMinimum",
+    ),
+    "a drain shorter than endpoints need": (
+        {"config": {"drainTimeout": 2}},
+        "/config/drainTimeout",
+        "minimum: got 2, want 5",
+    ),
     "a prefix without a slash": ({"config": {"rootPath": "iris"}}, "/config/rootPath", "does not match pattern"),
     "an unknown log level": ({"config": {"logLevel": "trace"}}, "/config/logLevel", "'warning'"),
     "memory without a unit that exists": (
@@ -126,9 +168,21 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "does not match pattern",
     ),
     "memory with two points": ({"memoryVolumes": {"tmp": "1.2.3Gi"}}, "/memoryVolumes/tmp", "does not match pattern"),
-    "a budget that lets nothing go": ({"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable", "want 1"),
-    "a budget that keeps all": ({"podDisruptionBudget": {"minAvailable": "100%"}}, "/podDisruptionBudget/minAvailable", "does not match"),
-    "a probe that never gives up": ({"livenessProbe": {"failureThreshold": 0}}, "/livenessProbe/failureThreshold", "want 1"),
+    "a budget that lets nothing go": (
+        {"podDisruptionBudget": {"maxUnavailable": 0}},
+        "/podDisruptionBudget/maxUnavailable",
+        "want 1",
+    ),
+    "a budget that keeps all": (
+        {"podDisruptionBudget": {"minAvailable": "100%"}},
+        "/podDisruptionBudget/minAvailable",
+        "does not match",
+    ),
+    "a probe that never gives up": (
+        {"livenessProbe": {"failureThreshold": 0}},
+        "/livenessProbe/failureThreshold",
+        "want 1",
+    ),
     "a startup that the load budget decides": (
         {"startupProbe": {"failureThreshold": 3}},
         "/startupProbe",
@@ -140,15 +194,27 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "/ingress/hosts/0/paths/0/path",
         "does not match pattern",
     ),
-    "a weight without a service": ({"httpRoute": {"canaries": [{"weight": 1}]}}, "/httpRoute/canaries/0", "missing property 'service'"),
+    "a weight without a service": (
+        {"httpRoute": {"canaries": [{"weight": 1}]}},
+        "/httpRoute/canaries/0",
+        "missing property 'service'",
+    ),
     "a shadow without a service": ({"httpRoute": {"mirror": {"percent": 5}}}, "/httpRoute/mirror", "service"),
     "a duration without a unit": (
         {"metrics": {"serviceMonitor": {"interval": "15"}}},
         "/metrics/serviceMonitor/interval",
         "does not match",
     ),
-    "a share above one": ({"metrics": {"prometheusRule": {"errorRatio": 5}}}, "/metrics/prometheusRule/errorRatio", "maximum"),
-    "a Prometheus without a scheme": ({"keda": {"serverAddress": "prometheus:9090"}}, "/keda/serverAddress", "does not match pattern"),
+    "a share above one": (
+        {"metrics": {"prometheusRule": {"errorRatio": 5}}},
+        "/metrics/prometheusRule/errorRatio",
+        "maximum",
+    ),
+    "a Prometheus without a scheme": (
+        {"keda": {"serverAddress": "prometheus:9090"}},
+        "/keda/serverAddress",
+        "does not match pattern",
+    ),
     "a variable without a name": ({"extraEnv": [{"value": "x"}]}, "/extraEnv/0", "missing property 'name'"),
     "a rollout without room": (
         {"strategy": {"rollingUpdate": {"maxSurge": 0}}},
@@ -160,16 +226,28 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "metrics.serviceMonitor",
         "every pod would be scraped twice",
     ),
-    "an unknown durability": ({"predictionLog": {"durability": "always"}}, "/predictionLog/durability", "'spooled', 'sync'"),
+    "an unknown durability": (
+        {"predictionLog": {"durability": "always"}},
+        "/predictionLog/durability",
+        "'spooled', 'sync'",
+    ),
     "a database's address in clear": (
         {"predictionLog": {"database": {"url": "postgresql://a:b@c/d"}}},
         "/predictionLog/database",
         "additional properties 'url' not allowed",
     ),
     "a spool without room": ({"predictionLog": {"spool": {"bytes": 1000}}}, "/predictionLog/spool/bytes", "minimum"),
-    "a spool in another unit": ({"predictionLog": {"spool": {"bytes": "1Gi"}}}, "/predictionLog/spool/bytes", "got string, want integer"),
+    "a spool in another unit": (
+        {"predictionLog": {"spool": {"bytes": "1Gi"}}},
+        "/predictionLog/spool/bytes",
+        "got string, want integer",
+    ),
     "a share of the log above one": ({"predictionLog": {"rate": 50}}, "/predictionLog/rate", "maximum"),
-    "rows that are kept for no day": ({"predictionLog": {"retentionDays": 0}}, "/predictionLog/retentionDays", "minimum"),
+    "rows that are kept for no day": (
+        {"predictionLog": {"retentionDays": 0}},
+        "/predictionLog/retentionDays",
+        "minimum",
+    ),
     "a time of day": (
         {"predictionLog": {"maintenanceSchedule": "02:17"}},
         "/predictionLog/maintenanceSchedule",
@@ -189,5 +267,9 @@ def test_it_is_refused_with_its_place_and_the_reason(values: dict[str, Any], pat
 
 
 def test_an_old_cluster_is_refused() -> None:
-    with pytest.raises(Refused, match=r"requires kubeVersion: >=1\.29\.0-0 which is incompatible with Kubernetes v1\.28"):
+    with pytest.raises(
+        Refused,
+        match=r"requires kubeVersion: >=1\.29\.0-0 which is incompatible with Kubernetes "
+        r"v1\.28",
+    ):
         render(kubernetes="1.28.9")

@@ -16,7 +16,10 @@ def test_helm_test_asks_the_service_from_inside_the_cluster() -> None:
     objects = render()
     pod = objects.one("Pod")
     (container,) = pod["spec"]["containers"]
-    assert pod["metadata"]["annotations"] == {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation"}
+    assert pod["metadata"]["annotations"] == {
+        "helm.sh/hook": "test",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
     assert container["image"] == objects.container["image"]
     assert container["args"] == [(CHART / "files" / "predict.py").read_text()]
     assert container["env"] == [{"name": "URL", "value": "http://iris-slipway.models.svc:80"}]
@@ -33,14 +36,17 @@ def test_helm_test_speaks_tls_and_has_a_key_where_one_is_asked_for() -> None:
 def test_helm_test_says_that_the_secret_holds_no_key(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()  # as an empty Secret is mounted
     script = (CHART / "files" / "predict.py").read_text().replace("/etc/slipway/api-keys", str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], env={"URL": "http://127.0.0.1:9"}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"URL": "http://127.0.0.1:9"}, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "The Secret of apiKeys.existingSecret holds no key: add one per client.\n"
 
 
 def test_helm_test_predicts_what_the_values_say() -> None:
     environment = {
-        variable["name"]: variable["value"] for variable in render(CI / "extras-values.yaml").one("Pod")["spec"]["containers"][0]["env"]
+        variable["name"]: variable["value"]
+        for variable in render(CI / "extras-values.yaml").one("Pod")["spec"]["containers"][0]["env"]
     }
     assert environment["REQUEST_PATH"] == "/predict"
     assert json.loads(environment["REQUEST_BODY"]) == {"features": [5.1, 3.5, 1.4, 0.2]}
@@ -49,9 +55,8 @@ def test_helm_test_predicts_what_the_values_say() -> None:
 def test_the_notes_forward_a_port_and_predict() -> None:
     text = notes({"service": {"port": 8080}})
     assert "  kubectl --namespace models port-forward service/iris-slipway 8000:8080\n" in text
-    assert (
-        """  curl -s http://127.0.0.1:8000/predict -H 'Content-Type: application/json' -d '{"features": [5.1, 3.5, 1.4, 0.2]}'\n""" in text
-    )
+    asked = """-H 'Content-Type: application/json' -d '{"features": [5.1, 3.5, 1.4, 0.2]}'"""
+    assert f"  curl -s http://127.0.0.1:8000/predict {asked}\n" in text
     assert "  helm --namespace models test iris --logs" in text
     assert "X-API-Key" not in text
 

@@ -46,7 +46,9 @@ def test_by_predictions_in_flight() -> None:
     }
     assert trigger["authenticationRef"] == {"name": "prometheus"}
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 6}
-    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == {"scaleDown": {"stabilizationWindowSeconds": 120}}
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == {
+        "scaleDown": {"stabilizationWindowSeconds": 120}
+    }
     assert "replicas" not in objects.one("Deployment")["spec"]
     assert not objects.all("HorizontalPodAutoscaler")
 
@@ -64,15 +66,32 @@ def test_by_a_query_of_the_users_own() -> None:
 @pytest.mark.parametrize(
     ("values", "refusal"),
     [
-        ({"autoscaling": {"enabled": True}, "keda": {"enabled": True, "serverAddress": "http://p"}}, "each would undo the other's scaling"),
-        ({"autoscaling": {"enabled": True, "minReplicas": 11}}, r"autoscaling.minReplicas \(11\) is above autoscaling.maxReplicas \(10\)"),
         (
-            {"autoscaling": {"enabled": True}, "config": {"workers": 1}, "resources": {"requests": {"cpu": None}, "limits": {"cpu": None}}},
+            {"autoscaling": {"enabled": True}, "keda": {"enabled": True, "serverAddress": "http://p"}},
+            "each would undo the other's scaling",
+        ),
+        (
+            {"autoscaling": {"enabled": True, "minReplicas": 11}},
+            r"autoscaling.minReplicas \(11\) is above "
+            r"autoscaling.maxReplicas \(10\)",
+        ),
+        (
+            {
+                "autoscaling": {"enabled": True},
+                "config": {"workers": 1},
+                "resources": {"requests": {"cpu": None}, "limits": {"cpu": None}},
+            },
             r"resources\.requests\.cpu, and neither that nor a limit is set",
         ),
         ({"keda": {"enabled": True}}, "keda needs keda.serverAddress"),
-        ({"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 11}}, "keda.minReplicaCount .11. is above"),
-        ({"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 0}}, "no pod would ever wake the first"),
+        (
+            {"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 11}},
+            "keda.minReplicaCount .11. is above",
+        ),
+        (
+            {"keda": {"enabled": True, "serverAddress": "http://p", "minReplicaCount": 0}},
+            "no pod would ever wake the first",
+        ),
     ],
 )
 def test_an_autoscaler_that_cannot_work_is_refused(values: dict[str, object], refusal: str) -> None:
@@ -89,7 +108,11 @@ def test_one_pod_may_be_missing_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("pods", "stay"),
-    [({"replicaCount": 3}, 2), ({"replicaCount": 2}, "50%"), ({"autoscaling": {"enabled": True, "minReplicas": 4}}, "74%")],
+    [
+        ({"replicaCount": 3}, 2),
+        ({"replicaCount": 2}, "50%"),
+        ({"autoscaling": {"enabled": True, "minReplicas": 4}}, "74%"),
+    ],
 )
 def test_pods_that_must_stay_may_be_fewer_than_there_are(pods: dict[str, object], stay: object) -> None:
     spec = render(pods | {"podDisruptionBudget": {"minAvailable": stay}}).one("PodDisruptionBudget")["spec"]

@@ -44,7 +44,9 @@ def test_globals_and_conditions_of_the_parent_are_no_unknown_values(parent: Path
 def test_two_copies_do_not_get_in_each_others_way(parent: Path) -> None:
     objects = render({"shadow": {"enabled": True}}, chart=parent)
     assert sorted(names(objects)) == ["iris-shadow", "iris-slipway"]
-    selectors = [item["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] for item in objects.all("Deployment")]
+    selectors = [
+        item["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] for item in objects.all("Deployment")
+    ]
     assert sorted(selectors) == ["shadow", "slipway"]
 
 
@@ -58,5 +60,12 @@ def test_the_packed_chart_holds_what_users_need_and_no_more(tmp_path: Path) -> N
     (archive,) = tmp_path.glob("slipway-*.tgz")
     with tarfile.open(archive) as packed:
         files = {name.removeprefix("slipway/") for name in packed.getnames()}
-    assert {"Chart.yaml", "README.md", "values.yaml", "values.schema.json", "files/dashboard.json", "files/fetch.py"} <= files
+    assert {
+        "Chart.yaml",
+        "README.md",
+        "values.yaml",
+        "values.schema.json",
+        "files/dashboard.json",
+        "files/fetch.py",
+    } <= files
     assert not [name for name in files if name.startswith("ci/") or name.endswith(".in")]

@@ -16,7 +16,8 @@ from tests.chart.helm import CHART, CI_VALUES, helm, render, template
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
-OTHERS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}  # of operators; the cluster's tests validate them
+# Of operators; the cluster's tests validate them.
+OTHERS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 
 # What the chart sets itself: the container's address and folders, and what comes from Secrets.
 LOG = re.compile("log$|log_(?!level|format)")  # the prediction log's settings have a section of their own
@@ -70,7 +71,9 @@ def test_every_value_is_commented() -> None:
         for key, value in values.items():
             here = (*path, key)
             if any(here[:length] in commented for length in range(2, len(here) + 1)) or here in commented:
-                if isinstance(value, dict) and any(each[: len(here)] == here and len(each) > len(here) for each in commented):
+                if isinstance(value, dict) and any(
+                    each[: len(here)] == here and len(each) > len(here) for each in commented
+                ):
                     yield from uncommented(value, here)
             elif isinstance(value, dict) and value:
                 yield from uncommented(value, here)
@@ -81,7 +84,9 @@ def test_every_value_is_commented() -> None:
 
 
 def test_config_holds_every_setting_of_the_service_with_its_default() -> None:
-    settings = {name: field.default for name, field in Settings.model_fields.items() if name not in OWN and not LOG.match(name)}
+    settings = {
+        name: field.default for name, field in Settings.model_fields.items() if name not in OWN and not LOG.match(name)
+    }
     camel = {name: name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:]) for name in settings}
     assert VALUES["config"] == {camel[name]: default for name, default in settings.items()}
 
@@ -97,7 +102,9 @@ def test_every_way_to_use_the_chart_is_valid_from_the_oldest_to_the_newest_kuber
 
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem)
 def test_helm_lint_is_content(values: Any) -> None:
-    assert "0 chart(s) failed" in helm("lint", str(CHART), "--strict", "--values", str(values), "--kube-version", NEWEST)
+    assert "0 chart(s) failed" in helm(
+        "lint", str(CHART), "--strict", "--values", str(values), "--kube-version", NEWEST
+    )
 
 
 def test_every_template_is_rendered_by_a_way_to_use_the_chart_and_the_optional_ones_not_by_default() -> None:
@@ -105,10 +112,21 @@ def test_every_template_is_rendered_by_a_way_to_use_the_chart_and_the_optional_o
         return set(re.findall(r"^# Source: slipway/templates/(.*)$", text, re.MULTILINE))
 
     everything = {str(path.relative_to(CHART / "templates")) for path in (CHART / "templates").rglob("*.yaml")}
-    always = {"deployment.yaml", "networkpolicy.yaml", "pdb.yaml", "service.yaml", "serviceaccount.yaml", "tests/predict.yaml"}
+    always = {
+        "deployment.yaml",
+        "networkpolicy.yaml",
+        "pdb.yaml",
+        "service.yaml",
+        "serviceaccount.yaml",
+        "tests/predict.yaml",
+    }
     assert templates(template()) == always
     assert set().union(*(templates(template(values)) for values in CI_VALUES)) == everything
-    assert templates(template(CHART / "ci" / "minimal-values.yaml")) == {"deployment.yaml", "service.yaml", "tests/predict.yaml"}
+    assert templates(template(CHART / "ci" / "minimal-values.yaml")) == {
+        "deployment.yaml",
+        "service.yaml",
+        "tests/predict.yaml",
+    }
 
 
 def test_the_values_in_ci_switch_everything_on_that_is_off_by_default() -> None:

@@ -1,4 +1,6 @@
-"""Fixtures: a cluster that answers and has the image, namespaces that enforce the restricted standard, packed models."""
+"""Fixtures: a cluster that answers and has the image, namespaces that enforce the restricted standard, packed
+models.
+"""
 
 import itertools
 import json
@@ -24,7 +26,8 @@ def cluster() -> str:
         helm("version")
     except (CommandFailed, OSError) as error:
         pytest.exit(
-            f"These tests need helm, and kubectl with a cluster (make kind-up kind-load prometheus-image postgresql-image): {error}",
+            "These tests need helm, and kubectl with a cluster (make kind-up kind-load prometheus-image "
+            f"postgresql-image): {error}",
             returncode=1,
         )
     return str(version)

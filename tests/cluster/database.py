@@ -1,4 +1,6 @@
-"""A PostgreSQL in a namespace of its own, on a volume that outlives its pod, with a role that owns the tables and one that serves."""
+"""A PostgreSQL in a namespace of its own, on a volume that outlives its pod, with a role that owns the tables and
+one that serves.
+"""
 
 import os
 import secrets
@@ -10,7 +12,8 @@ from tests.cluster.kubernetes import CommandFailed, Namespace, Object, one_node,
 IMAGE = os.environ.get("POSTGRESQL_IMAGE", "slipway-postgresql:test")
 NAME = "database"
 SECRET = "predictions"
-# Statements end with a semicolon and an empty line: PostgreSQL's single-user mode. What the owner makes, the other may read and add to.
+# Statements end with a semicolon and an empty line: PostgreSQL's single-user mode. What the owner makes, the other may
+# read and add to.
 SETUP = """\
 CREATE ROLE owner LOGIN PASSWORD '{owner}';
 
@@ -26,7 +29,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE owner GRANT SELECT, INSERT ON TABLES TO servin
 
 
 class Database:
-    """Not started yet; it goes with its namespace, which lets an init container be root: the volume is nobody's else."""
+    """Not started yet; it goes with its namespace, which lets an init container be root: the volume is nobody's
+    else.
+    """
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
@@ -34,7 +39,9 @@ class Database:
     def start(self, *users: Namespace) -> None:
         """The namespaces of its users get the Secret with its addresses, before any release is there."""
         passwords = {role: secrets.token_hex(16) for role in ("owner", "serving")}
-        self.namespace.kubectl("create", "secret", "generic", NAME, f"--from-literal=setup.sql={SETUP.format(**passwords)}")
+        self.namespace.kubectl(
+            "create", "secret", "generic", NAME, f"--from-literal=setup.sql={SETUP.format(**passwords)}"
+        )
         server = deepcopy(SERVER)
         server["spec"]["template"]["spec"]["nodeSelector"] = one_node()
         self.namespace.apply(SERVICE, CLAIM, server)
@@ -60,13 +67,22 @@ class Database:
         self.wait_until_ready()
 
     def kill(self) -> None:
-        """Its pod, without a checkpoint: SIGTERM would wait for its clients, so a second later it is SIGKILL. Another takes its place."""
+        """Its pod, without a checkpoint: SIGTERM would wait for its clients, so a second later it is SIGKILL.
+        Another takes its place.
+        """
         self.namespace.kubectl("delete", "pod", f"{NAME}-0", "--grace-period=1")
         self.wait_until_ready()
 
     def query(self, statement: str) -> list[str]:
         """Lines of the answer, columns separated by a bar."""
-        command = ["psql", "--host=/tmp", "--username=postgres", "--no-align", "--tuples-only", f"--command={statement}"]
+        command = [
+            "psql",
+            "--host=/tmp",
+            "--username=postgres",
+            "--no-align",
+            "--tuples-only",
+            f"--command={statement}",
+        ]
         return self.namespace.kubectl("exec", f"statefulset/{NAME}", "--", *command).splitlines()
 
     def stored(self) -> list[str]:

@@ -44,7 +44,9 @@ def helm(*arguments: str, stdin: str | None = None, timeout: float = 300) -> str
 
 
 def one_node() -> dict[str, str]:
-    """A selector of always the same node, for pods whose volume is a folder of the node that nothing binds them to, as kind's are."""
+    """A selector of always the same node, for pods whose volume is a folder of the node that nothing binds them to,
+    as kind's are.
+    """
     return {"kubernetes.io/hostname": kubectl("get", "nodes", "--output", "jsonpath={.items[-1:].metadata.name}")}
 
 
@@ -54,7 +56,9 @@ def rollback_on_failure() -> str:
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout: float = 60, interval: float = 0.2) -> T:
-    """The condition's first true value. Raises TimeoutError naming what did not come, and what the condition last said."""
+    """The condition's first true value. Raises TimeoutError naming what did not come, and what the condition last
+    said.
+    """
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -93,7 +97,9 @@ class Namespace:
 
     @contextmanager
     def forward(self, target: str, port: int = 80) -> Iterator[str]:
-        """The address on this machine under which `target` (such as service/iris-slipway) answers, through kubectl port-forward."""
+        """The address on this machine under which `target` (such as service/iris-slipway) answers, through kubectl
+        port-forward.
+        """
         command = ["kubectl", "--namespace", self.name, "port-forward", target, f":{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             try:
@@ -108,7 +114,9 @@ class Namespace:
 
 
 class Release:
-    """One release of the chart in a namespace. `values` are the only ones: nothing is reused from an earlier revision."""
+    """One release of the chart in a namespace. `values` are the only ones: nothing is reused from an earlier
+    revision.
+    """
 
     def __init__(self, namespace: Namespace, name: str = "iris") -> None:
         self.namespace = namespace
@@ -137,7 +145,9 @@ class Release:
     def uninstall(self) -> None:
         """And waits until the last pod has drained, which helm does not."""
         helm("--namespace", self.namespace.name, "uninstall", self.name, "--wait")
-        self.namespace.kubectl("wait", "--for=delete", "pod", "--selector", f"app.kubernetes.io/instance={self.name}", "--timeout=120s")
+        self.namespace.kubectl(
+            "wait", "--for=delete", "pod", "--selector", f"app.kubernetes.io/instance={self.name}", "--timeout=120s"
+        )
 
     @property
     def status(self) -> Any:
@@ -154,7 +164,10 @@ class Release:
         return [
             pod["metadata"]["name"]
             for pod in self.pods()
-            if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in pod["status"].get("conditions", []))
+            if any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in pod["status"].get("conditions", [])
+            )
         ]
 
     def wait_for_end(self, pods: Iterable[str]) -> None:

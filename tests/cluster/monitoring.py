@@ -23,7 +23,11 @@ def by_annotations() -> Object:
     annotation = "__meta_kubernetes_pod_annotation_prometheus_io"
     return job(
         "annotated-pods",
-        {"source_labels": [f"__meta_kubernetes_pod_annotation_{EVERY}"], "regex": "(.+)", "target_label": "__scrape_interval__"},
+        {
+            "source_labels": [f"__meta_kubernetes_pod_annotation_{EVERY}"],
+            "regex": "(.+)",
+            "target_label": "__scrape_interval__",
+        },
         {"source_labels": [f"{annotation}_scrape"], "action": "keep", "regex": "true"},
         {"source_labels": [f"{annotation}_scheme"], "regex": "(https?)", "target_label": "__scheme__"},
         {"source_labels": [f"{annotation}_path"], "regex": "(.+)", "target_label": "__metrics_path__"},
@@ -44,12 +48,18 @@ def by_pod_monitor(monitor: Object) -> Object:
         for label, value in monitor["spec"]["selector"]["matchLabels"].items()
     ]
     port = {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "action": "keep", "regex": endpoint["port"]}
-    return {**job(monitor["metadata"]["name"], *selected, port), "metrics_path": endpoint["path"], "scheme": endpoint["scheme"]}
+    return {
+        **job(monitor["metadata"]["name"], *selected, port),
+        "metrics_path": endpoint["path"],
+        "scheme": endpoint["scheme"],
+    }
 
 
 def job(name: str, *relabelings: Object) -> Object:
     """The labels `namespace` and `pod` are what alerts and panels go by."""
-    labels = [{"source_labels": [f"__meta_kubernetes_{source}"], "target_label": target} for source, target in LABELS.items()]
+    labels = [
+        {"source_labels": [f"__meta_kubernetes_{source}"], "target_label": target} for source, target in LABELS.items()
+    ]
     discovery = {"role": "pod", "namespaces": {"own_namespace": True}}
     return {"job_name": name, "kubernetes_sd_configs": [discovery], "relabel_configs": [*relabelings, *labels]}
 
@@ -99,14 +109,22 @@ class Prometheus:
 @contextmanager
 def running(namespace: Namespace, jobs: Sequence[Object], groups: Sequence[Object] = ()) -> Iterator[Prometheus]:
     """It may see the pods of its namespace and nothing else. `groups` are of rules. It goes with its namespace."""
-    settings = {"scrape_interval": f"{INTERVAL}s", "scrape_timeout": f"{INTERVAL}s", "evaluation_interval": f"{INTERVAL}s"}
+    settings = {
+        "scrape_interval": f"{INTERVAL}s",
+        "scrape_timeout": f"{INTERVAL}s",
+        "evaluation_interval": f"{INTERVAL}s",
+    }
     config = {"global": settings, "rule_files": ["rules.yaml"], "scrape_configs": list(jobs)}
     files = {"prometheus.yaml": yaml.safe_dump(config), "rules.yaml": yaml.safe_dump({"groups": list(groups)})}
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": NAME}}
     namespace.apply(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": files},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME}},
-        {**role, "kind": "Role", "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]},
+        {
+            **role,
+            "kind": "Role",
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+        },
         {
             **role,
             "kind": "RoleBinding",
@@ -116,7 +134,10 @@ def running(namespace: Namespace, jobs: Sequence[Object], groups: Sequence[Objec
         POD,
     )
     wait_for(lambda: is_ready(namespace), "a ready Prometheus", timeout=120)
-    with namespace.forward(f"pod/{NAME}", 9090) as address, httpx.Client(base_url=f"http://{address}/api/v1", timeout=30) as client:
+    with (
+        namespace.forward(f"pod/{NAME}", 9090) as address,
+        httpx.Client(base_url=f"http://{address}/api/v1", timeout=30) as client,
+    ):
         yield Prometheus(client)
 
 
@@ -126,7 +147,10 @@ def is_ready(namespace: Namespace) -> bool:
     for container in status.get("containerStatuses", []):
         reason = container["state"].get("waiting", {}).get("reason", "")
         if "Image" in reason or "CrashLoop" in reason:
-            pytest.fail(f"The pod of Prometheus does not start ({reason}). Is the image {IMAGE} on the nodes? make prometheus-image")
+            pytest.fail(
+                f"The pod of Prometheus does not start ({reason}). Is the image {IMAGE} on the nodes? make "
+                "prometheus-image"
+            )
         if container["ready"]:
             return True
     return False
@@ -152,7 +176,10 @@ POD: Object = {
                     "capabilities": {"drop": ["ALL"]},
                 },
                 "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
-                "volumeMounts": [{"name": "config", "mountPath": "/etc/prometheus"}, {"name": "data", "mountPath": "/data"}],
+                "volumeMounts": [
+                    {"name": "config", "mountPath": "/etc/prometheus"},
+                    {"name": "data", "mountPath": "/data"},
+                ],
             }
         ],
         "volumes": [{"name": "config", "configMap": {"name": NAME}}, {"name": "data", "emptyDir": {}}],

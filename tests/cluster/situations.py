@@ -1,4 +1,6 @@
-"""The situations that the alerts are for, each in a release of its own and all at once; together they give every panel its data."""
+"""The situations that the alerts are for, each in a release of its own and all at once; together they give every
+panel its data.
+"""
 
 import asyncio
 import threading
@@ -59,17 +61,34 @@ SITUATIONS = [
         "failing",
         "SlipwayErrorRatio",
         stub("raising"),
-        [post("/predict", {"features": [1, 0]}), post("/predict", {"features": [1]}), post("/predict-cached", {"features": [0, 0]})],
+        [
+            post("/predict", {"features": [1, 0]}),
+            post("/predict", {"features": [1]}),
+            post("/predict-cached", {"features": [0, 0]}),
+        ],
     ),
     Situation(
-        MONITORED, "SlipwayLatency", stub("slow", **IN_THREADS, metrics={"annotations": False}), [post("/predict", {"features": [4, 0]})], 2
+        MONITORED,
+        "SlipwayLatency",
+        stub("slow", **IN_THREADS, metrics={"annotations": False}),
+        [post("/predict", {"features": [4, 0]})],
+        2,
     ),
     Situation(
-        "full", "SlipwaySaturated", stub("slow", **IN_THREADS, config={"maxInFlight": 1}), [post("/predict", {"features": [0.5, 0]})], 4
+        "full",
+        "SlipwaySaturated",
+        stub("slow", **IN_THREADS, config={"maxInFlight": 1}),
+        [post("/predict", {"features": [0.5, 0]})],
+        4,
     ),
     Situation("broken", "SlipwayNotReady", stub("broken")),
     Situation("dying", "SlipwayWorkerRestarts", SMALL),
-    Situation("unlogged", "SlipwayLogDatabaseAway", {**SMALL, **UNLOGGED}, [post("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})]),
+    Situation(
+        "unlogged",
+        "SlipwayLogDatabaseAway",
+        {**SMALL, **UNLOGGED},
+        [post("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})],
+    ),
 ]
 
 
@@ -88,13 +107,17 @@ def pod_monitor(namespace: Namespace) -> Object:
 def rendered(release: Release, kind: str, settings: dict[str, Any]) -> Object:
     """One object of the Prometheus operator, as the chart renders it: nothing acts on it in the test's cluster."""
     command = ["template", release.name, str(CHART), "--namespace", release.namespace.name, "--values", "-"]
-    text = helm(*command, "--show-only", f"templates/{kind.lower()}.yaml", stdin=yaml.safe_dump({"metrics": {kind: settings}}))
+    text = helm(
+        *command, "--show-only", f"templates/{kind.lower()}.yaml", stdin=yaml.safe_dump({"metrics": {kind: settings}})
+    )
     found: Object = yaml.safe_load(text)
     return found
 
 
 def prepare(namespace: Namespace, folder: Path) -> None:
-    """The ConfigMaps with the models, one of which is none, and their code; the Secret with the addresses of a log's database."""
+    """The ConfigMaps with the models, one of which is none, and their code; the Secret with the addresses of a log's
+    database.
+    """
     estimators: dict[str, BaseEstimator] = {"slow": Slow().fit(), "raising": Raising().fit()}
     for name in (*estimators, "broken"):
         model = folder / name / "model.joblib"
@@ -104,7 +127,9 @@ def prepare(namespace: Namespace, folder: Path) -> None:
         else:
             model.write_bytes(b"no pickle")
         namespace.config_map(name, model)
-    namespace.kubectl("create", "secret", "generic", "addresses", *(f"--from-literal={key}={url}" for key, url in ADDRESSES.items()))
+    namespace.kubectl(
+        "create", "secret", "generic", "addresses", *(f"--from-literal={key}={url}" for key, url in ADDRESSES.items())
+    )
     namespace.config_map("code", Path(__file__).parents[1] / "support/estimators.py")
 
 
@@ -123,7 +148,10 @@ def all_at_once(namespace: Namespace) -> Iterator[None]:
             if situation.requests:
                 address = stack.enter_context(namespace.forward(f"service/{releases[situation.name].fullname}"))
                 host, port = address.split(":")
-                loads += [Load(host, int(port), request, connections=situation.connections, pause=0.1) for request in situation.requests]
+                loads += [
+                    Load(host, int(port), request, connections=situation.connections, pause=0.1)
+                    for request in situation.requests
+                ]
         stack.enter_context(sent(loads))
         stack.enter_context(dying_workers(releases["dying"]))
         yield

@@ -1,4 +1,6 @@
-"""The Horizontal Pod Autoscaler on the real CPU metrics of metrics-server, and no request fails on the way up and down."""
+"""The Horizontal Pod Autoscaler on the real CPU metrics of metrics-server, and no request fails on the way up and
+down.
+"""
 
 from typing import Any
 
@@ -36,7 +38,9 @@ def cpu_metrics() -> None:
     try:
         wait_for(figures, "CPU metrics", timeout=120, interval=2)
     except TimeoutError:
-        pytest.fail(f"An autoscaler needs the metrics API, which does not answer; install metrics-server first. {problems[-1]}")
+        pytest.fail(
+            f"An autoscaler needs the metrics API, which does not answer; install metrics-server first. {problems[-1]}"
+        )
 
 
 @pytest.mark.slow
@@ -48,7 +52,10 @@ def test_the_autoscaler_scales_out_under_load_and_back_in(release: Release) -> N
     def has_pods(count: int) -> bool:
         """In service, and as many as the autoscaler wants by the figures that it has."""
         status = release.namespace.get("hpa", release.fullname)["status"]
-        return "currentMetrics" in status and len(release.ready_pods()) == len(release.pods()) == status["desiredReplicas"] == count
+        return (
+            "currentMetrics" in status
+            and len(release.ready_pods()) == len(release.pods()) == status["desiredReplicas"] == count
+        )
 
     wait_for(lambda: has_pods(FEWEST), "the fewest pods", timeout=180, interval=1)
     rise = under_load(release, lambda: wait_for(lambda: has_pods(MOST), "the most pods", timeout=240, interval=1))
@@ -63,4 +70,7 @@ def test_the_autoscaler_scales_out_under_load_and_back_in(release: Release) -> N
     events = release.namespace.get("events", "--field-selector", "reason=SuccessfulRescale")["items"]
     events.sort(key=lambda event: event["metadata"]["creationTimestamp"])
     reasons = [event["message"].partition("reason: ")[2] for event in events]
-    assert reasons[-2:] == ["cpu container resource utilization (percentage of request) above target", "All metrics below target"]
+    assert reasons[-2:] == [
+        "cpu container resource utilization (percentage of request) above target",
+        "All metrics below target",
+    ]

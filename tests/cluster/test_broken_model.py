@@ -45,7 +45,9 @@ def steady_clients(client: httpx.Client) -> Iterator[list[int]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_old_pods_go_on_serving_and_the_upgrade_is_taken_back(release: Release, packed: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_old_pods_go_on_serving_and_the_upgrade_is_taken_back(
+    release: Release, packed: Callable[[str], Path], tmp_path: Path
+) -> None:
     namespace, directory = release.namespace, packed("iris")
     broken = tmp_path / "model.joblib"
     broken.write_bytes((directory / "model.joblib").read_bytes() + b"\0")
@@ -69,7 +71,8 @@ def test_the_old_pods_go_on_serving_and_the_upgrade_is_taken_back(release: Relea
 
         with pytest.raises(CommandFailed) as failed:
             release.upgrade(serving("broken"), rollback_on_failure(), timeout="60s")
-        if "an error occurred while rolling back" in str(failed.value):  # Helm 4 looked while the old state was not taken back yet
+        # Helm 4 looked while the old state was not taken back yet.
+        if "an error occurred while rolling back" in str(failed.value):
             assert str(failed.value).count("Progress deadline exceeded") >= 2
             release.rollback("1")  # as docs/operations.md says
         else:

@@ -90,7 +90,11 @@ def test_kubectl_apply_k(own_namespace_of_the_manifests: Namespace) -> None:
     namespace = own_namespace_of_the_manifests
     for overlay, pods in (("minimal", 1), ("production", 2)):
         kubectl("apply", "--kustomize", str(manifests.KUSTOMIZE / "overlays" / overlay))
-        wait_for(lambda: namespace.get("deployment", "slipway")["status"].get("readyReplicas") == pods, f"{pods} ready pods", timeout=120)  # noqa: B023
+        wait_for(
+            lambda pods=pods: namespace.get("deployment", "slipway")["status"].get("readyReplicas") == pods,
+            f"{pods} ready pods",
+            timeout=120,
+        )
         namespace.kubectl("rollout", "status", "deployment/slipway", "--timeout=120s")
         with namespace.forward("service/slipway") as address:
             assert httpx.post(f"http://{address}/predict", json=ROW).json()["prediction"] == 0
@@ -102,7 +106,10 @@ BARE: Object = {
     "metadata": {"name": "bare"},
     "spec": {
         "selector": {"matchLabels": {"app": "bare"}},
-        "template": {"metadata": {"labels": {"app": "bare"}}, "spec": {"containers": [{"name": "slipway", "image": "slipway:dev"}]}},
+        "template": {
+            "metadata": {"labels": {"app": "bare"}},
+            "spec": {"containers": [{"name": "slipway", "image": "slipway:dev"}]},
+        },
     },
 }
 
@@ -115,7 +122,8 @@ def seconds_to_first_answer(namespace: Namespace, target: str, port: int, starte
                     try:
                         if httpx.post(f"http://{address}/predict", json=ROW).status_code == 200:
                             return True
-                    except httpx.TransportError:  # the pod runs, the server does not listen yet: kubectl gives the forward up
+                    except httpx.TransportError:
+                        # The pod runs, the server does not listen yet: kubectl gives the forward up.
                         return False
         except CommandFailed:  # no pod runs yet
             return False
@@ -124,8 +132,12 @@ def seconds_to_first_answer(namespace: Namespace, target: str, port: int, starte
     return time.monotonic() - started
 
 
-def test_a_release_answers_nearly_as_soon_as_a_bare_deployment(lax_namespace: Namespace, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the command to the first 200 through port-forward, the image loaded: at most 1.5 times as long, by the median of five."""
+def test_a_release_answers_nearly_as_soon_as_a_bare_deployment(
+    lax_namespace: Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command to the first 200 through port-forward, the image loaded: at most 1.5 times as long, by the
+    median of five.
+    """
     namespace, release = lax_namespace, Release(lax_namespace)
     bare, chart = [], []
     for _ in range(5):
@@ -138,5 +150,8 @@ def test_a_release_answers_nearly_as_soon_as_a_bare_deployment(lax_namespace: Na
         chart.append(seconds_to_first_answer(namespace, f"service/{release.fullname}", 80, started))
         release.uninstall()
     with capsys.disabled():
-        print(f"\nfirst answer after {statistics.median(chart):.1f} s with the chart, {statistics.median(bare):.1f} s bare")
+        print(
+            f"\nfirst answer after {statistics.median(chart):.1f} s with the chart, {statistics.median(bare):.1f} s "
+            "bare"
+        )
     assert statistics.median(chart) <= 1.5 * statistics.median(bare)

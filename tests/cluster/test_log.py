@@ -1,4 +1,6 @@
-"""The prediction log with a PostgreSQL in the cluster: the hook makes its tables, an outage loses no row, the maintenance runs."""
+"""The prediction log with a PostgreSQL in the cluster: the hook makes its tables, an outage loses no row, the
+maintenance runs.
+"""
 
 import threading
 from collections import Counter
@@ -77,7 +79,9 @@ def test_the_first_install_makes_the_tables_and_predictions_are_rows_of_them(log
     with release.client() as client:
         key = client.post("/predict", json=ROW).headers["X-Prediction-ID"]
         database.wait_for_keys({key})
-        (row,) = database.query(f"SELECT model, version, dialect, answer, tableoid::regclass FROM predictions WHERE key = '{key}'")
+        (row,) = database.query(
+            f"SELECT model, version, dialect, answer, tableoid::regclass FROM predictions WHERE key = '{key}'"
+        )
     model, version, dialect, answer, partition = row.split("|")
     assert (model, version, dialect, answer) == ("iris", "1", "/predict", "0")
     assert partition != "predictions"  # of the day
@@ -87,7 +91,8 @@ def test_the_first_install_makes_the_tables_and_predictions_are_rows_of_them(log
 def test_the_role_that_serves_can_neither_change_nor_drop_what_is_logged(logged: Logged) -> None:
     _, database = logged
     granted = database.query(
-        "SELECT privilege_type FROM information_schema.role_table_grants WHERE grantee = 'serving' AND table_name = 'predictions'"
+        "SELECT privilege_type FROM information_schema.role_table_grants WHERE grantee = 'serving' AND table_name = "
+        "'predictions'"
     )
     assert set(granted) == {"SELECT", "INSERT"}
 
@@ -125,7 +130,8 @@ def metric(client: httpx.Client, name: str) -> float:
 
 def partitions(database: Database) -> list[str]:
     return database.query(
-        "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'predictions'::regclass AND inhrelid::regclass::text ~ '[0-9]'"
+        "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'predictions'::regclass AND "
+        "inhrelid::regclass::text ~ '[0-9]'"
     )
 
 
@@ -150,7 +156,9 @@ def test_a_migration_that_fails_stops_the_upgrade_and_its_job_stays_with_the_rea
     release, database = logged
     before = release.ready_pods()
     wrong = {"predictionLog": VALUES["predictionLog"] | {"database": {"existingSecret": "typo"}}}
-    release.namespace.kubectl("create", "secret", "generic", "typo", f"--from-literal=url={database.address('owner', 'wrong')}")
+    release.namespace.kubectl(
+        "create", "secret", "generic", "typo", f"--from-literal=url={database.address('owner', 'wrong')}"
+    )
     with pytest.raises(CommandFailed):
         release.upgrade(wrong, timeout="20s")
     assert release.ready_pods() == before
@@ -204,7 +212,8 @@ def test_an_sqlite_file_on_a_volume_outlives_its_pod(lax_namespace: Namespace) -
     namespace.kubectl("delete", "pod", pod)  # it writes its last rows
     (successor,) = wait_for(release.ready_pods, "another ready pod")
     script = (
-        "import sqlite3; print([key for key, in sqlite3.connect('/var/lib/slipway/predictions.db').execute('SELECT key FROM predictions')])"
+        "import sqlite3; print([key for key, in sqlite3.connect('/var/lib/slipway/predictions.db').execute('SELECT key "
+        "FROM predictions')])"
     )
     assert key in namespace.kubectl("exec", successor, "--", "python", "-c", script)
     namespace.kubectl("create", "job", "--from", f"cronjob/{release.fullname}-log", "now")

@@ -15,7 +15,9 @@ def states(release: Release) -> dict[str, str]:
     """name/version to state, as GET /models has them."""
     with release.client() as client:
         models = client.get("/models").json()["models"]
-    return {f"{model['name']}/{version['version']}": version["state"] for model in models for version in model["versions"]}
+    return {
+        f"{model['name']}/{version['version']}": version["state"] for model in models for version in model["versions"]
+    }
 
 
 def test_several_models_from_a_config_map_and_a_secret_next_to_the_example(release: Release, packed: Pack) -> None:
@@ -45,10 +47,14 @@ def test_models_on_a_volume_as_one_folder(lax_namespace: Namespace) -> None:
     namespace = lax_namespace
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
     packer = {**PACKER, "spec": {**PACKER["spec"], "nodeSelector": one_node()}}
-    namespace.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim}, packer)
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim}, packer
+    )
     wait_for(lambda: namespace.get("pod", "packer")["status"]["phase"] == "Succeeded", "the end of slipway example")
     release = Release(namespace)
-    release.install({"models": [{"source": {"persistentVolumeClaim": {"claimName": "models"}}}], "nodeSelector": one_node()})
+    release.install(
+        {"models": [{"source": {"persistentVolumeClaim": {"claimName": "models"}}}], "nodeSelector": one_node()}
+    )
     assert states(release) == {"iris/1": "ready", "breast-cancer/1": "ready"}
 
 
@@ -64,7 +70,11 @@ PACKER: Object = {
             {
                 "name": "packer",
                 "image": "slipway:dev",
-                "command": ["sh", "-c", "slipway example iris --output /volume && slipway example breast-cancer --output /volume"],
+                "command": [
+                    "sh",
+                    "-c",
+                    "slipway example iris --output /volume && slipway example breast-cancer --output /volume",
+                ],
                 "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
             }
         ],
@@ -100,7 +110,11 @@ def artifacts() -> list[Object]:
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
     }
     user = {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"securityContext": user, "containers": [container], "volumes": [{"name": "tls", "secret": {"secretName": "artifacts"}}]}
+    spec = {
+        "securityContext": user,
+        "containers": [container],
+        "volumes": [{"name": "tls", "secret": {"secretName": "artifacts"}}],
+    }
     metadata = {"name": "artifacts", "labels": {"app": "artifacts"}}
     service = {"selector": {"app": "artifacts"}, "ports": [{"port": 443, "targetPort": 8443}]}
     return [

@@ -1,4 +1,6 @@
-"""A real Prometheus, scraping every second: no count is lost, every alert fires in its situation, every panel has data."""
+"""A real Prometheus, scraping every second: no count is lost, every alert fires in its situation, every panel has
+data.
+"""
 
 import json
 import math
@@ -51,7 +53,10 @@ def test_the_last_values_of_all_pods_ever_seen_add_up_to_what_was_answered(monit
         lambda: release.upgrade({**values, "podAnnotations": {monitoring.EVERY: "10s"}}),
         release.rollback,
     ]
-    series = f'slipway_http_request_duration_seconds_count{{namespace="{namespace.name}",pod=~"counted-slipway-.+",route="/predict"}}'
+    series = (
+        "slipway_http_request_duration_seconds_count"
+        f'{{namespace="{namespace.name}",pod=~"counted-slipway-.+",route="/predict"}}'
+    )
 
     def counts() -> dict[str, float]:
         samples = prometheus.query(f"sum by (pod) (last_over_time({series}[1h]))")
@@ -60,7 +65,8 @@ def test_the_last_values_of_all_pods_ever_seen_add_up_to_what_was_answered(monit
     loads = requests()
     try:
         release.install(values)
-        wait_for(node_port_answers, "an answer through the node port")  # kube-proxy learns of ready pods a moment after helm
+        # kube-proxy learns of ready pods a moment after helm.
+        wait_for(node_port_answers, "an answer through the node port")
         with situations.sent(loads):
             wait_for(lambda: counts().keys() >= set(release.ready_pods()), "requests to both pods")
             for replace in steps:
@@ -109,7 +115,12 @@ def test_the_alert_fires_in_the_situation_that_it_is_for(situation: Situation, m
         alerts = [alert for alert in monitored.prometheus.alerts() if alert["state"] == "firing"]
         return {(alert["labels"]["release"], alert["labels"]["alertname"]) for alert in alerts}
 
-    wait_for(lambda: (situation.name, situation.alert) in firing(), f"{situation.alert} of {situation.name}", timeout=180, interval=1)
+    wait_for(
+        lambda: (situation.name, situation.alert) in firing(),
+        f"{situation.alert} of {situation.name}",
+        timeout=180,
+        interval=1,
+    )
 
 
 @pytest.mark.usefixtures("since")
@@ -120,7 +131,11 @@ def test_and_in_no_other(monitored: Monitored) -> None:
 
 
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
-TARGETS = {f"{panel['title']} {target['refId']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+TARGETS = {
+    f"{panel['title']} {target['refId']}": target["expr"]
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+}
 ZERO = {  # of which more than zero would be bad news, and why it is not made here; promtool tests their rules
     "Prediction log: records B": "no log in SQLite is full",
     "Prediction log: records C": "all feedback finds its row",
@@ -140,7 +155,9 @@ def test_every_panels_query_returns_data(target: str, monitored: Monitored, sinc
 
     def data() -> list[float]:
         """Zeros are there from the start, and would show nothing."""
-        return [value for value in monitored.prometheus.values(query, since, STEP) if value > 0 and math.isfinite(value)]
+        return [
+            value for value in monitored.prometheus.values(query, since, STEP) if value > 0 and math.isfinite(value)
+        ]
 
     if target in ZERO:
         assert not data()  # and the query is one
@@ -156,7 +173,9 @@ def test_the_dashboards_variables_offer_the_namespace_and_its_pods(monitored: Mo
         if variable["type"] == "query":
             match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
             assert match is not None
-            offered[variable["name"]] = prometheus.label_values(match[2], match[1].replace("$namespace", namespace.name))
+            offered[variable["name"]] = prometheus.label_values(
+                match[2], match[1].replace("$namespace", namespace.name)
+            )
     assert offered["namespace"] == [namespace.name]
     for situation in SITUATIONS:
         assert any(pod.startswith(f"{situation.name}-slipway-") for pod in offered["pod"])

@@ -1,7 +1,9 @@
-"""Whatever is done to a release on purpose, no request fails: 32 kept-alive connections through the node port meanwhile.
+"""Whatever is done to a release on purpose, no request fails: 32 kept-alive connections through the node port
+meanwhile.
 
-The load goes to the environment's NODE_ADDRESS, under which port 30080 of a node is reached: 127.0.0.1:8080 unless set, where
-deploy/kind.yaml maps it. No other release may hold that port, and draining nodes evicts other pods from them, too.
+The load goes to the environment's NODE_ADDRESS, under which port 30080 of a node is reached: 127.0.0.1:8080 unless set,
+where deploy/kind.yaml maps it. No other release may hold that port, and draining nodes evicts other pods from them,
+too.
 """
 
 from collections import Counter
@@ -14,7 +16,9 @@ import yaml
 from tests.cluster.kubernetes import CHART, NODE_ADDRESS, ROW, Namespace, Release, kubectl, wait_for
 from tests.cluster.traffic import CONNECTIONS, assert_that_clients_moved_and_nothing_failed, under_load
 
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "ci" / "nodeport-values.yaml").read_text()) | {"config": {"workers": 2}}
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "ci" / "nodeport-values.yaml").read_text()) | {
+    "config": {"workers": 2}
+}
 PODS = VALUES["replicaCount"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -97,7 +101,9 @@ def test_a_pod_that_is_deleted(serving: Release) -> None:
 
 def test_nodes_that_are_drained(serving: Release) -> None:
     """Two in turn. The second has all pods by then, and the disruption budget must let them go one after the other."""
-    taints = kubectl("get", "nodes", "--output", "jsonpath={range .items[*]}{.spec.taints[*].effect}{'\\n'}{end}").splitlines()
+    taints = kubectl(
+        "get", "nodes", "--output", "jsonpath={range .items[*]}{.spec.taints[*].effect}{'\\n'}{end}"
+    ).splitlines()
     assert sum("NoSchedule" not in effects for effects in taints) >= 2, "no other node would take the pods"
     for _ in range(2):
         places = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in serving.pods()}
@@ -124,7 +130,8 @@ def stat(pid):
 def clients(pid):
     held = {os.readlink(file.path) for file in os.scandir(f"/proc/{pid}/fd")}
     connections = [line.split() for line in open("/proc/net/tcp")][1:]
-    return sum(fields[1].endswith(":1F40") and f"socket:[{fields[9]}]" in held for fields in connections if fields[3] != "0A")
+    served = [fields for fields in connections if fields[1].endswith(":1F40") and fields[3] != "0A"]
+    return sum(f"socket:[{fields[9]}]" in held for fields in served)
 workers = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and stat(pid)[1] == "1"]
 worker = max(workers, key=clients)
 os.kill(worker, signal.SIGSTOP)
@@ -158,5 +165,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_requests_along(serving: Rele
     assert (workers, set(load.answers)) == (2, {200})
     assert 0 < clients < CONNECTIONS
     assert load.failures.total() <= clients
-    (container,) = (pod["status"]["containerStatuses"][0] for pod in serving.pods() if pod["metadata"]["name"] == victim)
+    (container,) = (
+        pod["status"]["containerStatuses"][0] for pod in serving.pods() if pod["metadata"]["name"] == victim
+    )
     assert container["restartCount"] == 0

@@ -14,7 +14,8 @@ _ENOUGH = 10 * CONNECTIONS  # answers before, and again after
 
 
 def under_load(release: Release, operation: Callable[[], object], *, pause: float = 0.02) -> Load:
-    """The load that ran before, during and after the operation: kept-alive connections that pause so many seconds between two requests.
+    """The load that ran before, during and after the operation: kept-alive connections that pause so many seconds
+    between two requests.
 
     A release that answers everything at once would leave a cluster on two cores no time to do what it is asked.
     """
@@ -28,7 +29,9 @@ def under_load(release: Release, operation: Callable[[], object], *, pause: floa
             during = load.total - before
             await load.until(load.total + _ENOUGH, seconds=60)
         after = load.total - before - during
-        print(f"{before} + {during} + {after} answers, {load.told_to_close} told to close; {dict(load.failures)} failed")
+        print(
+            f"{before} + {during} + {after} answers, {load.told_to_close} told to close; {dict(load.failures)} failed"
+        )
         assert during > CONNECTIONS
         return load
 

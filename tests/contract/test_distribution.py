@@ -25,7 +25,12 @@ def pins(lock: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     return zipfile.ZipFile(next(folder.iterdir()))
 
 
@@ -54,7 +59,9 @@ def test_the_wheel_alone_serves_an_example(wheel: zipfile.ZipFile, tmp_path: Pat
     assert subprocess.check_output(where, cwd=tmp_path, env=environment, text=True).startswith(str(tmp_path))
     assert "Packed models/iris/1" in slipway("example", "iris")
     assert "fit to serve" in slipway("check", "models")
-    with Server(tmp_path / "models", tmp_path, command=[sys.executable, "-m", "slipway"], cwd=tmp_path, environment=environment) as server:
+    with Server(
+        tmp_path / "models", tmp_path, command=[sys.executable, "-m", "slipway"], cwd=tmp_path, environment=environment
+    ) as server:
         assert server.predict("iris", [5.1, 3.5, 1.4, 0.2]).json()["prediction"] == 0
 
 
@@ -64,7 +71,10 @@ def test_the_lock_holds_every_dependency_in_a_version_that_the_project_accepts()
     wanted = {
         "requirements.lock": project["project"]["dependencies"],
         "requirements-build.lock": groups["build"],
-        "requirements-dev.lock": [*project["project"]["dependencies"], *(line for line in groups["dev"] if isinstance(line, str))],
+        "requirements-dev.lock": [
+            *project["project"]["dependencies"],
+            *(line for line in groups["dev"] if isinstance(line, str)),
+        ],
     }
     for lock, requirements in wanted.items():
         pinned = pins(lock)

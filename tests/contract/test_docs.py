@@ -34,7 +34,13 @@ def test_every_setting_is_used() -> None:
 
 def test_text_names_only_settings_that_exist() -> None:
     variables = {f"SLIPWAY_{name.upper()}" for name in Settings.model_fields}
-    files = [ROOT / "README.md", ROOT / "Dockerfile", ROOT / "Makefile", *(ROOT / "docs").glob("*.md"), *(ROOT / "service").rglob("*.py")]
+    files = [
+        ROOT / "README.md",
+        ROOT / "Dockerfile",
+        ROOT / "Makefile",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "service").rglob("*.py"),
+    ]
     named = {(path.name, name) for path in files for name in re.findall(r"SLIPWAY_[A-Z][A-Z_]*", path.read_text())}
     assert not [(path, name) for path, name in named if name not in variables]
 
@@ -44,7 +50,9 @@ def test_the_version_is_written_once() -> None:
     assert "version" in project["project"]["dynamic"]
     assert (ROOT / project["tool"]["hatch"]["version"]["path"]).samefile(slipway.__file__)
     version = re.compile(rf"(?<![\d.]){re.escape(slipway.__version__)}(?![\d.])")
-    files = [ROOT / name for name in ("Dockerfile", "Makefile", "README.md", "pyproject.toml")] + list((ROOT / "service").rglob("*.py"))
+    files = [ROOT / name for name in ("Dockerfile", "Makefile", "README.md", "pyproject.toml")] + list(
+        (ROOT / "service").rglob("*.py")
+    )
     assert [path for path in files if version.search(path.read_text())] == [Path(slipway.__file__)]
 
 

@@ -32,7 +32,8 @@ FLOORS = (
 FLOOR = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
 LONGEST = 400
 WEB = {"fastapi", "starlette", "gunicorn", "uvicorn", "uvicorn_worker"}  # known to `http` and what is above it only
-HEAVY = {"fastapi", "pandas", "sklearn", "numpy", "slipway.app"}  # not wanted in `slipway drain`, which runs in a preStop hook
+# Not wanted in `slipway drain`, which runs in a preStop hook.
+HEAVY = {"fastapi", "pandas", "sklearn", "numpy", "slipway.app"}
 LOCAL_IMPORTS = {
     "cli.bench": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.check": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
@@ -42,19 +43,23 @@ LOCAL_IMPORTS = {
     "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
-    "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that they take",
+    "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that "
+    "they take",
     "model.batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
     "model.joblib_file": "most models of arrays do without pandas",
     "model.compiled.model": "ONNX Runtime is imported only where a model has a graph",
     "model.estimator": "scikit-learn is imported only where there is an estimator",
     "cli.entry": "signals are handled before anything that takes long is imported",
     "server.development": "the process that only waits for changes does without the application",
-    "prediction_log.upkeep.embedded": "a schema is made once in the life of a database, too rarely for every server to import Alembic",
-    "prediction_log.database": "a server whose log is off does without SQLAlchemy and the drivers, and the time that they take",
+    "prediction_log.upkeep.embedded": "a schema is made once in the life of a database, too rarely for every server to "
+    "import Alembic",
+    "prediction_log.database": "a server whose log is off does without SQLAlchemy and the drivers, and the time that "
+    "they take",
     "model.inspection": "scikit-learn is imported only where there is an estimator",
     "cli.log": "each command imports what it needs, so that `--help` is quick, and reading does without Alembic",
     "packing.pack": "what compiles brings ONNX's packages along, and is imported only where a form is asked for",
-    "server.master": "numpy reads the limits of its threads from the environment when it is imported, so they are set first",
+    "server.master": "numpy reads the limits of its threads from the environment when it is imported, so they are set "
+    "first",
 }
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
     "system.cpu": "the numeric libraries take the limits of their threads from there",
@@ -72,7 +77,9 @@ class Import(NamedTuple):
 
 def modules() -> dict[str, Path]:
     """The package's modules by their dotted name below `slipway`."""
-    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__main__.py" and path != PACKAGE / "__init__.py")
+    paths = (
+        path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__main__.py" and path != PACKAGE / "__init__.py"
+    )
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
@@ -118,12 +125,18 @@ def test_every_module_lies_in_a_room() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
     rooms = {room(target) for found in imports(module) if (target := own(found.target))} - {room(module)}
-    assert not [other for other in rooms if FLOOR[other] >= FLOOR[room(module)]], f"{module} imports from its own floor or above"
+    assert not [other for other in rooms if FLOOR[other] >= FLOOR[room(module)]], (
+        f"{module} imports from its own floor or above"
+    )
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_private_to_a_module_is_imported_by_no_other(module: str) -> None:
-    private = [found.target for found in imports(module) if own(found.target) and found.target.rpartition(".")[2].startswith("_")]
+    private = [
+        found.target
+        for found in imports(module)
+        if own(found.target) and found.target.rpartition(".")[2].startswith("_")
+    ]
     assert not private, f"{module} imports private names: {private}"
 
 
@@ -137,7 +150,10 @@ def test_packing_knows_nothing_of_servers(module: str) -> None:
 
 def test_the_architecture_page_has_the_floors_and_names_files_that_are_there() -> None:
     page = (ROOT / "docs/architecture.md").read_text()
-    told = {name.removesuffix(".py"): int(floor) for floor, name in re.findall(r"^\| (\d+) \| \[`([\w.]+?)/?`\]", page, re.MULTILINE)}
+    told = {
+        name.removesuffix(".py"): int(floor)
+        for floor, name in re.findall(r"^\| (\d+) \| \[`([\w.]+?)/?`\]", page, re.MULTILINE)
+    }
     assert told == {name: number + len(FLOORS) for name, number in FLOOR.items()}
     pages = [page, *(path.read_text() for path in (ROOT / "docs/decisions").glob("*.md"))]
     named = {name for text in pages for name in re.findall(r"`((?:\w+/)+\w+\.py)`", text)}
@@ -148,7 +164,10 @@ def test_the_architecture_page_has_the_floors_and_names_files_that_are_there() -
 
 
 def test_imports_never_run_in_a_circle() -> None:
-    graph = {module: {target for found in imports(module) if (target := own(found.target)) and target != module} for module in MODULES}
+    graph = {
+        module: {target for found in imports(module) if (target := own(found.target)) and target != module}
+        for module in MODULES
+    }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
@@ -177,7 +196,9 @@ def test_functions_import_nothing_unless_it_is_argued_here(module: str) -> None:
 def test_only_argued_modules_touch_the_environment(module: str) -> None:
     names = {node.attr for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Attribute)}
     touches = bool(names & {"environ", "getenv", "putenv"})
-    assert touches == (module in ENVIRONMENT), f"{module} touches the environment: argue for it in ENVIRONMENT, or use a setting"
+    assert touches == (module in ENVIRONMENT), (
+        f"{module} touches the environment: argue for it in ENVIRONMENT, or use a setting"
+    )
 
 
 def test_no_slipway_variable_is_read_outside_the_settings() -> None:
@@ -192,7 +213,10 @@ def test_no_slipway_variable_is_read_outside_the_settings() -> None:
         module
         for module, path in MODULES.items()
         for key in keys(ast.parse(path.read_text()))
-        if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value.startswith("SLIPWAY_") and " " not in key.value
+        if isinstance(key, ast.Constant)
+        and isinstance(key.value, str)
+        and key.value.startswith("SLIPWAY_")
+        and " " not in key.value
     }
     assert not read
 
@@ -205,5 +229,7 @@ def test_no_module_is_longer_than_it_should_be(module: str) -> None:
 
 def test_drain_starts_without_the_heavy_libraries() -> None:
     code = f"import sys, slipway.server.drain; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, capture_output=True, text=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, check=True, capture_output=True, text=True
+    ).stdout.split()
     assert not loaded

@@ -46,7 +46,8 @@ TERMS = "scores that are the estimator's own to the last bit need its own terms"
 PRIVATES = {
     "_preprocessor": Private(GRADIENT, "tells the categories that a histogram gradient booster was fitted with"),
     "_transformer_to_input_indices": Private(
-        fitted(ColumnTransformer([("s", StandardScaler(), [0])])), "columns may be given as names, slices or masks: this has the places"
+        fitted(ColumnTransformer([("s", StandardScaler(), [0])])),
+        "columns may be given as names, slices or masks: this has the places",
     ),
     "_average_path_length": Private(lambda: sklearn.ensemble._iforest, TERMS),
     "_predictors": Private(GRADIENT, "the trees, which stand nowhere else"),
@@ -64,14 +65,18 @@ PRIVATES = {
     "_value": Private(lambda: prometheus_client.Counter("c", "c", registry=None), VALUES),
     "_positions": Private(lambda: MmapedDict, VALUES),
     "_m": Private(lambda: MmapedDict, VALUES),
-    "_init_value": Private(lambda: MmapedDict, "pages of the file are reserved before they are written (or a full disk ends the process)"),
+    "_init_value": Private(
+        lambda: MmapedDict, "pages of the file are reserved before they are written (or a full disk ends the process)"
+    ),
 }
 
 
 def uses() -> Iterator[str]:
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+            if isinstance(node, ast.Attribute) and not (
+                isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            ):
                 yield node.attr
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 yield from (alias.name for alias in node.names)
@@ -86,5 +91,7 @@ def test_the_list_has_every_private_name_that_is_used() -> None:
 @pytest.mark.parametrize("name", PRIVATES)
 def test_a_private_name_is_still_there(name: str) -> None:
     holder = PRIVATES[name].holder()
-    written = Path(__import__(holder.__module__, fromlist=["_"]).__file__).read_text() if isinstance(holder, type) else ""
+    written = (
+        Path(__import__(holder.__module__, fromlist=["_"]).__file__).read_text() if isinstance(holder, type) else ""
+    )
     assert hasattr(holder, name) or f"self.{name} =" in written or f"'{name}'" in written

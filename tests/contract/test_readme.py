@@ -39,21 +39,27 @@ def test_it_shows_what_a_newcomer_wants_to_see() -> None:
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.command)
 def test_curl_lines_answer_as_printed(server: Server, example: Example) -> None:
     asked = request(example.command)
-    answer = httpx.request(asked.method, f"http://127.0.0.1:{server.port}{asked.path}", headers=asked.headers, content=asked.body)
+    answer = httpx.request(
+        asked.method, f"http://127.0.0.1:{server.port}{asked.path}", headers=asked.headers, content=asked.body
+    )
     assert answer.status_code == example.answer.get("status", 200)  # a problem states its own
     assert agrees(example.answer, answer.json()), answer.text
 
 
 def test_three_lines_serve_a_model_of_ones_own(tmp_path: Path) -> None:
     data = load_iris(as_frame=True).frame.rename(columns={"target": "churned"})
-    joblib.dump(LogisticRegression(max_iter=1000).fit(data.drop(columns="churned"), data["churned"]), tmp_path / "model.joblib")
+    joblib.dump(
+        LogisticRegression(max_iter=1000).fit(data.drop(columns="churned"), data["churned"]), tmp_path / "model.joblib"
+    )
     data.to_csv(tmp_path / "churn.csv", index=False)
     block = re.search(r"```console\n(\$ slipway pack .*?)```", TEXT, re.DOTALL)
     assert block is not None
     *prepare, serve = (shlex.split(line.removeprefix("$ slipway ")) for line in block[1].splitlines())
     command = f"import sys; sys.path.insert(0, {str(README.parent)!r}); from slipway.cli.main import main; main()"
     for arguments in prepare:
-        done = subprocess.run([sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert serve == ["serve"]
     with Server(tmp_path / "models", tmp_path) as server:

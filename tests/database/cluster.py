@@ -1,4 +1,6 @@
-"""A PostgreSQL server of its own: in a temporary folder, on a free port of 127.0.0.1 or of another network, ended by its process id."""
+"""A PostgreSQL server of its own: in a temporary folder, on a free port of 127.0.0.1 or of another network, ended by
+its process id.
+"""
 
 import asyncio
 import contextlib
@@ -24,7 +26,9 @@ QUOTED = "p%40ss%2Fw%3Ard%3F"
 
 def program(name: str) -> str:
     """The path of one of PostgreSQL's programs; Debian keeps them out of PATH."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True
+    )
     found = shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]))
     if found is None:
         raise FileNotFoundError(f"{name} is missing; on Debian: apt-get install postgresql")
@@ -41,7 +45,9 @@ def account() -> dict[str, Any]:
 
 
 class Cluster:
-    """`with Cluster() as cluster: cluster.url("slipway")` is a database as the superuser, or as `user`, who has the same password."""
+    """`with Cluster() as cluster: cluster.url("slipway")` is a database as the superuser, or as `user`, who has the
+    same password.
+    """
 
     def __init__(self, network: Network | None = None) -> None:
         self.network, self.host = network, "127.0.0.1" if network is None else network.host
@@ -51,7 +57,13 @@ class Cluster:
         self._account = account()
         self._within: list[str] = []
         if network is not None:  # which only root can enter
-            self._within = [*network.command, "--setuid", str(self._account["user"]), "--setgid", str(self._account["group"])]
+            self._within = [
+                *network.command,
+                "--setuid",
+                str(self._account["user"]),
+                "--setgid",
+                str(self._account["group"]),
+            ]
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -60,8 +72,20 @@ class Cluster:
         word = self.folder / "password"
         word.write_text(PASSWORD)
         word.chmod(0o644)
-        command = [program("initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
-        subprocess.run([*command, "--pwfile", word], check=True, cwd=self.folder, stdout=subprocess.DEVNULL, **self._account)
+        command = [
+            program("initdb"),
+            "-D",
+            str(self.folder / "data"),
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--auth=scram-sha-256",
+        ]
+        subprocess.run(
+            [*command, "--pwfile", word], check=True, cwd=self.folder, stdout=subprocess.DEVNULL, **self._account
+        )
         with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all samenet scram-sha-256\n")
         try:
@@ -80,10 +104,22 @@ class Cluster:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        command = [program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder), "-h", self.host]
+        command = [
+            program("postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+            "-k",
+            str(self.folder),
+            "-h",
+            self.host,
+        ]
         account = {} if self._within else self._account
         with (self.folder / "log").open("ab") as log:
-            self.process = process = subprocess.Popen([*self._within, *command], cwd=self.folder, stdout=log, stderr=log, **account)
+            self.process = process = subprocess.Popen(
+                [*self._within, *command], cwd=self.folder, stdout=log, stderr=log, **account
+            )
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -121,10 +157,13 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(60)
-        while any(Path(f"/proc/{pid}").exists() for pid in family[1:]):  # the next start finds their shared memory in use
+        # The next start finds their shared memory in use.
+        while any(Path(f"/proc/{pid}").exists() for pid in family[1:]):
             time.sleep(0.01)
 
-    def execute(self, statement: str, *values: Any, database: str = "postgres", user: str = "postgres") -> list[asyncpg.Record]:
+    def execute(
+        self, statement: str, *values: Any, database: str = "postgres", user: str = "postgres"
+    ) -> list[asyncpg.Record]:
         """The rows that a statement gives, on a connection of its own."""
 
         async def run() -> list[asyncpg.Record]:

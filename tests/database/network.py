@@ -9,14 +9,18 @@ MAY_MAKE_ONE = os.geteuid() == 0
 
 
 class Network:
-    """`with Network() as network`: what runs with `command` in front has the address `host`, which this machine alone reaches.
+    """`with Network() as network`: what runs with `command` in front has the address `host`, which this machine alone
+    reaches.
 
-    A namespace without a name, joined to this one by a virtual cable: it goes with the last process in it, whatever becomes of us.
+    A namespace without a name, joined to this one by a virtual cable: it goes with the last process in it, whatever
+    becomes of us.
     """
 
     def __init__(self) -> None:
         number = os.getpid() % (1 << 15)  # runs side by side have networks of their own
-        self._ours, self.host = (f"198.{18 + (number >> 14)}.{number >> 6 & 255}.{number % 64 * 4 + end}" for end in (1, 2))
+        self._ours, self.host = (
+            f"198.{18 + (number >> 14)}.{number >> 6 & 255}.{number % 64 * 4 + end}" for end in (1, 2)
+        )
         self._end = f"slipway{number}"
         self.command: list[str] = []
 
@@ -31,7 +35,9 @@ class Network:
             self._holder.stdin.flush()
             self._holder.stdout.readline()
             self.command = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
-            _run("ip", "link", "add", self._end, "type", "veth", "peer", "name", "there", "netns", str(self._holder.pid))
+            _run(
+                "ip", "link", "add", self._end, "type", "veth", "peer", "name", "there", "netns", str(self._holder.pid)
+            )
             for command, end, address in (([], self._end, self._ours), (self.command, "there", self.host)):
                 _run(*command, "ip", "address", "add", f"{address}/30", "dev", end)
                 _run(*command, "ip", "link", "set", end, "up")
@@ -39,7 +45,8 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["ip", "link", "delete", self._end], stderr=subprocess.DEVNULL, check=False)  # it may have come to nothing
+        # It may have come to nothing.
+        subprocess.run(["ip", "link", "delete", self._end], stderr=subprocess.DEVNULL, check=False)
         self._holder.communicate()
 
     def cut(self, port: int | None = None) -> None:

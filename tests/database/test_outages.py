@@ -1,4 +1,6 @@
-"""Real servers and a real PostgreSQL that goes away under load: no prediction fails, and each answered row is there exactly once."""
+"""Real servers and a real PostgreSQL that goes away under load: no prediction fails, and each answered row is there
+exactly once.
+"""
 
 import asyncio
 import time
@@ -88,7 +90,9 @@ needs_network = pytest.mark.skipif(not MAY_MAKE_ONE, reason="only root may make 
     ],
     indirect=["postgres"],
 )
-def test_a_database_that_is_away_for_half_a_minute(start: Start, postgres: Cluster, begin: Step, end: Step, said: str) -> None:
+def test_a_database_that_is_away_for_half_a_minute(
+    start: Start, postgres: Cluster, begin: Step, end: Step, said: str
+) -> None:
     urls = {durability: migrated(postgres, durability + "_log") for durability in DURABILITIES}
     servers = {durability: start(log=durability, log_database=url) for durability, url in urls.items()}
     sync = servers["sync"]
@@ -143,7 +147,7 @@ def until_said(servers: dict[str, Server], said: str) -> None:
     """By /ready of each, which stays 200 where answers do not wait for the database."""
     for name, server in servers.items():
         if name == "sync":
-            server.until(lambda server=server: said in server.get("/ready").json().get("error", ""))  # type: ignore[misc]
+            server.until(lambda server=server: said in server.get("/ready").json().get("error", ""))
             assert not server.is_ready()
         else:
             server.until(lambda server=server: said in server.get("/ready").json().get("log", ""))  # type: ignore[misc]
@@ -154,8 +158,12 @@ def until_said(servers: dict[str, Server], said: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("postgres", ["network"], indirect=True)
 @pytest.mark.parametrize("server", ["silent", "answering"])
-def test_a_client_that_vanishes_in_mid_transaction_does_not_keep_its_rows_from_being_replayed(postgres: Cluster, server: str) -> None:
-    """The node of a pod dies, and its volume comes up elsewhere; or the network is away for longer than systems send a packet again."""
+def test_a_client_that_vanishes_in_mid_transaction_does_not_keep_its_rows_from_being_replayed(
+    postgres: Cluster, server: str
+) -> None:
+    """The node of a pod dies, and its volume comes up elsewhere; or the network is away for longer than systems send
+    a packet again.
+    """
     url = migrated(postgres, "log")
 
     async def run() -> None:
@@ -186,7 +194,9 @@ def test_a_client_that_vanishes_in_mid_transaction_does_not_keep_its_rows_from_b
 
 
 @pytest.mark.parametrize("trouble", ["password", "schema"])
-def test_what_is_wrong_with_the_database_is_said_once_and_recovered_from(start: Start, postgres: Cluster, trouble: str) -> None:
+def test_what_is_wrong_with_the_database_is_said_once_and_recovered_from(
+    start: Start, postgres: Cluster, trouble: str
+) -> None:
     name = "log"
     url = migrated(postgres, name)
     if trouble == "password":
@@ -199,7 +209,9 @@ def test_what_is_wrong_with_the_database_is_said_once_and_recovered_from(start: 
     async def run() -> Load:
         async with load(server) as clients:
             await clients.until(1000)
-            await asyncio.to_thread(server.until, lambda: len(server.logged("cannot be used") + server.logged("schema")) >= 1)
+            await asyncio.to_thread(
+                server.until, lambda: len(server.logged("cannot be used") + server.logged("schema")) >= 1
+            )
             await asyncio.to_thread(server.until, lambda: failures(server) >= 6)  # so that each worker has tried again
             if trouble == "password":
                 await asyncio.to_thread(postgres.execute, f"ALTER ROLE {name} PASSWORD '{PASSWORD}'")

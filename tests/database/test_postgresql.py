@@ -19,7 +19,8 @@ from tests.database.cluster import PASSWORD, QUOTED, Cluster
 from tests.support.logged import NOON, StoreContract, feedback, key, record, rows, trouble, write
 
 NEWEST = (
-    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1"
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY "
+    "backend_start DESC LIMIT 1"
 )
 
 
@@ -55,7 +56,10 @@ def test_the_role_that_serves_is_sent_to_the_one_that_owns_the_tables(serving: s
 
 @pytest.mark.parametrize(
     ("option", "sentence"),
-    [("sslmode=require", "it offers no TLS, which sslmode in its address asks for"), ("foo=bar", "it knows no option 'foo'")],
+    [
+        ("sslmode=require", "it offers no TLS, which sslmode in its address asks for"),
+        ("foo=bar", "it knows no option 'foo'"),
+    ],
 )
 def test_options_of_the_address_that_cannot_be_met_are_named(log: str, option: str, sentence: str) -> None:
     assert sentence in str(trouble(f"{log}?{option}"))
@@ -89,12 +93,16 @@ def test_a_database_without_tables_says_what_to_do(cluster: Cluster, database: s
 
 
 def test_migrating_makes_the_days_ahead(cluster: Cluster, database: str, log: str) -> None:
-    made = cluster.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'predictions'::regclass", database=database)
+    made = cluster.execute(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'predictions'::regclass", database=database
+    )
     assert made[0][0] == partitions.AHEAD + 2  # today and the default one, too
     assert maintain(log, None).created == 0
 
 
-def test_a_row_goes_to_its_day_and_to_the_default_partition_where_there_is_none(cluster: Cluster, database: str, log: str) -> None:
+def test_a_row_goes_to_its_day_and_to_the_default_partition_where_there_is_none(
+    cluster: Cluster, database: str, log: str
+) -> None:
     maintain(log, None, date(2027, 3, 1))
     late = NOON.replace(year=2027, month=3, day=1, hour=23, minute=59, second=59)
     write(log, [record(1, late), record(2, late + timedelta(seconds=1)), record(3, late - timedelta(days=1))])
@@ -115,7 +123,9 @@ def test_maintenance_moves_rows_out_of_the_default_partition_and_a_replay_finds_
     done = maintain(log, None)
     assert (done.created, done.moved) == (2, 50)
     write(log, entries)
-    assert set(partitions_of(cluster, database).values()) == {f"predictions_{far + timedelta(days):%Y%m%d}" for days in (0, 1)}
+    assert set(partitions_of(cluster, database).values()) == {
+        f"predictions_{far + timedelta(days):%Y%m%d}" for days in (0, 1)
+    }
     assert len(rows(log, "key")) == 50
     assert maintain(log, None)[:2] == (0, 0)
 
@@ -224,8 +234,12 @@ def test_a_call_that_hangs_can_be_cancelled_and_the_store_is_of_use_again(alone:
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_else(cluster: Cluster, log: str, turns: int) -> None:
-    """`turns` of the event loop after the news came: before, between and after the server's last word and the end of the connection."""
+def test_a_session_that_the_server_has_just_ended_is_told_as_such_and_by_nobody_else(
+    cluster: Cluster, log: str, turns: int
+) -> None:
+    """`turns` of the event loop after the news came: before, between and after the server's last word and the end of
+    the connection.
+    """
     unhandled = []
 
     async def run() -> StoreAway:

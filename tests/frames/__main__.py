@@ -1,4 +1,6 @@
-"""Judges many drawn cases and prints what came of them, the wrong ones by cause: `python -m tests.frames --examples 50000`."""
+"""Judges many drawn cases and prints what came of them, the wrong ones by cause: `python -m tests.frames --examples
+50000`.
+"""
 
 import argparse
 import time
@@ -20,15 +22,25 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=4, help="most columns of a frame; 1 tells causes apart")
     parser.add_argument("--family", choices=FAMILIES, action="append")
     parser.add_argument("--packed", choices=PACKED, action="append")
-    parser.add_argument("--all-ways", action="store_true", help="ask each case by lists and by names, from CSV and from Parquet")
+    parser.add_argument(
+        "--all-ways", action="store_true", help="ask each case by lists and by names, from CSV and from Parquet"
+    )
     options = parser.parse_args()
     faults: dict[tuple[str, str, str], list[str]] = {}
     counts: Counter[str] = Counter()
     families = st.sampled_from(options.family or FAMILIES)
-    drawn = st.tuples(families.flatmap(lambda family: cases(family, options.columns)), st.sampled_from(options.packed or PACKED[:4]))
+    drawn = st.tuples(
+        families.flatmap(lambda family: cases(family, options.columns)), st.sampled_from(options.packed or PACKED[:4])
+    )
 
     @seed(options.seed)
-    @settings(max_examples=options.examples, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=options.examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(drawn)
     def run(drawn: tuple[Case, str]) -> None:
         case, how = drawn

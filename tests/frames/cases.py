@@ -1,4 +1,6 @@
-"""One case: a frame, an estimator fitted on the whole of it, the rows that the packer is given, and rows beyond the frame."""
+"""One case: a frame, an estimator fitted on the whole of it, the rows that the packer is given, and rows beyond the
+frame.
+"""
 
 import re
 import warnings
@@ -21,7 +23,8 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, repr=False)
 class Case:
-    """`rows`: of the training frame, the first `sample` of which the packer is given. `outside`: rows with a value that the frame lacks.
+    """`rows`: of the training frame, the first `sample` of which the packer is given. `outside`: rows with a value that
+    the frame lacks.
 
     `turn`: which of the ways are gone where not all are.
     """
@@ -36,7 +39,9 @@ class Case:
 
     def frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         values = zip(*rows, strict=True)
-        return pd.DataFrame({column.name: series(column, cells) for column, cells in zip(self.columns, values, strict=True)})
+        return pd.DataFrame(
+            {column.name: series(column, cells) for column, cells in zip(self.columns, values, strict=True)}
+        )
 
     @cached_property
     def training(self) -> pd.DataFrame:
@@ -62,8 +67,11 @@ class Case:
 
     def __str__(self) -> str:
         lines = [f"  {column}" for column in self.columns]
-        estimator = re.sub(r"\w+=None, ", "", " ".join(repr(self.estimator).split()))  # XGBoost shows all that was not set
-        return "\n".join([f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:1500]}"])
+        # XGBoost shows all that was not set.
+        estimator = re.sub(r"\w+=None, ", "", " ".join(repr(self.estimator).split()))
+        return "\n".join(
+            [f"{len(self.rows)} rows, the packer is given the first {self.sample}", *lines, f"  {estimator[:1500]}"]
+        )
 
 
 def _kind(value: Any) -> type:
@@ -83,7 +91,9 @@ def cases(draw: Any, family: str, most_columns: int = 4) -> Case:
     count = sample + draw(st.integers(MOST_VALUES, 40))
     known = [draw(st.integers(1, len(column.pool))) for column in drawn]
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    places = np.array([_places(rng, len(column.pool), k, count, sample) for column, k in zip(drawn, known, strict=True)]).T
+    places = np.array(
+        [_places(rng, len(column.pool), k, count, sample) for column, k in zip(drawn, known, strict=True)]
+    ).T
     rows = [tuple(column.pool[place] for column, place in zip(drawn, row, strict=True)) for row in places.tolist()]
     names = CLASSES[0] if family == "xgboost" else draw(st.sampled_from(CLASSES))
     targets = _targets(rng, drawn, places, names if classifies else None)
@@ -92,12 +102,16 @@ def cases(draw: Any, family: str, most_columns: int = 4) -> Case:
 
 def _places(rng: np.random.Generator, size: int, known: int, count: int, sample: int) -> Any:
     """Places in a pool: only the last `known` of it in the sample, all of it in the rest."""
-    return np.concatenate([rng.integers(size - known, size, sample), np.arange(size), rng.integers(0, size, count - sample - size)])
+    return np.concatenate(
+        [rng.integers(size - known, size, sample), np.arange(size), rng.integers(0, size, count - sample - size)]
+    )
 
 
 def _targets(rng: np.random.Generator, drawn: Sequence[Column], places: Any, classes: list[Any] | None) -> Any:
     """Every value of every column counts."""
-    scores = sum(rng.normal(size=len(column.pool))[places[:, i]] for i, column in enumerate(drawn)) + rng.normal(0, 0.1, len(places))
+    scores = sum(rng.normal(size=len(column.pool))[places[:, i]] for i, column in enumerate(drawn)) + rng.normal(
+        0, 0.1, len(places)
+    )
     if classes is None:
         return scores
     ranks = np.argsort(np.argsort(scores)) * len(classes) // len(scores)

@@ -1,4 +1,6 @@
-"""Columns of every pandas dtype: which values are drawn for them, and how they look in a frame, in JSON and in a CSV."""
+"""Columns of every pandas dtype: which values are drawn for them, and how they look in a frame, in JSON and in a
+CSV.
+"""
 
 import datetime
 import decimal
@@ -10,8 +12,44 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-WORDS = ("NA", "null", "None", "nan", "", "1", "1.0", "True", "false", "007", "+1", "1e3", "a,b", 'say "x"', "two\nlines", " x ", "Zürich")
-WORDS += ("NaN", "N/A", "n/a", "-", "#N/A", "<NA>", "-inf", "2024-01-02", "1_000", "ß", "日本", "😀", "red", "green", "blue", "yes", "no")
+WORDS = (
+    "NA",
+    "null",
+    "None",
+    "nan",
+    "",
+    "1",
+    "1.0",
+    "True",
+    "false",
+    "007",
+    "+1",
+    "1e3",
+    "a,b",
+    'say "x"',
+    "two\nlines",
+    " x ",
+    "Zürich",
+)
+WORDS += (
+    "NaN",
+    "N/A",
+    "n/a",
+    "-",
+    "#N/A",
+    "<NA>",
+    "-inf",
+    "2024-01-02",
+    "1_000",
+    "ß",
+    "日本",
+    "😀",
+    "red",
+    "green",
+    "blue",
+    "yes",
+    "no",
+)
 texts = st.sampled_from(WORDS) | st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6)
 EDGES = (2**53 + 1, 5733018224205767597, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 2**64 - 1)
 BERLIN = datetime.datetime(2024, 10, 27, 0, 30, tzinfo=datetime.UTC)  # 2:30 in Berlin, twice
@@ -38,7 +76,9 @@ class Column:
 
     def __str__(self) -> str:
         about = self.kind if not self.of_category else f"{self.kind} of {self.dtype.categories.tolist()!r}"
-        return f"{self.name}: {about}, drawn of {list(self.pool)!r}" + (f", null {self.null!r}" if self.kind.startswith("object") else "")
+        return f"{self.name}: {about}, drawn of {list(self.pool)!r}" + (
+            f", null {self.null!r}" if self.kind.startswith("object") else ""
+        )
 
 
 class NoDate(str):
@@ -46,7 +86,9 @@ class NoDate(str):
 
 
 def series(column: Column, values: Sequence[Any]) -> pd.Series:
-    """As a user's frame holds them: in the column's dtype, or in the one that pandas would take where a value does not fit."""
+    """As a user's frame holds them: in the column's dtype, or in the one that pandas would take where a value does
+    not fit.
+    """
     dtype = column.dtype
     if column.of_category:
         known = dtype.categories
@@ -101,11 +143,17 @@ def declaration(column: Column) -> dict[str, Any] | None:
     if column.dtype != "object":
         return {"dtype": str(column.dtype), **nullable}
     # A missing value among objects is NaN: None is for whoever packs from the frame itself.
-    return None if column.has_missing and column.null is None else {"type": TYPES_OF_OBJECTS[column.kind], "dtype": "object", **nullable}
+    return (
+        None
+        if column.has_missing and column.null is None
+        else {"type": TYPES_OF_OBJECTS[column.kind], "dtype": "object", **nullable}
+    )
 
 
 def in_csv(column: Column, value: Any) -> bool:
-    """Whether a CSV tells this value from all others of the column: an empty cell is a missing one, or the category ''."""
+    """Whether a CSV tells this value from all others of the column: an empty cell is a missing one, or the category
+    ''.
+    """
     return value != "" and not may_be_category(column, value) and column.kind != "object, mixed"
 
 
@@ -139,7 +187,9 @@ def moments(unit: str, zone: str | None) -> st.SearchStrategy[pd.Timestamp]:
     digits = {"s": 1_000_000, "ms": 1000, "us": 1, "ns": 1}[unit]
     any_time = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2150, 1, 1))
     drawn = any_time | st.sampled_from([datetime.datetime(2024, 1, 2), datetime.datetime(2024, 3, 31, 1, 59, 59)])
-    around = st.integers(0, 7200).map(lambda seconds: (BERLIN + datetime.timedelta(seconds=seconds)).replace(tzinfo=None))
+    around = st.integers(0, 7200).map(
+        lambda seconds: (BERLIN + datetime.timedelta(seconds=seconds)).replace(tzinfo=None)
+    )
 
     def moment(time: datetime.datetime) -> pd.Timestamp:
         stamp = pd.Timestamp(time.replace(microsecond=time.microsecond // digits * digits)).as_unit(unit)
@@ -206,7 +256,9 @@ NUMBERS = tuple(kind for kind in KINDS if kind.lower().startswith(("int", "uint"
 TEXTS = ("str", "string", "object")
 DATES = tuple(kind for kind in KINDS if kind.startswith("datetime"))
 ODD = ("object, mixed", "object, bool", "object, int", "object, Decimal", "category of intervals", "timedelta")
-MAY_BE_MISSING = tuple(kind for kind in KINDS if kind not in ("bool", *(kind for kind in NUMBERS if "int" in kind and kind[0] in "iu")))
+MAY_BE_MISSING = tuple(
+    kind for kind in KINDS if kind not in ("bool", *(kind for kind in NUMBERS if "int" in kind and kind[0] in "iu"))
+)
 
 
 @st.composite

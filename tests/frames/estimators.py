@@ -31,8 +31,16 @@ from xgboost import XGBClassifier, XGBRegressor
 from tests.frames.columns import CATEGORIES, DATES, NUMBERS, ODD, TEXTS, Column
 
 _TREES: tuple[Sequence[Any], Sequence[Any]] = (
-    (DecisionTreeRegressor(random_state=0), RandomForestRegressor(2, random_state=0), GradientBoostingRegressor(n_estimators=3)),
-    (DecisionTreeClassifier(random_state=0), RandomForestClassifier(2, random_state=0), GradientBoostingClassifier(n_estimators=3)),
+    (
+        DecisionTreeRegressor(random_state=0),
+        RandomForestRegressor(2, random_state=0),
+        GradientBoostingRegressor(n_estimators=3),
+    ),
+    (
+        DecisionTreeClassifier(random_state=0),
+        RandomForestClassifier(2, random_state=0),
+        GradientBoostingClassifier(n_estimators=3),
+    ),
 )
 FAMILIES = ("linear", "tree", "hist", "lightgbm", "xgboost", "ensemble")
 NATIVE = {  # what a family takes as it is
@@ -151,23 +159,34 @@ def pipelines(draw: Any, family: str, columns: Sequence[Column], *, bare: bool, 
 def _filled(family: str, columns: Sequence[Column], final: Any) -> Any:
     if family == "linear":
         return make_pipeline(SimpleImputer(), StandardScaler(), final)
-    return make_pipeline(SimpleImputer(), final) if any(column.has_missing for column in columns) and family == "tree" else final
+    return (
+        make_pipeline(SimpleImputer(), final)
+        if any(column.has_missing for column in columns) and family == "tree"
+        else final
+    )
 
 
 def _with_columns(draw: Any, family: str, columns: Sequence[Column], final: Any) -> Any:
-    native = [column for column in columns if column.kind in NATIVE[family] and family not in ("linear", "tree") and draw(st.booleans())]
+    native = [
+        column
+        for column in columns
+        if column.kind in NATIVE[family] and family not in ("linear", "tree") and draw(st.booleans())
+    ]
     as_pandas = bool(native) or draw(st.integers(0, 3)) == 0
     transformers = []
     for column in columns:
         steps = steps_for(column)
-        if as_pandas and family in ("lightgbm", "xgboost"):  # which take no value with a comma or a bracket for a feature's name
+        # Which take no value with a comma or a bracket for a feature's name.
+        if as_pandas and family in ("lightgbm", "xgboost"):
             steps = tuple(step for step in steps if step not in WITH_NAMES_OF_VALUES)
         if family == "linear" or (column.has_missing and column.kind[0].isupper()):
             steps = tuple(step for step in steps if step != "passthrough" or not column.has_missing)
         step = "passthrough" if column in native else draw(st.sampled_from(steps))
         transformers.append((column.name, STEPS[step](), [column.name]))
     remainder = draw(st.sampled_from(["drop", "passthrough"]))
-    transformer = ColumnTransformer(transformers, remainder=remainder, sparse_threshold=0, verbose_feature_names_out=not as_pandas)
+    transformer = ColumnTransformer(
+        transformers, remainder=remainder, sparse_threshold=0, verbose_feature_names_out=not as_pandas
+    )
     return make_pipeline(transformer.set_output(transform="pandas") if as_pandas else transformer, final)
 
 
@@ -182,17 +201,27 @@ def _final(draw: Any, family: str, classifies: bool) -> Any:
             return kind(max_iter=4, min_samples_leaf=1, early_stopping=False, categorical_features="from_dtype")
         case "lightgbm":
             kind = LGBMClassifier if classifies else LGBMRegressor
-            small = {"min_child_samples": 1, "min_data_per_group": 1, "cat_smooth": 0.0, "cat_l2": 0.0, "min_child_weight": 0.0}
+            small = {
+                "min_child_samples": 1,
+                "min_data_per_group": 1,
+                "cat_smooth": 0.0,
+                "cat_l2": 0.0,
+                "min_child_weight": 0.0,
+            }
             return kind(n_estimators=4, n_jobs=1, verbose=-1, max_cat_to_onehot=draw(st.sampled_from([1, 16])), **small)
     kind = XGBClassifier if classifies else XGBRegressor
     one_hot = draw(st.sampled_from([1, 16]))
-    return kind(n_estimators=4, max_depth=4, n_jobs=1, min_child_weight=0, enable_categorical=True, max_cat_to_onehot=one_hot)
+    return kind(
+        n_estimators=4, max_depth=4, n_jobs=1, min_child_weight=0, enable_categorical=True, max_cat_to_onehot=one_hot
+    )
 
 
 @st.composite
 def _ensembles(draw: Any, columns: Sequence[Column], *, classifies: bool) -> Any:
     """Voting, stacking and calibration around pipelines that all see the frame itself."""
-    native = [name for name in ("hist", "lightgbm", "xgboost") if all(column.kind in NATIVE[name] for column in columns)]
+    native = [
+        name for name in ("hist", "lightgbm", "xgboost") if all(column.kind in NATIVE[name] for column in columns)
+    ]
     parts = []
     for i in range(2):
         family = draw(st.sampled_from(("linear", "tree", "hist")))
@@ -202,7 +231,15 @@ def _ensembles(draw: Any, columns: Sequence[Column], *, classifies: bool) -> Any
             parts.append((f"p{i}", _with_columns(draw, family, columns, _final(draw, family, classifies))))
     how = draw(st.sampled_from(["voting", "stacking", "calibrated"] if classifies else ["voting", "stacking"]))
     if how == "voting":
-        return VotingClassifier(parts, voting=draw(st.sampled_from(["soft", "hard"]))) if classifies else VotingRegressor(parts)
+        return (
+            VotingClassifier(parts, voting=draw(st.sampled_from(["soft", "hard"])))
+            if classifies
+            else VotingRegressor(parts)
+        )
     if how == "stacking":
-        return StackingClassifier(parts, LogisticRegression(), cv=2) if classifies else StackingRegressor(parts, Ridge(), cv=2)
+        return (
+            StackingClassifier(parts, LogisticRegression(), cv=2)
+            if classifies
+            else StackingRegressor(parts, Ridge(), cv=2)
+        )
     return CalibratedClassifierCV(parts[0][1], cv=2, ensemble=draw(st.booleans()))

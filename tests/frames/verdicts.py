@@ -47,7 +47,9 @@ class Expected(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A wrong answer, or a refusal that should not be. `way` and `what` are alike for faults of one kind, `detail` is this one's."""
+    """A wrong answer, or a refusal that should not be. `way` and `what` are alike for faults of one kind, `detail`
+    is this one's.
+    """
 
     what: str
     way: str
@@ -166,7 +168,9 @@ class _Trial:
             self.compare(way, rows, got)
 
     async def outside(self, client: httpx.AsyncClient, row: Row, place: int, *, by_name: bool) -> None:
-        """A row with a value that the training frame lacks: answered as the estimator does, or refused where it raises."""
+        """A row with a value that the training frame lacks: answered as the estimator does, or refused where it
+        raises.
+        """
         column, value = self.case.columns[place], row[place]
         way, told = f"HTTP {'by names' if by_name else 'by lists'}, a strange value", f"{value!r} in {column.name}: "
         expected, reason = None, "it is no date"
@@ -246,7 +250,9 @@ class _Trial:
             predictions = np.asarray(estimator.predict(frame)).ravel().tolist()
             has_probabilities = hasattr(estimator, "predict_proba")
             probabilities = np.asarray(estimator.predict_proba(frame)).tolist() if has_probabilities else None
-        return Expected(predictions, probabilities, np.asarray(estimator.classes_).tolist() if has_probabilities else [])
+        return Expected(
+            predictions, probabilities, np.asarray(estimator.classes_).tolist() if has_probabilities else []
+        )
 
     def compare(self, way: str, rows: Sequence[Row], got: list[Answer], *columns: str, as_text: bool = False) -> None:
         same, expected = self.same_text if as_text else self.same, self.expected(rows)
@@ -259,14 +265,18 @@ class _Trial:
         self.tally["answers: wrong"] += len(wrong)
         if wrong:
             i = wrong[0]
-            shown = f"row {rows[i]!r}\n  expected {wanted[i]}\n  got      {got[i]}  ({len(wrong)} of {len(rows)} rows differ)"
+            shown = (
+                f"row {rows[i]!r}\n  expected {wanted[i]}\n  got      {got[i]}  ({len(wrong)} of {len(rows)} rows "
+                "differ)"
+            )
             self.fault(WRONG, way, shown, *columns)
 
     def same(self, got: Any, wanted: Any) -> bool:
         if isinstance(wanted, float):
             if not math.isfinite(wanted):
                 return got is None
-            # A sum's last digit is left to how its addends lie in memory: scikit-learn itself answers a row otherwise among others.
+            # A sum's last digit is left to how its addends lie in memory: scikit-learn itself answers a row otherwise
+            # among others.
             return isinstance(got, float) and abs(got - wanted) <= max(self.bound, LAST_DIGITS) * max(1.0, abs(wanted))
         return type(got) is type(wanted) and bool(got == wanted)
 

@@ -57,7 +57,14 @@ def pack_case(case: Case, how: str, folder: Path) -> None:
     try:
         if how in ("frame", "compiled"):
             with _hastily_compiled():
-                pack(source, name=NAME, output=folder / "models", data=sample, declarations=_nullable(case), compiled=how == "compiled")
+                pack(
+                    source,
+                    name=NAME,
+                    output=folder / "models",
+                    data=sample,
+                    declarations=_nullable(case),
+                    compiled=how == "compiled",
+                )
             return
     except ArtifactError as error:
         raise Refused(str(error)) from None
@@ -124,7 +131,9 @@ async def served(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
-async def ask(client: httpx.AsyncClient, case: Case, rows: Sequence[Row], *, by_name: bool, one: bool = False) -> list[Answer]:
+async def ask(
+    client: httpx.AsyncClient, case: Case, rows: Sequence[Row], *, by_name: bool, one: bool = False
+) -> list[Answer]:
     """Raises Refused for whatever is not 200."""
     sent: list[Any] = [[as_json(value) for value in row] for row in rows]
     if by_name:
@@ -146,7 +155,9 @@ def _values(probabilities: Any) -> list[Any] | None:
 
 
 def offline(artifact: Artifact, case: Case, rows: Sequence[Row], folder: Path, kind: str) -> list[Answer] | None:
-    """What `slipway predict` writes of a file with these rows, as text; None where no such file can be written. Raises Refused."""
+    """What `slipway predict` writes of a file with these rows, as text; None where no such file can be written.
+    Raises Refused.
+    """
     data, output = folder / f"asked.{kind}", folder / "answers.csv"
     frame = case.frame(rows)
     if kind == "csv":
@@ -165,7 +176,11 @@ def offline(artifact: Artifact, case: Case, rows: Sequence[Row], folder: Path, k
     with output.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     return [
-        Answer(line["prediction"], line["confidence"], [line[name] for name in line if name.startswith("probability_")] or None)
+        Answer(
+            line["prediction"],
+            line["confidence"],
+            [line[name] for name in line if name.startswith("probability_")] or None,
+        )
         for line in lines
     ]
 
@@ -177,7 +192,9 @@ def carried(case: Case, rows: Sequence[Row], kind: str) -> list[Row]:
 
 
 def tells(case: Case, how: str) -> bool:
-    """Whether what the packer is given shows every column as the frame has it; it need not show categories, which an estimator knows."""
+    """Whether what the packer is given shows every column as the frame has it; it need not show categories, which an
+    estimator knows.
+    """
     if how in ("frame", "compiled"):
         return True
     columns, sample = [column for column in case.columns if not column.of_category], case.training.iloc[: case.sample]
@@ -188,7 +205,9 @@ def tells(case: Case, how: str) -> bool:
         sample.to_parquet(file)
         read = pd.read_parquet(file)
         same = [read[column.name].dtype == sample[column.name].dtype for column in columns]
-        return all(same) and not any(column.dtype == "object" and column.has_missing and column.null is not None for column in columns)
+        return all(same) and not any(
+            column.dtype == "object" and column.has_missing and column.null is not None for column in columns
+        )
     text = io.StringIO(sample.to_csv(index=False))
     read = pd.read_csv(text, keep_default_na=False, na_values=[""])
     return all(_is_told(column, read[column.name].dtype) for column in columns)

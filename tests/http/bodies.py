@@ -12,7 +12,9 @@ DEPTH = 150  # JSON parsers stop at 200
 
 
 class Target(NamedTuple):
-    """A path with a model behind it. `rows`: valid ones, by column; columns None: a model that tells nothing of them."""
+    """A path with a model behind it. `rows`: valid ones, by column; columns None: a model that tells nothing of
+    them.
+    """
 
     path: str
     kind: str
@@ -115,7 +117,11 @@ def _places(target: Target) -> Iterator[tuple[str, str, str]]:
         yield "beside features", f'{{"features":{row},"more":', "}"
     if target.columns is not None:
         by_column = json.dumps(dict(zip(target.columns, target.rows[0], strict=True)))
-        yield "value of the second row by column", f'{{"instances":[{by_column},{by_column[:-1]},{json.dumps(target.columns[0])}:', "}]}"
+        yield (
+            "value of the second row by column",
+            f'{{"instances":[{by_column},{by_column[:-1]},{json.dumps(target.columns[0])}:',
+            "}]}",
+        )
         if target.kind == "named":
             yield "value by column", f"{by_column[:-1]},{json.dumps(target.columns[0])}:", "}"
 

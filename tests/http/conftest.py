@@ -44,7 +44,9 @@ def anyio_backend() -> str:
 
 
 class AsConnected(httpx.ASGITransport):
-    """What slipway.server.connection does with a request: it is answered at once where that is possible, else by way of ASGI."""
+    """What slipway.server.connection does with a request: it is answered at once where that is possible, else by way
+    of ASGI.
+    """
 
     def __init__(self, envelope: Envelope) -> None:
         super().__init__(envelope, raise_app_exceptions=True)
@@ -52,7 +54,11 @@ class AsConnected(httpx.ASGITransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url.raw_path
-        hot = self._envelope.hot_path(url) if request.method == "POST" and isinstance(request.stream, httpx.ByteStream) else None
+        hot = (
+            self._envelope.hot_path(url)
+            if request.method == "POST" and isinstance(request.stream, httpx.ByteStream)
+            else None
+        )
         if hot is not None:
             headers = {name.lower(): value for name, value in request.headers.raw}
             answer = self._envelope.answer_at_once(hot, url, headers, request.content)
@@ -75,7 +81,10 @@ async def serving(models: Path, **settings: Any) -> AsyncIterator[httpx.AsyncCli
 async def _served(models: Path, settings: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
     envelope = create_app(Settings(models=models, **settings))
     lifespan = envelope.fastapi.router.lifespan_context(envelope.fastapi)
-    async with lifespan, httpx.AsyncClient(transport=AsConnected(envelope), base_url="http://slipway", timeout=30) as client:
+    async with (
+        lifespan,
+        httpx.AsyncClient(transport=AsConnected(envelope), base_url="http://slipway", timeout=30) as client,
+    ):
         yield client
 
 
@@ -86,7 +95,9 @@ def serve() -> Serve:
 
 @pytest.fixture
 async def client(models: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Of a server with iris 1 and 2 (the default model), breast-cancer, passengers and the estimators that misbehave."""
+    """Of a server with iris 1 and 2 (the default model), breast-cancer, passengers and the estimators that
+    misbehave.
+    """
     async with serving(models) as client:
         yield client
 
@@ -107,7 +118,14 @@ def pack_iris(folder: Path, version: str, **serving_part: Any) -> None:
     data = pd.DataFrame(flowers, columns=list(FLOWER))
     labels = ("setosa", "versicolor", "virginica")
     pack(
-        source, name="iris", version=version, output=folder, data=data, declarations=FLOWER, labels=labels, serving=Serving(**serving_part)
+        source,
+        name="iris",
+        version=version,
+        output=folder,
+        data=data,
+        declarations=FLOWER,
+        labels=labels,
+        serving=Serving(**serving_part),
     )
 
 
@@ -121,8 +139,12 @@ def pack_forest(folder: Path) -> None:
 
 def pack_passengers(folder: Path) -> None:
     """Strings and missing values in a pipeline by column name."""
-    data = pd.DataFrame({"age": [22.0, None, 30.0, 41.0] * 10, "fare": [7.0, 71.0, 8.0, 53.0] * 10, "port": ["S", "C", "Q", "S"] * 10})
-    columns = make_column_transformer((SimpleImputer(), ["age", "fare"]), (OneHotEncoder(handle_unknown="ignore"), ["port"]))
+    data = pd.DataFrame(
+        {"age": [22.0, None, 30.0, 41.0] * 10, "fare": [7.0, 71.0, 8.0, 53.0] * 10, "port": ["S", "C", "Q", "S"] * 10}
+    )
+    columns = make_column_transformer(
+        (SimpleImputer(), ["age", "fare"]), (OneHotEncoder(handle_unknown="ignore"), ["port"])
+    )
     estimator = make_pipeline(columns, LogisticRegression()).fit(data, [0, 1, 0, 1] * 10)
     source = folder.parent / "passengers.joblib"
     joblib.dump(estimator, source)

@@ -30,7 +30,11 @@ CASES = {
     "another content type": ("/predict", {"Content-Type": "text/csv"}, ROW),
     "compressed": ("/predict", {"Content-Encoding": "gzip"}, ROW),
     "a timeout that is none": ("/predict", {"X-Request-Timeout": "soon"}, ROW),
-    "by name": ("/models/iris/predict", {}, b'{"sepal_length": 5, "sepal_width": 3, "petal_length": 1, "petal_width": 0}'),
+    "by name": (
+        "/models/iris/predict",
+        {},
+        b'{"sepal_length": 5, "sepal_width": 3, "petal_length": 1, "petal_width": 0}',
+    ),
     "by version": ("/models/iris/versions/1/predict", {}, b'{"sepal_length": 5, "sepal_width": 3, "petal_length": 1}'),
     "an estimator that raises": ("/models/raising/predict", {}, b'{"instances": [[1, 2, 3, 4]]}'),
     "in a thread": ("/models/slow/predict", {}, b'{"instances": [[1, 2, 3, 4]]}'),
@@ -47,7 +51,10 @@ async def test_both_ways_answer_alike(models: Path) -> None:
     estimators.Gated.gate.set()
     envelope = create_app(Settings(models=models, cache_size=1))
     lifespan = envelope.fastapi.router.lifespan_context(envelope.fastapi)
-    async with lifespan, httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway") as client:
+    async with (
+        lifespan,
+        httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway") as client,
+    ):
         for case, (path, given, body) in CASES.items():
             headers = {"content-type": "application/json", "x-request-id": "the-same"} | {
                 name.lower(): value for name, value in given.items()

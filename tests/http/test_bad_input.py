@@ -36,7 +36,11 @@ BODIES = [
     (422, b'{"instances": [1]}', "instances"),
     (422, b'{"instances": [[5.1, 3.5, 1.4, 0.2], {"sepal_length": 1}]}', "instances"),
     (422, b'{"instances": [{"sepal_length": 5.1}]}', "sepal_width"),
-    (422, b'{"instances": [{"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1, "color": 1}]}', "color"),
+    (
+        422,
+        b'{"instances": [{"sepal_length": 1, "sepal_width": 1, "petal_length": 1, "petal_width": 1, "color": 1}]}',
+        "color",
+    ),
     (422, b'{"features": 5.1}', "features"),
     (422, b'{"features": "5.1"}', "features"),
     (422, b'{"features": null}', "features"),
@@ -66,7 +70,9 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("status", "body", "says"), BODIES, ids=[repr(body[:60]) for _, body, _ in BODIES])
-async def test_a_bad_body_has_its_status_and_says_what_is_wrong(client: httpx.AsyncClient, status: int, body: bytes, says: str) -> None:
+async def test_a_bad_body_has_its_status_and_says_what_is_wrong(
+    client: httpx.AsyncClient, status: int, body: bytes, says: str
+) -> None:
     response = await client.post("/predict", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -78,7 +84,11 @@ async def test_a_bad_body_has_its_status_and_says_what_is_wrong(client: httpx.As
 
 NAMED = [
     (422, b'{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4}', "petal_width"),
-    (422, b'{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2, "color": "red"}', "color"),
+    (
+        422,
+        b'{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2, "color": "red"}',
+        "color",
+    ),
     (422, b'{"sepal_length": "5.1", "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}', "sepal_length"),
     (422, b'{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 9, "petal_width": 0.2}', "petal_length"),
     (400, b'{"sepal_length": NaN, "sepal_width": 3.5, "petal_length": 1, "petal_width": 0.2}', "NaN or infinity"),
@@ -89,14 +99,18 @@ NAMED = [
 
 @pytest.mark.parametrize("path", ["/models/iris/predict", "/predict-iris"])
 @pytest.mark.parametrize(("status", "body", "says"), NAMED)
-async def test_bad_named_features_are_named(client: httpx.AsyncClient, path: str, status: int, body: bytes, says: str) -> None:
+async def test_bad_named_features_are_named(
+    client: httpx.AsyncClient, path: str, status: int, body: bytes, says: str
+) -> None:
     response = await client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == status, response.text
     assert says in response.text
 
 
 @pytest.mark.parametrize("value", ["1e300", "1e308", "-1e308"])
-async def test_finite_values_too_large_for_the_model_are_the_client_s_400(client: httpx.AsyncClient, value: str) -> None:
+async def test_finite_values_too_large_for_the_model_are_the_client_s_400(
+    client: httpx.AsyncClient, value: str
+) -> None:
     row = ", ".join([value] * 30)
     response = await client.post("/predict?model=breast-cancer", content=f'{{"features": [{row}]}}')
     assert response.status_code == 400, response.text
@@ -114,13 +128,17 @@ async def test_finite_values_too_large_for_the_model_are_the_client_s_400(client
         ("json", 415),
     ],
 )
-async def test_a_content_type_that_is_named_must_be_json(client: httpx.AsyncClient, content_type: str, status: int) -> None:
+async def test_a_content_type_that_is_named_must_be_json(
+    client: httpx.AsyncClient, content_type: str, status: int
+) -> None:
     response = await client.post("/predict", content=f'{{"features": {GOOD}}}', headers={"Content-Type": content_type})
     assert response.status_code == status
 
 
 @pytest.mark.parametrize(("encoding", "status"), [("identity", 200), ("gzip", 415), ("br", 415)])
-async def test_a_compressed_body_is_refused_and_not_misread(client: httpx.AsyncClient, encoding: str, status: int) -> None:
+async def test_a_compressed_body_is_refused_and_not_misread(
+    client: httpx.AsyncClient, encoding: str, status: int
+) -> None:
     response = await client.post("/predict", content=f'{{"features": {GOOD}}}', headers={"Content-Encoding": encoding})
     assert response.status_code == status
     assert status == 200 or "without Content-Encoding" in response.json()["detail"]
@@ -139,8 +157,8 @@ async def test_a_deadline_that_is_no_number_of_seconds_is_422(client: httpx.Asyn
     assert response.json()["errors"][0]["field"] == "X-Request-Timeout"
 
 
-async def test_a_body_over_the_limit_is_413_whether_its_length_is_declared_or_not(serve, models) -> None:  # type: ignore[no-untyped-def]
-    async def chunks():  # type: ignore[no-untyped-def]
+async def test_a_body_over_the_limit_is_413_whether_its_length_is_declared_or_not(serve, models) -> None:
+    async def chunks():
         for _ in range(30):
             yield b" " * 100
 
@@ -152,7 +170,7 @@ async def test_a_body_over_the_limit_is_413_whether_its_length_is_declared_or_no
         assert (await client.post("/predict", content=f'{{"features": {GOOD}}}'.ljust(2000))).status_code == 200
 
 
-async def test_more_rows_than_the_limit_are_413(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_more_rows_than_the_limit_are_413(serve, models) -> None:
     async with serve(models, max_rows=3) as client:
         row = [5.1, 3.5, 1.4, 0.2]
         assert (await client.post("/predict", json={"instances": [row] * 3})).status_code == 200

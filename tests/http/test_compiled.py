@@ -1,4 +1,6 @@
-"""Compiled forms over HTTP: they answer in the estimator's place, without scikit-learn, and give way to it where they cannot."""
+"""Compiled forms over HTTP: they answer in the estimator's place, without scikit-learn, and give way to it where
+they cannot.
+"""
 
 import json
 import shutil
@@ -87,13 +89,17 @@ async def test_the_catalogue_tells_which_form_answers(serve: Any, examples: Path
 
 
 @pytest.mark.parametrize("forbidden", ["by the setting", "in models.toml"])
-async def test_a_form_that_is_forbidden_leaves_the_estimator_to_answer(serve: Any, examples: Path, tmp_path: Path, forbidden: str) -> None:
+async def test_a_form_that_is_forbidden_leaves_the_estimator_to_answer(
+    serve: Any, examples: Path, tmp_path: Path, forbidden: str
+) -> None:
     folder = folder_of(examples, tmp_path, "iris", "passengers")
     if forbidden == "in models.toml":
         (folder / "models.toml").write_text("[iris]\ncompiled = false\n")
     async with serve(folder, compiled=forbidden == "in models.toml") as client:
         assert (await described(client, "iris"))["compiled"] is None
-        assert (await described(client, "passengers"))["compiled"] == (None if forbidden == "by the setting" else "linear")
+        assert (await described(client, "passengers"))["compiled"] == (
+            None if forbidden == "by the setting" else "linear"
+        )
         assert (await described(client, "iris"))["notes"] == []
         assert (await client.post("/predict?model=iris", json=FLOWER)).json()["prediction"] == 0
 
@@ -125,13 +131,16 @@ async def test_another_estimator_than_the_packed_one_is_not_served_although_its_
 
 @pytest.mark.parametrize("execution", ["inline", "thread", "process"])
 async def test_a_form_answers_alike_wherever_it_runs(serve: Any, examples: Path, execution: str) -> None:
-    expected = [json.loads((examples / name / "1/manifest.json").read_text())["examples"] for name in ("passengers", "diabetes")]
+    expected = [
+        json.loads((examples / name / "1/manifest.json").read_text())["examples"] for name in ("passengers", "diabetes")
+    ]
     async with serve(examples, execution=execution) as client:
         for name, rows in zip(("passengers", "diabetes"), expected, strict=True):
             assert (await described(client, name))["execution"] == execution
             answer = await client.post(f"/predict?model={name}", json={"instances": [row["features"] for row in rows]})
             assert [row["prediction"] for row in answer.json()["predictions"]] == [
-                row["prediction"] if isinstance(row["prediction"], str) else pytest.approx(row["prediction"], rel=1e-9) for row in rows
+                row["prediction"] if isinstance(row["prediction"], str) else pytest.approx(row["prediction"], rel=1e-9)
+                for row in rows
             ]
 
 

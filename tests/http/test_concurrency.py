@@ -24,7 +24,7 @@ async def until(condition: Any) -> None:
 
 
 @pytest.fixture
-async def gated(serve, models):  # type: ignore[no-untyped-def]
+async def gated(serve, models):
     """A client of a server with two places and one thread, and a gate that is closed."""
     async with serve(models, max_in_flight=2, threads=1, execution="thread") as client:
         Gated.close()
@@ -32,7 +32,9 @@ async def gated(serve, models):  # type: ignore[no-untyped-def]
         Gated.gate.set()
 
 
-def ask(client: httpx.AsyncClient, path: str = "/predict?model=gated", row: Any = (0, 0)) -> "asyncio.Task[httpx.Response]":
+def ask(
+    client: httpx.AsyncClient, path: str = "/predict?model=gated", row: Any = (0, 0)
+) -> "asyncio.Task[httpx.Response]":
     return asyncio.create_task(client.post(path, json={"features": list(row)}))
 
 
@@ -74,14 +76,16 @@ async def test_work_that_has_not_begun_is_dropped_at_its_deadline(gated: httpx.A
     begun = ask(gated)
     await until(lambda: Gated.calls == 1)
     for _ in range(5):  # each takes the second place, and gives it back
-        late = await gated.post("/predict?model=gated", json={"features": [0, 0]}, headers={"X-Request-Timeout": "0.05"})
+        late = await gated.post(
+            "/predict?model=gated", json={"features": [0, 0]}, headers={"X-Request-Timeout": "0.05"}
+        )
         assert late.status_code == 504
     Gated.gate.set()
     assert (await begun).status_code == 200
     assert Gated.calls == 1
 
 
-async def test_work_that_has_not_begun_is_dropped_when_its_client_leaves(models) -> None:  # type: ignore[no-untyped-def]
+async def test_work_that_has_not_begun_is_dropped_when_its_client_leaves(models) -> None:
     Gated.gate.set()
     envelope = create_app(Settings(models=models, threads=1, execution="thread"))
     async with envelope.fastapi.router.lifespan_context(envelope.fastapi):
@@ -122,7 +126,7 @@ async def test_work_that_has_not_begun_is_dropped_when_its_client_leaves(models)
         assert sent[0]["status"] in (200, 499)
 
 
-async def test_requests_that_wait_are_answered_by_one_inference(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_requests_that_wait_are_answered_by_one_inference(serve, models) -> None:
     async with serve(models, execution="thread") as client:
         Gated.close()
         first = ask(client)
@@ -137,10 +141,12 @@ async def test_requests_that_wait_are_answered_by_one_inference(serve, models) -
         assert 'slipway_predictions_total{class="0",model="gated",version="1"} 7.0' in metrics
 
 
-async def test_a_row_that_fails_costs_only_its_own_request(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_a_row_that_fails_costs_only_its_own_request(serve, models) -> None:
     async with serve(models, execution="thread") as client:
         rows = [(0, 0), (0, 0), (1, 0), (0, 0), (0, 0), (1, 0)]
-        statuses = [(await answer).status_code for answer in [ask(client, "/predict?model=raising", row) for row in rows]]
+        statuses = [
+            (await answer).status_code for answer in [ask(client, "/predict?model=raising", row) for row in rows]
+        ]
         assert statuses == [200, 200, 500, 200, 200, 500]
         metrics = (await client.get("/metrics")).text
         assert 'slipway_inference_errors_total{model="raising",version="1"} 2.0' in metrics
@@ -158,7 +164,9 @@ async def test_concurrent_equal_misses_compute_once(gated: httpx.AsyncClient) ->
 
 
 async def test_who_waits_for_another_s_inference_is_not_harmed_when_that_one_gives_up(gated: httpx.AsyncClient) -> None:
-    leader = asyncio.create_task(gated.post("/predict-cached?model=gated", json={"features": [0, 0]}, headers={"X-Request-Timeout": "0.3"}))
+    leader = asyncio.create_task(
+        gated.post("/predict-cached?model=gated", json={"features": [0, 0]}, headers={"X-Request-Timeout": "0.3"})
+    )
     await until(lambda: Gated.calls == 1)
     follower = ask(gated, "/predict-cached?model=gated")
     assert (await leader).status_code == 504
@@ -166,7 +174,7 @@ async def test_who_waits_for_another_s_inference_is_not_harmed_when_that_one_giv
     assert (await follower).status_code == 200
 
 
-async def test_a_lazy_model_is_loaded_once_however_many_ask(serve, lazy_models) -> None:  # type: ignore[no-untyped-def]
+async def test_a_lazy_model_is_loaded_once_however_many_ask(serve, lazy_models) -> None:
     async with serve(lazy_models) as client:
         assert (await client.get("/models/iris")).json()["versions"][0]["state"] == "unloaded"
         assert (await client.get("/ready")).status_code == 200  # nobody waits for a lazy model
@@ -179,11 +187,15 @@ async def test_a_lazy_model_is_loaded_once_however_many_ask(serve, lazy_models) 
             for line in (await client.get("/metrics")).text.splitlines()
             if line.startswith("slipway_model_state") and '"ready"' in line
         ]
-        assert loads == ['slipway_model_state{model="iris",state="ready",version="1"} 1.0', *[line for line in loads if "iris" not in line]]
+        assert loads == [
+            'slipway_model_state{model="iris",state="ready",version="1"} 1.0',
+            *[line for line in loads if "iris" not in line],
+        ]
 
 
-async def test_a_child_process_that_dies_costs_only_the_request_that_killed_it(serve, dying_models) -> None:  # type: ignore[no-untyped-def]
-    async with serve(dying_models, execution="process", request_timeout=100) as client:  # three children start one after the other
+async def test_a_child_process_that_dies_costs_only_the_request_that_killed_it(serve, dying_models) -> None:
+    # Three children start one after the other.
+    async with serve(dying_models, execution="process", request_timeout=100) as client:
         rows = [(0, 0), (0, 1), (1, 0), (0, 2)]  # the first alone, the others joined behind it
         statuses = [(await answer).status_code for answer in [ask(client, "/predict", row) for row in rows]]
         assert statuses == [200, 200, 500, 200]

@@ -10,9 +10,17 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nowhere", 404), ("POST", "/", 404), ("GET", "/predict", 405), ("DELETE", "/models", 405), ("POST", "/health", 405)],
+    [
+        ("GET", "/nowhere", 404),
+        ("POST", "/", 404),
+        ("GET", "/predict", 405),
+        ("DELETE", "/models", 405),
+        ("POST", "/health", 405),
+    ],
 )
-async def test_unknown_paths_and_methods_are_problems_too(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_unknown_paths_and_methods_are_problems_too(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
     response = await client.request(method, path)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -32,7 +40,9 @@ async def test_a_model_that_raises_is_500_and_the_cause_is_in_the_log_only(
     assert (await client.post("/predict?model=raising", json={"features": [0, 0]})).status_code == 200
 
 
-async def test_a_client_s_error_is_not_logged_as_ours(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_s_error_is_not_logged_as_ours(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         await client.post("/predict", json={"features": ["secret"]})
         await client.post("/predict", content=b"{")
@@ -52,13 +62,17 @@ async def test_the_deadline_of_the_request_lowers_that_of_the_server(client: htt
     response = await client.post("/predict?model=slow", json={"features": [3, 0]}, headers={"X-Request-Timeout": "0.1"})
     assert response.status_code == 504
     assert response.headers["content-type"] == "application/problem+json"
-    assert (await client.post("/predict?model=slow", json={"features": [0, 0]}, headers={"X-Request-Timeout": "10"})).status_code == 200
+    assert (
+        await client.post("/predict?model=slow", json={"features": [0, 0]}, headers={"X-Request-Timeout": "10"})
+    ).status_code == 200
 
 
 async def test_a_request_id_is_taken_over_when_harmless_and_made_otherwise(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health", headers={"X-Request-ID": "abc-123"})).headers["x-request-id"] == "abc-123"
     for harmful in ("", "a b", "a" * 129, "<script>", "ü".encode().decode("latin-1")):
-        answered = (await client.get("/health", headers=[(b"x-request-id", harmful.encode("latin-1"))])).headers["x-request-id"]
+        answered = (await client.get("/health", headers=[(b"x-request-id", harmful.encode("latin-1"))])).headers[
+            "x-request-id"
+        ]
         assert answered != harmful
         assert len(answered) == 36
     first, second = [(await client.get("/nowhere")).headers["x-request-id"] for _ in range(2)]

@@ -1,7 +1,8 @@
-"""A frame of any pandas dtypes, and any pipeline fitted on it: what is served answers as the estimator does, or is refused by column.
+"""A frame of any pandas dtypes, and any pipeline fitted on it: what is served answers as the estimator does, or is
+refused by column.
 
-FRAMES_EXAMPLES=50000 judges more than the 2,000 of every run, FRAMES_SEED=2 others; FRAMES_SHRINK=1 takes its time to make a failure
-smaller.
+FRAMES_EXAMPLES=50000 judges more than the 2,000 of every run, FRAMES_SEED=2 others; FRAMES_SHRINK=1 takes its time to
+make a failure smaller.
 """
 
 import os
@@ -17,7 +18,8 @@ from tests.frames.ways import PACKED
 
 EXAMPLES = int(os.environ.get("FRAMES_EXAMPLES", "2000"))
 SEED = os.environ.get("FRAMES_SEED", "1")
-SHARES = {"linear": 4, "tree": 4, "hist": 4, "lightgbm": 4, "xgboost": 4, "ensemble": 1}  # an ensemble costs as much as the others together
+# An ensemble costs as much as the others together.
+SHARES = {"linear": 4, "tree": 4, "hist": 4, "lightgbm": 4, "xgboost": 4, "ensemble": 1}
 PHASES = [Phase.generate, Phase.shrink] if os.environ.get("FRAMES_SHRINK") else [Phase.generate]
 SHOWN = 3  # faults of one case
 

@@ -1,4 +1,5 @@
-"""Four thousand malformed requests from a seeded generator: each is refused in one shape, none is a 500, none reaches a model.
+"""Four thousand malformed requests from a seeded generator: each is refused in one shape, none is a 500, none reaches a
+model.
 
 Twice: compiled forms answer, and estimators do.
 """
@@ -122,7 +123,13 @@ def make_targets(folder: Path) -> Path:
         joblib.dump(estimator, path)
     source = folder / "forest.joblib"
     joblib.dump(RandomForestClassifier(5, random_state=0).fit(FLOWERS, [0, 1, 1]), source)
-    forest = pack(source, name="forest", output=folder, data=pd.DataFrame(FLOWERS, columns=[f"x{i}" for i in range(4)]), compiled=True)
+    forest = pack(
+        source,
+        name="forest",
+        output=folder,
+        data=pd.DataFrame(FLOWERS, columns=[f"x{i}" for i in range(4)]),
+        compiled=True,
+    )
     assert forest.artifact.form == "onnx"
     source = folder / "frame-witness.joblib"
     joblib.dump(Witness().fit(PEOPLE, [0, 1, 1, 0]), source)
@@ -133,7 +140,7 @@ def make_targets(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["compiled", "estimators"])
-async def served(serve, targets: Path, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+async def served(serve, targets: Path, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
     """With compiled forms of iris, passengers and forest, and without."""
     limits = {"max_rows": MAX_ROWS, "max_body_bytes": MAX_BYTES, "cache_size": 50}
     async with serve(targets, compiled=request.param, access_log=False, **limits) as client:
@@ -153,18 +160,75 @@ class Token(NamedTuple):
 
 
 NUMBERS: list[Any] = [
-    *map(Token, ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", f"{SECRET}e300", "9" * 400, "9" * 5000, "1" * 310, f"0.{'0' * 400}1")),
+    *map(
+        Token,
+        (
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e999",
+            "-1e999",
+            f"{SECRET}e300",
+            "9" * 400,
+            "9" * 5000,
+            "1" * 310,
+            f"0.{'0' * 400}1",
+        ),
+    ),
     *map(Token, ("1e308", "-1.7976931348623157e308", "3.5e38", "5e-324", "-0", "0e0")),
-    *(int(SECRET), -int(SECRET), float(SECRET) / 1000, 1e300, 2**53 + 1, 2**63, 2**64, 2**1023, 10**308, 10**309, -(10**400), 0, 1.5, 1000),
+    *(
+        int(SECRET),
+        -int(SECRET),
+        float(SECRET) / 1000,
+        1e300,
+        2**53 + 1,
+        2**63,
+        2**64,
+        2**1023,
+        10**308,
+        10**309,
+        -(10**400),
+        0,
+        1.5,
+        1000,
+    ),
 ]
 STRINGS: list[Any] = [
-    *(SECRET, f"{SECRET}\0", f"💥{SECRET}" * 20, f"<script>{SECRET}</script>", f"'; DROP TABLE x; -- {SECRET}", f"../../{SECRET}"),
+    *(
+        SECRET,
+        f"{SECRET}\0",
+        f"💥{SECRET}" * 20,
+        f"<script>{SECRET}</script>",
+        f"'; DROP TABLE x; -- {SECRET}",
+        f"../../{SECRET}",
+    ),
     *("", " ", "NaN", "1.5", "1e5", "null", "true", "female", "\u2028", "\ufeff", "ﬀ", "a" * 2000),
 ]
 SCALARS = [*NUMBERS, *STRINGS, None, True, False]
 HOSTILE: list[Any] = [
     *SCALARS,
-    *map(Token, ("01", "+1", "1.", ".5", "0x1F", "1_000", "\uff11", "nan", "undefined", "None", "True", "'a'", "", "{", "]", ",", "/* */")),
+    *map(
+        Token,
+        (
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "0x1F",
+            "1_000",
+            "\uff11",
+            "nan",
+            "undefined",
+            "None",
+            "True",
+            "'a'",
+            "",
+            "{",
+            "]",
+            ",",
+            "/* */",
+        ),
+    ),
     *map(Token, ('"\\ud800"', '"\\udc00\\ud800"', '"\\x41"', '"\\u00"', '"\n"', '"\0"')),
     *map(Token, ("[" * 500 + "]" * 500, '{"a":' * 300 + "1" + "}" * 300, "[" * 9000, "[" * 150 + "]" * 150)),
     *([], {}, [[]], [{}], {"": []}, [None], [int(SECRET)] * 4, [1] * 1000, {"features": [1, 2, 3, 4]}, {"x0": SECRET}),
@@ -233,7 +297,20 @@ REASONS = [
         "invalid_parameter",
     )
 ]
-STRANGE_NAMES = ["nobody", "", "..", "%00", "%ff", "iris%2F..", "iris/versions/999", "a" * 3000, "%ED%A0%80", "iris ", "💥", "{name}"]
+STRANGE_NAMES = [
+    "nobody",
+    "",
+    "..",
+    "%00",
+    "%ff",
+    "iris%2F..",
+    "iris/versions/999",
+    "a" * 3000,
+    "%ED%A0%80",
+    "iris ",
+    "💥",
+    "{name}",
+]
 
 
 class Generator:
@@ -268,14 +345,24 @@ class Generator:
         shape = self.random.randrange(5)
         if shape == 0:
             path = f"/models/{target.name}{self.random.choice(['', '/versions/1'])}/predict"
-            return target, path, copy.deepcopy(self.random.choice([objects[0], {"instances": objects}, {"instances": rows}]))
+            return (
+                target,
+                path,
+                copy.deepcopy(self.random.choice([objects[0], {"instances": objects}, {"instances": rows}])),
+            )
         if target.name == "iris" and shape == 1:
             return target, "/predict-iris", objects[0]
         path = f"{self.random.choice(POSITIONAL)}?model={target.name}"
-        return target, path, copy.deepcopy(self.random.choice([{"features": rows[0]}, {"instances": rows}, {"instances": objects}]))
+        return (
+            target,
+            path,
+            copy.deepcopy(self.random.choice([{"features": rows[0]}, {"instances": rows}, {"instances": objects}])),
+        )
 
     def mutated(self, content: Any) -> Any:
-        """The tree with one to three values replaced, or nodes replaced, removed, added, renamed, repeated or wrapped."""
+        """The tree with one to three values replaced, or nodes replaced, removed, added, renamed, repeated or
+        wrapped.
+        """
         holder = [content]
         for _ in range(self.random.choice([1, 1, 1, 2, 3])):
             nodes = list(places(holder))
@@ -305,7 +392,9 @@ class Generator:
         return holder[0]
 
     def scrambled(self, body: bytes) -> bytes:
-        """The text cut, with bytes flipped, inserted, removed or repeated, in another encoding, with duplicate keys, or too large."""
+        """The text cut, with bytes flipped, inserted, removed or repeated, in another encoding, with duplicate keys,
+        or too large.
+        """
         random = self.random
         at, until = sorted(random.choices(range(len(body) + 1), k=2))
         match random.randrange(12):
@@ -315,7 +404,9 @@ class Generator:
                 return body[:at] + bytes([random.randrange(256)]) + body[at + 1 :]
             case 2:
                 return (
-                    body[:at] + random.choice([b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5", b"\0", b"\xef\xbb\xbf", b"\\u"]) + body[at:]
+                    body[:at]
+                    + random.choice([b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5", b"\0", b"\xef\xbb\xbf", b"\\u"])
+                    + body[at:]
                 )
             case 3:
                 return body[:at] + body[until:]
@@ -351,7 +442,11 @@ def written(value: Any) -> str:
         case Token(text):
             return text
         case dict():
-            return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {written(part)}" for key, part in value.items()) + "}"
+            return (
+                "{"
+                + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {written(part)}" for key, part in value.items())
+                + "}"
+            )
         case list():
             return "[" + ", ".join(map(written, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
         ({"Authorization": "key-of-shop"}, 401),
     ],
 )
-async def test_a_prediction_needs_a_key_that_is_known(serve, models, folder, headers, status) -> None:  # type: ignore[no-untyped-def]
+async def test_a_prediction_needs_a_key_that_is_known(serve, models, folder, headers, status) -> None:
     async with serve(models, api_keys=folder) as client:
         for method, path in (("POST", "/predict"), ("POST", "/predict-safe"), ("GET", "/models")):
             response = await client.request(method, path, json=ROW if method == "POST" else None, headers=headers)
@@ -48,7 +48,7 @@ async def test_a_prediction_needs_a_key_that_is_known(serve, models, folder, hea
                 assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_of_two_keys_none_is_taken_however_they_come(serve, models, folder) -> None:  # type: ignore[no-untyped-def]
+async def test_of_two_keys_none_is_taken_however_they_come(serve, models, folder) -> None:
     twice = {"X-API-Key": "key-of-shop, key-of-shop"}  # as a header that comes twice is read
     both = {"X-API-Key": "key-of-shop", "Authorization": "Bearer key-of-shop"}
     async with serve(models, api_keys=folder) as client:
@@ -57,7 +57,7 @@ async def test_of_two_keys_none_is_taken_however_they_come(serve, models, folder
     assert answers[0].json()["detail"] == answers[1].json()["detail"]
 
 
-async def test_probes_metrics_and_documentation_stay_open(serve, models, folder) -> None:  # type: ignore[no-untyped-def]
+async def test_probes_metrics_and_documentation_stay_open(serve, models, folder) -> None:
     async with serve(models, api_keys=folder) as client:
         for path in ("/health", "/metrics", "/docs", "/openapi.json"):
             assert (await client.get(path)).status_code == 200
@@ -66,7 +66,7 @@ async def test_probes_metrics_and_documentation_stay_open(serve, models, folder)
         assert "security" not in document["paths"]["/ready"]["get"]
 
 
-async def test_a_rotated_key_takes_effect_without_a_restart(serve, models, folder, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_a_rotated_key_takes_effect_without_a_restart(serve, models, folder, monkeypatch) -> None:
     monkeypatch.setattr(keys, "REREAD", 0.0)
     async with serve(models, api_keys=folder) as client:
 
@@ -80,6 +80,6 @@ async def test_a_rotated_key_takes_effect_without_a_restart(serve, models, folde
         assert [await status("key-of-shop"), await status("new-key")] == [401, 200]
 
 
-async def test_keys_that_cannot_be_read_refuse_everybody(serve, models, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_keys_that_cannot_be_read_refuse_everybody(serve, models, tmp_path) -> None:
     async with serve(models, api_keys=tmp_path / "nowhere") as client:
         assert (await client.post("/predict", json=ROW, headers={"X-API-Key": "x"})).status_code == 401

@@ -1,4 +1,6 @@
-"""Several outputs with names: by them in answers, in the log, in drift, in files of answers and in the API's document."""
+"""Several outputs with names: by them in answers, in the log, in drift, in files of answers and in the API's
+document.
+"""
 
 import asyncio
 import csv
@@ -30,7 +32,9 @@ ROW = {"Chins": 5.0, "Situps": 162.0, "Jumps": 60.0}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/body answers three numbers, models/size two classes; body.csv and size.csv are what they were packed with."""
+    """models/body answers three numbers, models/size two classes; body.csv and size.csv are what they were packed
+    with.
+    """
     folder = tmp_path_factory.mktemp("outputs")
     found = load_linnerud(as_frame=True)
     data = pd.concat([found.data, found.target], axis=1)
@@ -40,9 +44,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     joblib.dump(LinearRegression().fit(features, data[OUTPUTS]), folder / "body.joblib")
     data.to_csv(folder / "body.csv", index=False)
     sizes = pd.DataFrame(
-        {"weight, rounded": np.where(data.Weight > 170, "heavy", "light"), "pulse": np.where(data.Pulse > 56, "fast", "slow")}
+        {
+            "weight, rounded": np.where(data.Weight > 170, "heavy", "light"),
+            "pulse": np.where(data.Pulse > 56, "fast", "slow"),
+        }
     )
-    joblib.dump(RandomForestClassifier(5, random_state=0).fit(features, sizes.to_numpy(dtype=object)), folder / "size.joblib")
+    joblib.dump(
+        RandomForestClassifier(5, random_state=0).fit(features, sizes.to_numpy(dtype=object)), folder / "size.joblib"
+    )
     pd.concat([features, sizes], axis=1).to_csv(folder / "size.csv", index=False)
     pack(folder, "body", "--target", ",".join(OUTPUTS))
     pack(folder, "size", "--target", "weight, rounded", "--target", "pulse")
@@ -50,7 +59,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pack(folder: Path, name: str, *arguments: str, code: int = 0) -> None:
-    command = ["pack", f"{folder / name}.joblib", "--name", name, "--data", f"{folder / name}.csv", "--output", f"{folder}/models"]
+    command = [
+        "pack",
+        f"{folder / name}.joblib",
+        "--name",
+        name,
+        "--data",
+        f"{folder / name}.csv",
+        "--output",
+        f"{folder}/models",
+    ]
     with pytest.raises(SystemExit) as end:
         cli.main([*command, *arguments])
     assert end.value.code == code
@@ -68,10 +86,12 @@ def test_several_targets_are_left_out_and_name_the_outputs(folder: Path) -> None
     assert [column["name"] for column in manifest(folder, "body")["signature"]["columns"]] == list(ROW)
     assert manifest(folder, "body")["signature"]["outputs"] == OUTPUTS
     assert manifest(folder, "size")["signature"]["outputs"] == ["weight, rounded", "pulse"]
-    assert [each["name"] for each in manifest(folder, "body")["distribution"]["predictions"]] == [f"prediction_{name}" for name in OUTPUTS]
+    assert [each["name"] for each in manifest(folder, "body")["distribution"]["predictions"]] == [
+        f"prediction_{name}" for name in OUTPUTS
+    ]
 
 
-async def test_answers_are_objects_by_the_outputs_names(serve, folder) -> None:  # type: ignore[no-untyped-def]
+async def test_answers_are_objects_by_the_outputs_names(serve, folder) -> None:
     expected = dict(zip(OUTPUTS, estimator(folder, "body").predict(pd.DataFrame([ROW]))[0].tolist(), strict=True))
     nothing = dict.fromkeys(OUTPUTS)
     async with serve(folder / "models") as client:
@@ -79,14 +99,21 @@ async def test_answers_are_objects_by_the_outputs_names(serve, folder) -> None: 
         assert named == {"prediction": expected, "label": None, "confidence": nothing, "probabilities": None}
         many = (await client.post("/models/body/predict", json={"instances": [ROW, ROW]})).json()
         assert many == {"predictions": [named, named]}
-        for path in ("/predict", "/predict-safe", "/predict-threaded", "/predict-slow", "/predict-cached", "/predict-with-logging"):
+        for path in (
+            "/predict",
+            "/predict-safe",
+            "/predict-threaded",
+            "/predict-slow",
+            "/predict-cached",
+            "/predict-with-logging",
+        ):
             answers = [await client.post(f"{path}?model=body", json={"features": list(ROW.values())}) for _ in range(2)]
             assert [answer.json()["prediction"] for answer in answers] == [expected, expected], path
         one = (await client.post("/predict?model=body", json={"features": list(ROW.values())})).json()
         assert one == {"prediction": expected, "confidence": nothing}
 
 
-async def test_labels_and_probabilities_are_by_name_too(serve, folder) -> None:  # type: ignore[no-untyped-def]
+async def test_labels_and_probabilities_are_by_name_too(serve, folder) -> None:
     forest = estimator(folder, "size")
     size, pulse = (
         dict(zip(map(str, classes), found[0].tolist(), strict=True))
@@ -104,7 +131,7 @@ async def test_labels_and_probabilities_are_by_name_too(serve, folder) -> None: 
 
 
 @pytest.mark.parametrize("name", ["body", "size"])
-async def test_the_document_of_the_api_has_the_names(serve, folder, name: str) -> None:  # type: ignore[no-untyped-def]
+async def test_the_document_of_the_api_has_the_names(serve, folder, name: str) -> None:
     outputs = manifest(folder, name)["signature"]["outputs"]
     async with serve(folder / "models") as client:
         document = (await client.get("/openapi.json")).json()
@@ -128,11 +155,13 @@ def logged(path: Path) -> list[Any]:
 
 
 async def ask(client: Any, name: str, data: pd.DataFrame) -> Any:
-    return await client.post(f"/models/{name}/predict", json={"instances": data[list(ROW)].astype(float).to_dict("records")})
+    return await client.post(
+        f"/models/{name}/predict", json={"instances": data[list(ROW)].astype(float).to_dict("records")}
+    )
 
 
 @pytest.mark.parametrize("name", ["body", "size"])
-async def test_log_feedback_statistics_and_drift_have_the_names(serve, folder, tmp_path, capsys, name: str) -> None:  # type: ignore[no-untyped-def]
+async def test_log_feedback_statistics_and_drift_have_the_names(serve, folder, tmp_path, capsys, name: str) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     data = pd.read_csv(folder / f"{name}.csv")
     async with serve(folder / "models", log="sync", log_database=url) as client:
@@ -154,7 +183,10 @@ async def test_log_feedback_statistics_and_drift_have_the_names(serve, folder, t
         assert f"prediction_{output}" in report.read_text()
     nowhere = ["--models", str(tmp_path / "nowhere")]  # of a model that is known by its log alone
     assert (
-        await asyncio.to_thread(run, "drift", *common, *nowhere, "--reference", period, "--current", period, "--output", str(report)) == 0
+        await asyncio.to_thread(
+            run, "drift", *common, *nowhere, "--reference", period, "--current", period, "--output", str(report)
+        )
+        == 0
     )
     assert "Nothing has drifted." in capsys.readouterr().out
     for output in manifest(folder, name)["signature"]["outputs"]:
@@ -167,17 +199,27 @@ def run(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-async def test_a_drift_of_one_output_is_found_by_its_name(serve, folder, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+async def test_a_drift_of_one_output_is_found_by_its_name(serve, folder, tmp_path, capsys) -> None:
     url, data = f"sqlite:///{tmp_path}/log.db", pd.read_csv(folder / "body.csv")
     async with serve(folder / "models", log="sync", log_database=url) as client:
         await ask(client, "body", data.assign(Situps=data.Situps + 300))
     period = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M}.."
-    command = ["drift", "--log-database", url, "--models", f"{folder}/models", "--output", f"{tmp_path}/drift.html", "--model", "body"]
+    command = [
+        "drift",
+        "--log-database",
+        url,
+        "--models",
+        f"{folder}/models",
+        "--output",
+        f"{tmp_path}/drift.html",
+        "--model",
+        "body",
+    ]
     assert await asyncio.to_thread(run, *command, "--current", period) == 0
     assert "prediction_Weight" in capsys.readouterr().out
 
 
-async def test_the_metrics_of_drift_have_the_names(serve, folder) -> None:  # type: ignore[no-untyped-def]
+async def test_the_metrics_of_drift_have_the_names(serve, folder) -> None:
     async with serve(folder / "models") as client:
         await ask(client, "body", pd.read_csv(folder / "body.csv"))
         metrics = (await client.get("/metrics")).text
@@ -193,7 +235,13 @@ def test_a_file_of_answers_has_columns_by_name(folder: Path, capsys: pytest.Capt
         expected = estimator(folder, "body").predict(pd.read_csv(folder / "body.csv")[list(ROW)])
         assert np.array_equal([[float(line[f"prediction_{output}"]) for output in OUTPUTS] for line in lines], expected)
     else:
-        columns = ["prediction_pulse", "label_pulse", "confidence_pulse", "probability_pulse_fast", "probability_pulse_slow"]
+        columns = [
+            "prediction_pulse",
+            "label_pulse",
+            "confidence_pulse",
+            "probability_pulse_fast",
+            "probability_pulse_slow",
+        ]
         assert list(lines[0])[-5:] == columns
 
 
@@ -203,12 +251,15 @@ def test_a_file_of_answers_has_columns_by_name(folder: Path, capsys: pytest.Capt
         (["--target", "Weight,Waist"], "--target names 2 outputs, Weight, Waist, but the estimator answers 3"),
         (
             ["--target", "Weight,Wasit"],
-            "The data has no column 'Wasit' to be the target: it has Chins, Situps, Jumps, Weight, Waist, Pulse: did you mean 'Waist'?",
+            "The data has no column 'Wasit' to be the target: it has Chins, Situps, Jumps, Weight, Waist, Pulse: did "
+            "you mean 'Waist'?",
         ),
         (["--target", "Weight,Waist", "--target", "Weight"], "--target names the column 'Weight' twice"),
     ],
 )
-def test_targets_that_do_not_fit_are_refused(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
+def test_targets_that_do_not_fit_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
     pack(folder, "body", "--version", "9", *arguments, code=2)
     assert capsys.readouterr().err == f"slipway: {sentence}\n"
 
@@ -234,7 +285,7 @@ def test_targets_in_another_order_than_the_estimators_are_noted(
     assert (doubt or "") in told
 
 
-async def test_drift_reads_a_log_of_lists_of_classes(serve, folder, tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+async def test_drift_reads_a_log_of_lists_of_classes(serve, folder, tmp_path, capsys) -> None:
     data, url = pd.read_csv(folder / "size.csv")[list(ROW)], f"sqlite:///{tmp_path}/log.db"
     data.to_csv(tmp_path / "lists.csv", index=False)
     joblib.dump(estimator(folder, "size"), tmp_path / "lists.joblib")
@@ -242,12 +293,24 @@ async def test_drift_reads_a_log_of_lists_of_classes(serve, folder, tmp_path, ca
     async with serve(tmp_path / "models", log="sync", log_database=url) as client:
         answer = await ask(client, "lists", data)
     assert isinstance(answer.json()["predictions"][0]["label"], list)
-    command = ["drift", "--log-database", url, "--models", f"{tmp_path}/models", "--model", "lists", "--output", f"{tmp_path}/x.html"]
+    command = [
+        "drift",
+        "--log-database",
+        url,
+        "--models",
+        f"{tmp_path}/models",
+        "--model",
+        "lists",
+        "--output",
+        f"{tmp_path}/x.html",
+    ]
     assert await asyncio.to_thread(run, *command, "--current", "1h..") == 0
     assert "prediction_1" in capsys.readouterr().out
 
 
-def test_targets_of_a_model_of_one_output_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_targets_of_a_model_of_one_output_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = pd.read_csv(folder / "body.csv")
     data.to_csv(tmp_path / "one.csv", index=False)
     joblib.dump(LinearRegression().fit(data[list(ROW)], data.Weight), tmp_path / "one.joblib")

@@ -88,7 +88,14 @@ async def test_the_model_is_the_path_s_else_the_query_s_else_the_headers_else_th
 
 
 @pytest.mark.parametrize(
-    "path", ["/predict?model=nobody", "/predict?version=7", "/models/nobody/predict", "/models/iris/versions/7/predict", "/models/nobody"]
+    "path",
+    [
+        "/predict?model=nobody",
+        "/predict?version=7",
+        "/models/nobody/predict",
+        "/models/iris/versions/7/predict",
+        "/models/nobody",
+    ],
 )
 async def test_an_unknown_model_or_version_is_404(client: httpx.AsyncClient, path: str) -> None:
     response = await (client.get(path) if path == "/models/nobody" else client.post(path, json={"features": SETOSA}))
@@ -96,7 +103,9 @@ async def test_an_unknown_model_or_version_is_404(client: httpx.AsyncClient, pat
     assert response.json()["title"] == "Model not found"
 
 
-@pytest.mark.parametrize("path", ["/predict?model={}", "/predict?version={}", "/models/{}/predict", "/models/iris/versions/{}/predict"])
+@pytest.mark.parametrize(
+    "path", ["/predict?model={}", "/predict?version={}", "/models/{}/predict", "/models/iris/versions/{}/predict"]
+)
 async def test_a_name_that_a_client_made_up_is_cut(client: httpx.AsyncClient, path: str) -> None:
     response = await client.post(path.format("k" * 3000), json={"features": SETOSA})
     assert response.status_code == 404
@@ -115,7 +124,7 @@ async def test_a_body_without_a_content_type_is_taken_as_json(client: httpx.Asyn
     assert response.json()["prediction"] == 0
 
 
-async def test_without_a_default_model_the_answer_names_the_models(serve, two_models) -> None:  # type: ignore[no-untyped-def]
+async def test_without_a_default_model_the_answer_names_the_models(serve, two_models) -> None:
     async with serve(two_models) as client:
         response = await client.post("/predict", json={"features": [0, 0]})
         assert response.status_code == 404

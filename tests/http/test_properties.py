@@ -1,4 +1,6 @@
-"""Properties that hold for all rows: an answer is the estimator's own and depends on nothing but the row and the model that was asked."""
+"""Properties that hold for all rows: an answer is the estimator's own and depends on nothing but the row and the
+model that was asked.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -60,7 +62,7 @@ def trained() -> dict[str, Trained]:
 
 
 @pytest.fixture(scope="module")
-async def served(serve, examples: Path) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+async def served(serve, examples: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with serve(examples) as client:
         yield client
 
@@ -73,7 +75,10 @@ async def ask(client: httpx.AsyncClient, path: str, body: Any) -> Any:
 
 def about(row: dict[str, Any]) -> dict[str, Any]:
     """The same class; numbers to 1e-9, for a row and the same row in a batch may be summed in another order."""
-    return {key: pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value for key, value in row.items()}
+    return {
+        key: pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
+        for key, value in row.items()
+    }
 
 
 @given(asked=of_each_example(lambda row: st.tuples(st.lists(row, max_size=4), row, st.lists(row, max_size=4))))
@@ -88,7 +93,9 @@ async def test_a_row_is_answered_alike_alone_and_at_any_place_of_a_batch(served:
 
 @given(asked=of_each_example(lambda row: st.lists(row, min_size=1, max_size=8)))
 @settings(reproducible, max_examples=150)
-async def test_the_answer_is_what_the_estimator_itself_predicts(served: httpx.AsyncClient, trained: dict[str, Trained], asked: Any) -> None:
+async def test_the_answer_is_what_the_estimator_itself_predicts(
+    served: httpx.AsyncClient, trained: dict[str, Trained], asked: Any
+) -> None:
     name, rows = asked
     estimator, trained_on = trained[name].estimator, trained[name].data
     X = pd.DataFrame(rows, columns=trained_on.columns).astype(trained_on.dtypes)
@@ -108,7 +115,9 @@ OFFSETS = {("alpha", "1"): 1000, ("alpha", "2"): 2000, ("beta", "1"): 3000, ("be
 
 @pytest.fixture(scope="module")
 def adders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that answer the first of two features plus a number of their own: each answer tells its row and its model."""
+    """Models that answer the first of two features plus a number of their own: each answer tells its row and its
+    model.
+    """
     folder = tmp_path_factory.mktemp("adders")
     for (name, version), offset in OFFSETS.items():
         estimator = LinearRegression()
@@ -119,15 +128,20 @@ def adders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def ask_adder(client: httpx.AsyncClient, path: str, model: tuple[str, str], values: list[int]) -> list[dict[str, Any]]:
+async def ask_adder(
+    client: httpx.AsyncClient, path: str, model: tuple[str, str], values: list[int]
+) -> list[dict[str, Any]]:
     body = {"instances": [[value, 0] for value in values]}
-    return (await ask(client, f"{path}?model={model[0]}&version={model[1]}", body))["predictions"]  # type: ignore[no-any-return]
+    return (await ask(client, f"{path}?model={model[0]}&version={model[1]}", body))["predictions"]
 
 
 @pytest.mark.parametrize("mode", ["inline", "thread", "process"])
-async def test_under_concurrency_every_request_gets_the_answers_to_its_own_rows_in_their_order(serve, adders: Path, mode: str) -> None:  # type: ignore[no-untyped-def]
+async def test_under_concurrency_every_request_gets_the_answers_to_its_own_rows_in_their_order(
+    serve, adders: Path, mode: str
+) -> None:
     questions = [
-        (path, model, list(range(start, start + 1 + start % 7)))  # they overlap: in the cache some rows are another request's
+        # They overlap: in the cache some rows are another request's.
+        (path, model, list(range(start, start + 1 + start % 7)))
         for start in range(10)
         for path in ("/predict", "/predict-threaded", "/predict-cached")
         for model in OFFSETS
@@ -139,7 +153,7 @@ async def test_under_concurrency_every_request_gets_the_answers_to_its_own_rows_
 
 
 @pytest.fixture(scope="module")
-async def adding(serve, adders: Path) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+async def adding(serve, adders: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with serve(adders) as client:
         yield client
 
@@ -150,7 +164,11 @@ def known() -> set[tuple[tuple[str, str], int]]:
     return set()
 
 
-@given(questions=st.lists(st.tuples(st.sampled_from(list(OFFSETS)), st.lists(st.integers(0, 20), min_size=1, max_size=4)), max_size=8))
+@given(
+    questions=st.lists(
+        st.tuples(st.sampled_from(list(OFFSETS)), st.lists(st.integers(0, 20), min_size=1, max_size=4)), max_size=8
+    )
+)
 @settings(reproducible, max_examples=60)
 async def test_the_cache_never_swaps_answers_and_tells_truly_which_it_had(
     adding: httpx.AsyncClient, known: set[Any], questions: Any
@@ -158,5 +176,7 @@ async def test_the_cache_never_swaps_answers_and_tells_truly_which_it_had(
     for model, values in questions:
         rows = await ask_adder(adding, "/predict-cached", model, values)
         had = [(model, value) in known for value in values]
-        assert rows == [{"prediction": value + OFFSETS[model], "cached": cached} for value, cached in zip(values, had, strict=True)]
+        assert rows == [
+            {"prediction": value + OFFSETS[model], "cached": cached} for value, cached in zip(values, had, strict=True)
+        ]
         known.update((model, value) for value in values)

@@ -1,4 +1,6 @@
-"""A protocol is one file and one line of wiring: it has limits, metrics, problems, keys and a place in OpenAPI without another change."""
+"""A protocol is one file and one line of wiring: it has limits, metrics, problems, keys and a place in OpenAPI
+without another change.
+"""
 
 from pathlib import Path
 
@@ -33,7 +35,9 @@ def operations(predictor: Predictor, exchange: Exchange, _: Settings) -> list[Op
 
 
 @pytest.mark.anyio
-async def test_a_protocol_is_one_file_and_one_line_of_wiring(serve, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+async def test_a_protocol_is_one_file_and_one_line_of_wiring(
+    serve, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(app, "PROTOCOLS", (*app.PROTOCOLS, operations))
     async with serve(models, max_rows=2, max_body_bytes=200) as client:
         answer = await client.post("/lines", json={"lines": ["5.1 3.5 1.4 0.2", "6.3 3.3 6.0 2.5"]})

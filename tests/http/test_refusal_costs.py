@@ -1,4 +1,6 @@
-"""What a refused body costs, on every path and in many shapes: no more than twice the dearest valid body of its size."""
+"""What a refused body costs, on every path and in many shapes: no more than twice the dearest valid body of its
+size.
+"""
 
 import asyncio
 import gc
@@ -75,9 +77,15 @@ async def test_no_refused_body_costs_more_than_twice_the_dearest_valid_one(serve
     found, seen = [], set()
     for number, target in enumerate(targets((await served.get("/openapi.json")).json())):
         valid = [await measured(served, target, body, refused=False) for body in valid_bodies(target, SIZE, MOST_ROWS)]
-        most = Cost(TIMES * max(cost.seconds for cost in valid) + SECONDS, TIMES * max(cost.bytes for cost in valid) + BYTES)
+        most = Cost(
+            TIMES * max(cost.seconds for cost in valid) + SECONDS, TIMES * max(cost.bytes for cost in valid) + BYTES
+        )
         sort = (target.kind, tuple(target.columns or ()))
-        bodies = wrong_bodies(target, SIZE) if sort not in seen else islice(wrong_bodies(target, SIZE), number % SAMPLED, None, SAMPLED)
+        bodies = (
+            wrong_bodies(target, SIZE)
+            if sort not in seen
+            else islice(wrong_bodies(target, SIZE), number % SAMPLED, None, SAMPLED)
+        )
         seen.add(sort)
         for body in bodies:
             cost = await measured(served, target, body, refused=True, most=most)
@@ -88,7 +96,9 @@ async def test_no_refused_body_costs_more_than_twice_the_dearest_valid_one(serve
 
 @pytest.mark.parametrize("prediction_id", [new_key(), "x"], ids=["taken", "refused"])
 @pytest.mark.parametrize("value", ["", "a", 1, 1.5, True])
-async def test_a_long_outcome_costs_little_more_than_to_read_its_json(served: httpx.AsyncClient, value: Any, prediction_id: str) -> None:
+async def test_a_long_outcome_costs_little_more_than_to_read_its_json(
+    served: httpx.AsyncClient, value: Any, prediction_id: str
+) -> None:
     body = json.dumps({"prediction_id": prediction_id, "outcome": [value] * 200_000}, separators=(",", ":")).encode()
     started = time.process_time()
     from_json(body)
@@ -120,7 +130,9 @@ def targets(document: dict) -> Iterator[Target]:
     yield Target("/models/wide/predict", "named", None, FLOWERS)  # not in the document: its columns have no names
 
 
-async def measured(client: httpx.AsyncClient, target: Target, body: Body, *, refused: bool, most: Cost | None = None) -> Cost:
+async def measured(
+    client: httpx.AsyncClient, target: Target, body: Body, *, refused: bool, most: Cost | None = None
+) -> Cost:
     """Time and peak memory; the quickest of several looks where one takes longer than it may."""
     seconds = await _ask(client, target, body, refused)
     for _ in range(LOOKS if most is None or seconds > most.seconds else 0):
@@ -135,7 +147,9 @@ async def measured(client: httpx.AsyncClient, target: Target, body: Body, *, ref
 
 
 async def _ask(client: httpx.AsyncClient, target: Target, body: Body, refused: bool) -> float:
-    """The seconds that the answer took. Feedback that waits to be stored is waited for: of it, too, there is a bound."""
+    """The seconds that the answer took. Feedback that waits to be stored is waited for: of it, too, there is a
+    bound.
+    """
     deadline = time.monotonic() + PATIENCE
     while True:
         started = time.process_time()

@@ -1,4 +1,6 @@
-"""The OpenAPI document is true: Schemathesis asks every operation what the document allows and what it forbids, with every check on."""
+"""The OpenAPI document is true: Schemathesis asks every operation what the document allows and what it forbids, with
+every check on.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ from tests.support.zoo import ZOO
 
 KEY = "s3cret"
 MAX_ROWS = 20
-BARE = (  # without a manifest: texts, columns of unknown type, missing values, several outputs, a width that is not known
+# Without a manifest: texts, columns of unknown type, missing values, several outputs, a width that is not known.
+BARE = (
     "text_pipeline",
     "column_transformer",
     "hist_gradient_boosting_missing",
@@ -35,10 +38,20 @@ CONFIG = {
     "seed": 20261123,
     "headers": {"X-API-Key": KEY},
     "generation": {"deterministic": True, "database": "none", "max-examples": 10, "with-security-parameters": False},
-    "checks": {"max_response_time": 10, "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 413, 415, 422]}},
+    "checks": {
+        "max_response_time": 10,
+        "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 413, 415, 422]},
+    },
     "operations": [
         {  # They answer for any model, so that their schema cannot say the number of features.
-            "include-path": ["/predict", "/predict-safe", "/predict-slow", "/predict-threaded", "/predict-cached", "/predict-with-logging"],
+            "include-path": [
+                "/predict",
+                "/predict-safe",
+                "/predict-slow",
+                "/predict-threaded",
+                "/predict-cached",
+                "/predict-with-logging",
+            ],
             "checks": {"positive_data_acceptance": {"enabled": False}},
         }
     ],
@@ -66,7 +79,12 @@ def schema(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     (keys / "tester").write_text(KEY)
     log = tmp_path_factory.mktemp("log")
     settings = Settings(
-        models=folder, api_keys=keys, max_rows=MAX_ROWS, access_log=False, log_database=f"sqlite:///{log}/log.db", log_spool=log / "spool"
+        models=folder,
+        api_keys=keys,
+        max_rows=MAX_ROWS,
+        access_log=False,
+        log_database=f"sqlite:///{log}/log.db",
+        log_spool=log / "spool",
     )
     app = create_app(settings)
     schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=schemathesis.Config.from_dict(CONFIG))
@@ -87,8 +105,12 @@ def map_case(_: schemathesis.HookContext, case: schemathesis.Case) -> schemathes
     return case
 
 
-def filter_failure(_: schemathesis.HookContext, failure: Failure, __: schemathesis.Case, response: schemathesis.Response) -> bool:
-    """No schema can say which finite numbers are too large for an estimator to compute with, nor since when answers are kept."""
+def filter_failure(
+    _: schemathesis.HookContext, failure: Failure, __: schemathesis.Case, response: schemathesis.Response
+) -> bool:
+    """No schema can say which finite numbers are too large for an estimator to compute with, nor since when answers
+    are kept.
+    """
     sayings = ("urn:slipway:refused_by_model", "Expected the id of an answer that the log keeps")
     return not (isinstance(failure, RejectedPositiveData) and any(saying in response.text for saying in sayings))
 
@@ -106,7 +128,8 @@ def test_every_operation_answers_as_the_document_says(schema: Any) -> None:
                     for failed in (check.failure_info for check in checks if check.failure_info):
                         answer = recorder.interactions[case].response
                         problems.append(
-                            f"{failed.failure}\n{failed.code_sample}\n{answer and answer.status_code} {answer and answer.text[:1000]}"
+                            f"{failed.failure}\n{failed.code_sample}\n{answer and answer.status_code} "
+                            f"{answer and answer.text[:1000]}"
                         )
             case events.ScenarioFinished(status=Status.ERROR | Status.INTERRUPTED):
                 problems.append(f"{event.label} ended in phase {event.phase}: {event.status}")

@@ -24,14 +24,14 @@ async def test_health_says_that_the_process_runs_and_whether_its_models_are_load
     assert response.json()["status"] == "healthy"
 
 
-async def test_ready_once_every_expected_model_has_answered_its_examples(serve, two_models) -> None:  # type: ignore[no-untyped-def]
+async def test_ready_once_every_expected_model_has_answered_its_examples(serve, two_models) -> None:
     async with serve(two_models) as client:
         response = await client.get("/ready")
         assert (response.status_code, response.json()) == (200, {"ready": True})
         assert (await client.get("/health")).json() == {"status": "healthy", "model_loaded": True}
 
 
-async def test_not_ready_while_an_expected_model_is_broken_and_the_error_names_it(serve, broken_models) -> None:  # type: ignore[no-untyped-def]
+async def test_not_ready_while_an_expected_model_is_broken_and_the_error_names_it(serve, broken_models) -> None:
     async with serve(broken_models) as client:
         response = await client.get("/ready")
         assert response.status_code == 503
@@ -40,7 +40,9 @@ async def test_not_ready_while_an_expected_model_is_broken_and_the_error_names_i
         assert (await client.get("/health")).json() == {"status": "healthy", "model_loaded": False}
 
 
-async def test_a_model_that_does_not_answer_its_examples_as_its_manifest_says_is_not_served(serve, lying_models) -> None:  # type: ignore[no-untyped-def]
+async def test_a_model_that_does_not_answer_its_examples_as_its_manifest_says_is_not_served(
+    serve, lying_models
+) -> None:
     async with serve(lying_models) as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/predict", json={"features": [5.1, 3.5, 1.4, 0.2]})).status_code == 503
@@ -69,11 +71,15 @@ async def test_the_catalogue_says_what_is_served_and_what_vouches_for_it(client:
 
 async def test_metrics_count_by_route_template_and_never_by_raw_path(client: httpx.AsyncClient) -> None:
     await client.post("/models/iris/predict", json={})
-    await client.post("/predict", json={"instances": [[5.1, 3.5, 1.4, 0.2], [5.0, 3.4, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]})
+    await client.post(
+        "/predict", json={"instances": [[5.1, 3.5, 1.4, 0.2], [5.0, 3.4, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]}
+    )
     for i in range(3):
         await client.get(f"/scan-{i}.php")
     text = (await client.get("/metrics")).text
-    assert 'slipway_http_request_duration_seconds_count{method="POST",route="/models/{name}/predict",status="422"}' in text
+    assert (
+        'slipway_http_request_duration_seconds_count{method="POST",route="/models/{name}/predict",status="422"}' in text
+    )
     assert 'route="unmatched",status="404"' in text
     assert "scan-" not in text
     assert 'slipway_inference_duration_seconds_count{model="iris",version="2"}' in text
@@ -107,12 +113,18 @@ async def test_openapi_shows_each_model_with_its_bounds_descriptions_and_a_real_
     assert "FastAPI" not in json.dumps(document), "what only the code needs to know is not shown"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            for name, media in operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {}).items():
+            for name, media in (
+                operation.get("requestBody", {})
+                .get("content", {})
+                .get("application/json", {})
+                .get("examples", {})
+                .items()
+            ):
                 response = await client.request(method, path, json=media["value"])
                 assert response.is_success, (path, name, response.text)
 
 
-async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> None:
     async with serve(models, max_rows=3, log="async") as client:
         document = (await client.get("/openapi.json")).json()
         bodies = [
@@ -134,7 +146,7 @@ async def test_openapi_says_how_many_rows_a_request_may_have(serve, models) -> N
             assert (await client.post(path, json={"instances": [*allowed, allowed[0]]})).status_code == 413
 
 
-async def test_behind_an_ingress_the_prefix_is_in_every_address(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_behind_an_ingress_the_prefix_is_in_every_address(serve, models) -> None:
     async with serve(models, root_path="/iris") as client:
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/iris"}]
         assert "/iris/docs/assets/swagger-ui.css" in (await client.get("/docs")).text
@@ -143,7 +155,7 @@ async def test_behind_an_ingress_the_prefix_is_in_every_address(serve, models) -
             assert (await client.post(path, json=body)).status_code == 200
 
 
-async def test_cors_is_off_unless_origins_are_named(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_cors_is_off_unless_origins_are_named(serve, models) -> None:
     preflight = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
     async with serve(models) as client:
         response = await client.options("/predict", headers=preflight)
@@ -155,7 +167,9 @@ async def test_cors_is_off_unless_origins_are_named(serve, models) -> None:  # t
         assert "access-control-allow-origin" not in other.headers
 
 
-@pytest.mark.parametrize(("level", "lines"), [("INFO", ["/models"]), ("DEBUG", ["/health", "/ready", "/metrics", "/models"])])
+@pytest.mark.parametrize(
+    ("level", "lines"), [("INFO", ["/models"]), ("DEBUG", ["/health", "/ready", "/metrics", "/models"])]
+)
 async def test_probes_and_scrapes_write_no_line_unless_asked_to(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, level: str, lines: list[str]
 ) -> None:
@@ -166,7 +180,7 @@ async def test_probes_and_scrapes_write_no_line_unless_asked_to(
     assert {record.levelno for record in caplog.records if vars(record).get("path") == "/models"} == {logging.INFO}
 
 
-async def test_a_scrape_that_prometheus_did_not_wait_for_is_none(models) -> None:  # type: ignore[no-untyped-def]
+async def test_a_scrape_that_prometheus_did_not_wait_for_is_none(models) -> None:
     board = Board(None, slots=1)
     envelope = create_app(Settings(models=models), lifecycle=Lifecycle(board))
 
@@ -176,7 +190,14 @@ async def test_a_scrape_that_prometheus_did_not_wait_for_is_none(models) -> None
     async def send(_: Any) -> None:
         pass
 
-    scope = {"type": "http", "method": "GET", "path": "/metrics", "raw_path": b"/metrics", "query_string": b"", "headers": []}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/metrics",
+        "raw_path": b"/metrics",
+        "query_string": b"",
+        "headers": [],
+    }
     await envelope(scope, gone, send)
     assert board.scraped_at == 0
     async with httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway") as client:
@@ -184,7 +205,7 @@ async def test_a_scrape_that_prometheus_did_not_wait_for_is_none(models) -> None
     assert board.scraped_at > 0
 
 
-def test_a_folder_without_models_is_refused_with_the_command_that_fills_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_without_models_is_refused_with_the_command_that_fills_it(tmp_path) -> None:
     with pytest.raises(ArtifactError, match="slipway pack"):
         create_app(Settings(models=tmp_path))
     with pytest.raises(ArtifactError, match="does not exist"):

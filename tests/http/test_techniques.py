@@ -30,17 +30,30 @@ async def test_cached_is_true_only_when_no_inference_ran(client: httpx.AsyncClie
     assert (await client.post("/predict-cached", json=row)).json() == {"prediction": 2, "cached": True}
     other_version = await client.post("/predict-cached?version=1", json=row)
     assert other_version.json()["cached"] is False
-    mixed = await client.post("/predict-cached", json={"instances": [[5.17, 3.5, 1.4, 0.2], row["features"], [5.17, 3.5, 1.4, 0.2]]})
-    assert [(answer["prediction"], answer["cached"]) for answer in mixed.json()["predictions"]] == [(0, False), (2, True), (0, False)]
+    mixed = await client.post(
+        "/predict-cached", json={"instances": [[5.17, 3.5, 1.4, 0.2], row["features"], [5.17, 3.5, 1.4, 0.2]]}
+    )
+    assert [(answer["prediction"], answer["cached"]) for answer in mixed.json()["predictions"]] == [
+        (0, False),
+        (2, True),
+        (0, False),
+    ]
 
 
-async def test_the_cache_forgets_the_row_that_was_used_longest_ago(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_the_cache_forgets_the_row_that_was_used_longest_ago(serve, models) -> None:
     async with serve(models, cache_size=2) as client:
 
         async def cached(first: float) -> bool:
-            return bool((await client.post("/predict-cached", json={"features": [first, 3.3, 6.0, 2.5]})).json()["cached"])
+            return bool(
+                (await client.post("/predict-cached", json={"features": [first, 3.3, 6.0, 2.5]})).json()["cached"]
+            )
 
-        assert [await cached(6.1), await cached(6.2), await cached(6.1), await cached(6.3)] == [False, False, True, False]
+        assert [await cached(6.1), await cached(6.2), await cached(6.1), await cached(6.3)] == [
+            False,
+            False,
+            True,
+            False,
+        ]
         assert [await cached(6.1), await cached(6.2)] == [True, False]
 
 
@@ -51,12 +64,12 @@ async def test_iris_answers_with_the_species(client: httpx.AsyncClient) -> None:
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
 
 
-async def test_iris_is_404_where_no_model_has_that_name(serve, two_models) -> None:  # type: ignore[no-untyped-def]
+async def test_iris_is_404_where_no_model_has_that_name(serve, two_models) -> None:
     async with serve(two_models) as client:
         assert (await client.post("/predict-iris", json=FLOWER)).status_code == 404
 
 
-async def test_one_setting_takes_the_techniques_out_of_the_service_and_its_document(serve, models) -> None:  # type: ignore[no-untyped-def]
+async def test_one_setting_takes_the_techniques_out_of_the_service_and_its_document(serve, models) -> None:
     async with serve(models, techniques=False) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
         for path in ("/predict-iris", "/predict-safe", "/predict-slow", "/predict-threaded", "/predict-cached"):

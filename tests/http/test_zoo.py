@@ -37,7 +37,10 @@ PRESENT = [specimen for specimen in ZOO if importable(specimen.requires)]
 every_specimen = pytest.mark.parametrize(
     "specimen",
     [
-        pytest.param(specimen, marks=() if specimen in PRESENT else pytest.mark.skip(reason=f"{specimen.requires} cannot be imported"))
+        pytest.param(
+            specimen,
+            marks=() if specimen in PRESENT else pytest.mark.skip(reason=f"{specimen.requires} cannot be imported"),
+        )
         for specimen in ZOO
     ],
     ids=lambda specimen: specimen.name,
@@ -51,7 +54,13 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = folder / specimen.name / "bare" / "model.joblib"
         source.parent.mkdir(parents=True)
         joblib.dump(specimen.estimator, source)
-        pack(source, name=specimen.name, version="packed", output=folder, data=pd.DataFrame(specimen.data, columns=columns(specimen)))
+        pack(
+            source,
+            name=specimen.name,
+            version="packed",
+            output=folder,
+            data=pd.DataFrame(specimen.data, columns=columns(specimen)),
+        )
     return folder
 
 
@@ -61,7 +70,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-async def served(serve, zoo: Path, mode: str) -> AsyncIterator[httpx.AsyncClient]:  # type: ignore[no-untyped-def]
+async def served(serve, zoo: Path, mode: str) -> AsyncIterator[httpx.AsyncClient]:
     async with serve(zoo, execution=mode) as client:
         yield client
 
@@ -73,7 +82,9 @@ def columns(specimen: Specimen) -> list[str]:
 
 
 def by_scikit_learn(specimen: Specimen, data: Any) -> list[dict[str, Any]]:
-    """Per row what `predict` and `predict_proba` say: {"prediction", "label", "confidence", "probabilities" by label or None}."""
+    """Per row what `predict` and `predict_proba` say: {"prediction", "label", "confidence", "probabilities" by label
+    or None}.
+    """
     estimator = specimen.estimator
     predictions = np.asarray(estimator.predict(data))
     if predictions.ndim == 2 and predictions.shape[1] == 1:
@@ -90,9 +101,15 @@ def by_scikit_learn(specimen: Specimen, data: Any) -> list[dict[str, Any]]:
             named = [{label(value): probability for value, probability in output.items()} for output in tables[i]]
             sure = [output[value] for output, value in zip(tables[i], values, strict=True)]
             # The labels are those of the classes: a chain answers 0.0 for the class 0.
-            labels = [next(label(known) for known in output if known == value) for output, value in zip(tables[i], values, strict=True)]
+            labels = [
+                next(label(known) for known in output if known == value)
+                for output, value in zip(tables[i], values, strict=True)
+            ]
         row = {"label": labels, "confidence": sure, "probabilities": named}
-        found.append({"prediction": prediction} | {key: value if several or value is None else value[0] for key, value in row.items()})
+        found.append(
+            {"prediction": prediction}
+            | {key: value if several or value is None else value[0] for key, value in row.items()}
+        )
     return found
 
 
@@ -103,7 +120,9 @@ def probabilities(estimator: Any, data: Any, several: bool) -> list[list[dict[An
     answered = estimator.predict_proba(data)
     if isinstance(answered, list):  # an array per output
         outputs = zip(estimator.classes_, answered, strict=True)
-        by_class = [[dict(zip(classes.tolist(), row, strict=True)) for row in rows.tolist()] for classes, rows in outputs]
+        by_class = [
+            [dict(zip(classes.tolist(), row, strict=True)) for row in rows.tolist()] for classes, rows in outputs
+        ]
         return [list(row) for row in zip(*by_class, strict=True)]
     if several:  # the probability of 1 per output; that of 0 in the estimator's own precision
         return [[{0: zero, 1: one} for zero, one in row] for row in np.stack([1 - answered, answered], axis=2).tolist()]
@@ -133,9 +152,15 @@ def require_equal(got: Any, expected: Any, tolerance: float) -> None:
         assert got == expected
 
 
-def require_agreement(specimen: Specimen, got: list[dict[str, Any]], expected: list[dict[str, Any]], *keys: str) -> None:
+def require_agreement(
+    specimen: Specimen, got: list[dict[str, Any]], expected: list[dict[str, Any]], *keys: str
+) -> None:
     """Classes are exactly the same; what a regressor predicts and probabilities are within the tolerance."""
-    require_equal([row["prediction"] for row in got], [row["prediction"] for row in expected], TOLERANCE * is_regressor(specimen.estimator))
+    require_equal(
+        [row["prediction"] for row in got],
+        [row["prediction"] for row in expected],
+        TOLERANCE * is_regressor(specimen.estimator),
+    )
     for key in keys:
         require_equal([row[key] for row in got], [row[key] for row in expected], TOLERANCE)
 
@@ -155,7 +180,9 @@ def test_the_zoo_is_as_large_as_promised() -> None:
 
 
 @every_specimen
-async def test_rows_are_answered_as_predict_answers_them(served: httpx.AsyncClient, mode: str, specimen: Specimen) -> None:
+async def test_rows_are_answered_as_predict_answers_them(
+    served: httpx.AsyncClient, mode: str, specimen: Specimen
+) -> None:
     expected = by_scikit_learn(specimen, specimen.data)
     for version in VERSIONS:
         path = f"/predict?model={specimen.name}&version={version}"
@@ -201,7 +228,9 @@ STRANGE: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(
-    "specimen", [specimen for specimen in PRESENT if specimen.name in LINEAR | GRAPH], ids=lambda specimen: specimen.name
+    "specimen",
+    [specimen for specimen in PRESENT if specimen.name in LINEAR | GRAPH],
+    ids=lambda specimen: specimen.name,
 )
 async def test_a_compiled_form_answers_and_refuses_as_its_estimator_does(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specimen: Specimen
@@ -212,12 +241,22 @@ async def test_a_compiled_form_answers_and_refuses_as_its_estimator_does(
     joblib.dump(specimen.estimator, tmp_path / "model.joblib")
     data = pd.DataFrame(specimen.data, columns=columns(specimen))
     for version in ("compiled", "estimator"):
-        packed = pack(tmp_path / "model.joblib", name="m", version=version, output=tmp_path, data=data, compiled=version == "compiled")
+        packed = pack(
+            tmp_path / "model.joblib",
+            name="m",
+            version=version,
+            output=tmp_path,
+            data=data,
+            compiled=version == "compiled",
+        )
     compiled = read_manifest(tmp_path / "m" / "compiled").compiled
     assert compiled is not None
     signed = packed.artifact.signature.columns
     rows = [
-        [*row[:i], value, *row[i + 1 :]] for i, column in enumerate(signed) for value in STRANGE[column.type] for row in specimen.rows[:2]
+        [*row[:i], value, *row[i + 1 :]]
+        for i, column in enumerate(signed)
+        for value in STRANGE[column.type]
+        for row in specimen.rows[:2]
     ]
     (tmp_path / "model.joblib").unlink()  # it would be a model of its own
     async with serve(tmp_path, execution="inline") as client:
@@ -236,6 +275,7 @@ async def test_a_compiled_form_answers_and_refuses_as_its_estimator_does(
                 require_equal(form.json()["predictions"], estimator.json()["predictions"], compiled.bound)
                 usable = [*usable, row]
         form, estimator = [
-            await ask(client, f"/models/m/versions/{version}/predict", {"instances": usable}) for version in ("compiled", "estimator")
+            await ask(client, f"/models/m/versions/{version}/predict", {"instances": usable})
+            for version in ("compiled", "estimator")
         ]
         require_equal(form["predictions"], estimator["predictions"], compiled.bound)

@@ -60,7 +60,9 @@ class Container:
         return state
 
     def logs(self) -> str:
-        done = subprocess.run(["docker", "logs", self.id], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            ["docker", "logs", self.id], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         return done.stdout
 
     def __enter__(self) -> Self:

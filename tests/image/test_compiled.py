@@ -37,12 +37,19 @@ def test_it_serves_the_example() -> None:
 
 
 def test_it_logs_predictions() -> None:
-    environment = ("SLIPWAY_LOG=sync", "SLIPWAY_LOG_DATABASE=sqlite:////tmp/predictions.db", "SLIPWAY_LOG_SPOOL=/tmp/spool")
+    environment = (
+        "SLIPWAY_LOG=sync",
+        "SLIPWAY_LOG_DATABASE=sqlite:////tmp/predictions.db",
+        "SLIPWAY_LOG_SPOOL=/tmp/spool",
+    )
     with Container(*(part for variable in environment for part in ("--env", variable)), image=COMPILED_IMAGE) as server:
         server.wait_until_ready()
         answer = httpx.post(f"{server.url}/predict", json={"features": [5.1, 3.5, 1.4, 0.2]})
         assert (answer.status_code, answer.headers["X-Logged"]) == (200, "true")
-        script = "import sqlite3; print(*sqlite3.connect('/tmp/predictions.db').execute('SELECT key, answer FROM predictions'))"
+        script = (
+            "import sqlite3; print(*sqlite3.connect('/tmp/predictions.db').execute('SELECT key, answer FROM "
+            "predictions'))"
+        )
         assert docker("exec", server.id, "python", "-c", script) == f"('{answer.headers['X-Prediction-ID']}', '0')"
         assert docker("exec", server.id, "slipway", "log", "maintain")
 

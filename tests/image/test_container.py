@@ -23,12 +23,19 @@ def test_it_predicts_read_only_without_capabilities_as_a_numeric_user(server: Co
     status = docker("exec", server.id, "cat", "/proc/1/status")
     assert "Uid:\t10001\t10001\t10001\t10001\n" in status
     assert "CapEff:\t0000000000000000\n" in status
-    assert subprocess.run(["docker", "exec", server.id, "touch", "/models/mark"], capture_output=True, check=False).returncode != 0
+    assert (
+        subprocess.run(
+            ["docker", "exec", server.id, "touch", "/models/mark"], capture_output=True, check=False
+        ).returncode
+        != 0
+    )
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.command)
 def test_the_readmes_curl_lines_answer_as_printed(server: Container, example: Example) -> None:
-    done = subprocess.run(shlex.split(example.command.replace(ADDRESS, server.url)), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        shlex.split(example.command.replace(ADDRESS, server.url)), capture_output=True, text=True, check=True
+    )
     assert agrees(example.answer, json.loads(done.stdout)), done.stdout
 
 
@@ -56,9 +63,24 @@ def test_drain_takes_it_out_of_service(start: Start) -> None:
     assert httpx.get(f"{container.url}/ready").status_code == 503
 
 
-def test_a_folder_of_models_takes_the_place_of_the_one_inside(start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_of_models_takes_the_place_of_the_one_inside(
+    start: Start, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("models")
-    make = ["docker", "run", "--rm", "--user", "0", "--volume", f"{folder}:/out", IMAGE, "example", "diabetes", "--output", "/out"]
+    make = [
+        "docker",
+        "run",
+        "--rm",
+        "--user",
+        "0",
+        "--volume",
+        f"{folder}:/out",
+        IMAGE,
+        "example",
+        "diabetes",
+        "--output",
+        "/out",
+    ]
     subprocess.run(make, check=True, capture_output=True)
     folder.chmod(0o755)
     container = start("--volume", f"{folder}:/models:ro")

@@ -71,7 +71,15 @@ def test_new_code_leaves_the_layer_of_dependencies_alone(tmp_path: Path) -> None
     context = tmp_path / "context"
     shutil.copytree(ROOT / "service", context / "service", ignore=shutil.ignore_patterns("__pycache__"))
     (context / "deploy").mkdir()
-    copied = ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml", "requirements.lock", "requirements-build.lock")
+    copied = (
+        "Dockerfile",
+        ".dockerignore",
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        "requirements.lock",
+        "requirements-build.lock",
+    )
     for name in (*copied, "deploy/lean", "deploy/compiled.lock"):
         shutil.copy(ROOT / name, context / name)
     package = context / "service/slipway/__init__.py"

@@ -17,7 +17,9 @@ Start = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """iris, the default; `slow` takes the first feature in seconds, in a thread; `blocking` does so on the event loop; `dear`: 10 ms."""
+    """iris, the default; `slow` takes the first feature in seconds, in a thread; `blocking` does so on the event
+    loop; `dear`: 10 ms.
+    """
     folder = tmp_path_factory.mktemp("models")
     train_and_pack("iris", folder)
     bare(folder, "slow", estimators.Slow().fit())

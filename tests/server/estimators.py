@@ -142,7 +142,9 @@ class Lingering(Stub):
 
 
 class Prolific(Stub):
-    """For rows whose first feature is above 0 starts a thread and a process that do not end; `file` has the latter's id."""
+    """For rows whose first feature is above 0 starts a thread and a process that do not end; `file` has the latter's
+    id.
+    """
 
     def __init__(self, file: str = "") -> None:
         self.file = file
@@ -170,7 +172,9 @@ class Deaf(Stub):
 
 
 class Held(Stub):
-    """Waits while the file `closed` exists: in the first call of a process, and for rows whose first feature is above 0."""
+    """Waits while the file `closed` exists: in the first call of a process, and for rows whose first feature is
+    above 0.
+    """
 
     calls = 0
 

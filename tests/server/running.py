@@ -32,10 +32,12 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """`with Server(models, folder): ...` runs `slipway serve` on a free port, with two workers unless told otherwise, and waits for /ready.
+    """`with Server(models, folder): ...` runs `slipway serve` on a free port, with two workers unless told otherwise,
+    and waits for /ready.
 
-    `settings` become SLIPWAY_ variables; `folder` takes the log and the runtime folder; `descriptors`: how many files a process of it may
-    open; `command`, `cwd` and `environment`: of another `slipway` than this clone's. Leaving the block ends the server.
+    `settings` become SLIPWAY_ variables; `folder` takes the log and the runtime folder; `descriptors`: how many files a
+    process of it may open; `command`, `cwd` and `environment`: of another `slipway` than this clone's. Leaving the
+    block ends the server.
     """
 
     def __init__(
@@ -60,8 +62,15 @@ class Server:
         for name, value in {"log_database": f"sqlite:///{self.database}", "log_spool": self.spool}.items():
             settings.setdefault(name, value)
         self.message = folder / "termination-log"  # in the place of a container's own
-        code = f"from pathlib import Path; from slipway.system import termination; termination.MESSAGE = Path({str(self.message)!r})"
-        self._command = [*(command or [sys.executable, "-c", f"from slipway.cli.entry import main; {code}; main()"]), "serve", *arguments]
+        code = (
+            "from pathlib import Path; from slipway.system import termination; termination.MESSAGE = "
+            f"Path({str(self.message)!r})"
+        )
+        self._command = [
+            *(command or [sys.executable, "-c", f"from slipway.cli.entry import main; {code}; main()"]),
+            "serve",
+            *arguments,
+        ]
         self._cwd = cwd
         self._environment = {name: value for name, value in environment.items() if not name.startswith("SLIPWAY_")}
         for name, value in {"models": models, "runtime_dir": folder, **settings}.items():
@@ -102,7 +111,9 @@ class Server:
             body = None if content is None else json.dumps(content)
             connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
             response = connection.getresponse()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+            return Answer(
+                response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+            )
 
     def get(self, path: str, timeout: float = 30.0) -> Answer:
         return self.ask("GET", path, timeout=timeout)
@@ -153,7 +164,10 @@ class Server:
 
 def series(text: bytes) -> dict[str, float]:
     return {
-        sample.name + "{" + ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items())) + "}": sample.value
+        sample.name
+        + "{"
+        + ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+        + "}": sample.value
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }
@@ -189,4 +203,6 @@ def running(pids: list[int]) -> list[int]:
 
 def stopped(pid: int) -> bool:
     """Whether SIGSTOP has reached all threads of a process."""
-    return all(task.read_text().rsplit(")", 1)[1].split()[0] == "T" for task in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return all(
+        task.read_text().rsplit(")", 1)[1].split()[0] == "T" for task in Path(f"/proc/{pid}/task").glob("*/stat")
+    )

@@ -39,7 +39,9 @@ WRONG = [
 ]
 
 
-def test_no_wrong_body_takes_a_worker_longer_or_more_memory_than_twice_the_dearest_valid_one(start: Start, tmp_path: Path) -> None:
+def test_no_wrong_body_takes_a_worker_longer_or_more_memory_than_twice_the_dearest_valid_one(
+    start: Start, tmp_path: Path
+) -> None:
     bare(tmp_path / "models", "wide", Wide().fit())
     server = start(models=tmp_path / "models", workers=1)
     [worker] = server.workers()

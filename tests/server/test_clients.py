@@ -49,7 +49,9 @@ def slowest(server: Server, times: int = 10) -> float:
 
 @contextmanager
 def flooding(port: int, connections: int, flood: bytes) -> Iterator[list[int]]:
-    """Sends the flood on each connection, as far as the server takes it, and reads nothing; yields the bytes sent on each."""
+    """Sends the flood on each connection, as far as the server takes it, and reads nothing; yields the bytes sent on
+    each.
+    """
     sent = [0] * connections
     stop = threading.Event()
     with ExitStack() as stack:
@@ -102,10 +104,12 @@ def test_a_head_or_a_handshake_that_never_ends_has_a_deadline(start: Start, tmp_
     with ExitStack() as stack:
         clients = {
             "silent": stack.enter_context(connect(with_tls.port)),
-            "blank": stack.enter_context(connect(plain.port)),  # line ends are no beginning of a request, and do not keep it
+            # Line ends are no beginning of a request, and do not keep it.
+            "blank": stack.enter_context(connect(plain.port)),
             "head": stack.enter_context(connect(plain.port)),
             "head by TLS": stack.enter_context(connect_tls(with_tls.port)),
-            "body": stack.enter_context(connect(plain.port)),  # of a request that has its answer, so that nobody waits for it
+            # Of a request that has its answer, so that nobody waits for it.
+            "body": stack.enter_context(connect(plain.port)),
         }
         clients["body"].sendall(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
         for name in ("head", "head by TLS"):
@@ -114,12 +118,21 @@ def test_a_head_or_a_handshake_that_never_ends_has_a_deadline(start: Start, tmp_
         ended: dict[str, float] = {}
         while len(ended) < len(clients):
             assert time.monotonic() - began < 80, ended
-            for name, text in {"silent": b"", "blank": b"\r\n", "head": b"x", "head by TLS": b"x", "body": b"x"}.items():
+            for name, text in {
+                "silent": b"",
+                "blank": b"\r\n",
+                "head": b"x",
+                "head by TLS": b"x",
+                "body": b"x",
+            }.items():
                 if name not in ended and has_ended(clients[name], text):
                     ended[name] = time.monotonic() - began
             time.sleep(0.5)
         assert min(ended["silent"], ended["head"], ended["head by TLS"]) > 8
-    assert plain.metrics()['slipway_http_request_duration_seconds_count{method="other",route="unmatched",status="408"}'] == 1
+    assert (
+        plain.metrics()['slipway_http_request_duration_seconds_count{method="other",route="unmatched",status="408"}']
+        == 1
+    )
 
 
 def asked_by_tls(port: int, request: bytes) -> bytes:
@@ -147,7 +160,9 @@ def has_ended(client: socket.socket, text: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /health HTTP/1.1\r\nHo", PREDICT[:-3]], ids=["nothing", "half a head", "half a body"])
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /health HTTP/1.1\r\nHo", PREDICT[:-3]], ids=["nothing", "half a head", "half a body"]
+)
 def test_when_descriptors_run_short_the_longest_idle_go_and_others_are_served(start: Start, said: bytes) -> None:
     server = start(workers=1, descriptors=100)
     with ExitStack() as stack:
@@ -167,7 +182,9 @@ def test_when_descriptors_run_short_the_longest_idle_go_and_others_are_served(st
 
 
 @pytest.mark.parametrize("before", [PREDICT, SLOW, FEEDBACK, HEALTH], ids=["at once", "slow", "feedback", "router"])
-@pytest.mark.parametrize("garbage", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n"]
+)
 def test_garbage_behind_a_request_is_refused_after_its_answer(server: Server, before: bytes, garbage: bytes) -> None:
     expected = 404 if b"/feedback" in before else 200
     alone = ask(server.port, before.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
@@ -191,7 +208,16 @@ def test_a_body_that_breaks_off_gets_one_answer(server: Server, path: str) -> No
 
 
 HOST = b"Host: slipway\r\n"
-NOWHERE = (b"/predict/", b"/models/", b"/models/%2e%2e%2f", b"/models/iris/", b"/health/", b"/docs/", b"/docs/assets", b"//evil/..")
+NOWHERE = (
+    b"/predict/",
+    b"/models/",
+    b"/models/%2e%2e%2f",
+    b"/models/iris/",
+    b"/health/",
+    b"/docs/",
+    b"/docs/assets",
+    b"//evil/..",
+)
 CHUNKED = b"0\r\n\r\n"
 
 
@@ -206,11 +232,24 @@ CHUNKED = b"0\r\n\r\n"
         (b"POST /predict HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 400),
         *(
             (b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + CHUNKED, 501)
-            for coding in (b"gzip", b"gzip, chunked", b"identity", b"chunked, gzip", b"chunked;q=1", b"x\r\nTransfer-Encoding: chunked")
+            for coding in (
+                b"gzip",
+                b"gzip, chunked",
+                b"identity",
+                b"chunked, gzip",
+                b"chunked;q=1",
+                b"x\r\nTransfer-Encoding: chunked",
+            )
         ),
         (b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED, 501),
-        (b"POST /nowhere HTTP/1.1\r\nConnection: close\r\n" + HOST + b"Transfer-Encoding: Chunked\r\n\r\n" + CHUNKED, 404),
-        (b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + CHUNKED, 400),
+        (
+            b"POST /nowhere HTTP/1.1\r\nConnection: close\r\n" + HOST + b"Transfer-Encoding: Chunked\r\n\r\n" + CHUNKED,
+            404,
+        ),
+        (
+            b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n" + CHUNKED,
+            400,
+        ),
         *(
             (b"%s %s HTTP/1.1\r\nConnection: close\r\n" % (method, path) + HOST + b"\r\n", 404)
             for method in (b"GET", b"POST", b"HEAD")
@@ -240,7 +279,9 @@ def test_every_path_that_answers_get_answers_head(server: Server) -> None:
         head, _, rest = stream.partition(b"\r\n\r\n")
         [asked] = answers_in(head + b"\r\n\r\n", without_body=True)
         [after] = answers_in(rest)
-        assert (asked.status, asked.headers["content-type"]) == (shown.status, shown.headers["content-type"].lower()), path
+        assert (asked.status, asked.headers["content-type"]) == (shown.status, shown.headers["content-type"].lower()), (
+            path
+        )
         assert after.status == 200, "no body of the first answer stands before the second"
         if path not in ("/metrics", "/models", "/models/iris"):  # in which figures change
             assert asked.headers["content-length"] == shown.headers["content-length"], path
@@ -252,7 +293,9 @@ def test_the_allow_header_names_head(server: Server) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
-@pytest.mark.parametrize(("request_", "is_answered"), [(PREDICT, True), (HEALTH, True), (SLOW, False)], ids=["at once", "router", "slow"])
+@pytest.mark.parametrize(
+    ("request_", "is_answered"), [(PREDICT, True), (HEALTH, True), (SLOW, False)], ids=["at once", "router", "slow"]
+)
 def test_a_client_that_closes_its_side_is_gone_in_one_piece_and_in_more(
     server: Server, request_: bytes, is_answered: bool, pieces: int
 ) -> None:
@@ -273,12 +316,23 @@ def test_of_two_credentials_none_is_taken(start: Start, tmp_path: Path) -> None:
     server = start(workers=1, api_keys=keys)
     good, bad = b"X-API-Key: right\r\n", b"X-API-Key: wrong\r\n"
     bearer, other = b"Authorization: Bearer right\r\n", b"Authorization: Bearer wrong\r\n"
-    refused = [good + good, good + bad, bad + good, bearer * 2, bearer + other, other + bearer, good + bearer, bad + bearer, good + other]
+    refused = [
+        good + good,
+        good + bad,
+        bad + good,
+        bearer * 2,
+        bearer + other,
+        other + bearer,
+        good + bearer,
+        bad + bearer,
+        good + other,
+    ]
     for request_ in (PREDICT, b"GET /models HTTP/1.1\r\n" + HOST + b"\r\n"):
         for credentials, status in [(good, 200), (bearer, 200), *((both, 401) for both in refused)]:
             [answer] = ask(server.port, request_.replace(b"\r\n", b"\r\nConnection: close\r\n" + credentials, 1))
             assert answer.status == status, credentials
-        whole = request_.replace(b"\r\n", b"\r\n" + bad + good, 1)  # in one piece and kept alive: what is answered at once
+        # In one piece and kept alive: what is answered at once.
+        whole = request_.replace(b"\r\n", b"\r\n" + bad + good, 1)
         assert [answer.status for answer in ask(server.port, whole + LAST)] == [401, 200]
 
 

@@ -18,7 +18,9 @@ def mapped(pid: int) -> set[str]:
     return {library for library in LIBRARIES if library in text}
 
 
-def test_master_and_workers_load_no_library_that_a_compiled_model_does_without(start: Start, models: Path, tmp_path: Path) -> None:
+def test_master_and_workers_load_no_library_that_a_compiled_model_does_without(
+    start: Start, models: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "compiled"
     shutil.copytree(models / "iris", folder / "iris")
     server = start(models=folder)

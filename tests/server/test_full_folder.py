@@ -20,7 +20,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory of 12 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], check=False, capture_output=True
+    ).returncode:
         pytest.skip("only root may mount a small file system")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
@@ -41,8 +43,18 @@ def many_series(server: Server, since: int = 0) -> set[int]:
     """The statuses of requests that make hundreds of series, in whichever worker takes them."""
     statuses = set()
     for i in range(since, since + 60):
-        path = ("/predict", "/predict-safe", "/predict-slow", "/predict-threaded", "/predict-cached", "/v2/health/live", "/models")[i % 7]
-        statuses.add(server.ask(("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET")[i % 6], path, {"features": FLOWER}).status)
+        path = (
+            "/predict",
+            "/predict-safe",
+            "/predict-slow",
+            "/predict-threaded",
+            "/predict-cached",
+            "/v2/health/live",
+            "/models",
+        )[i % 7]
+        statuses.add(
+            server.ask(("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET")[i % 6], path, {"features": FLOWER}).status
+        )
     return statuses
 
 

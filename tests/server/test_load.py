@@ -36,7 +36,8 @@ def test_beyond_the_bound_the_answer_is_503_at_once_and_probes_are_still_answere
 
     async def run() -> None:
         busy = [asyncio.create_task(ask(server, held)) for _ in range(24)]
-        while sum(task.done() for task in busy) < 20:  # 2 places in each of 2 workers, which are not free before it is opened
+        # 2 places in each of 2 workers, which are not free before it is opened.
+        while sum(task.done() for task in busy) < 20:
             await asyncio.sleep(0.01)
         for path in ("/health", "/ready", "/metrics") * 4:
             assert (await ask(server, get(path))).status == 200
@@ -67,7 +68,9 @@ def test_two_thousand_open_connections_are_all_answered(server: Server) -> None:
             for connection in await asyncio.gather(*(Connection.open("127.0.0.1", server.port) for _ in range(100)))
         ]
         assert len(connections) == 2000
-        answers = await asyncio.gather(*(connection.ask(post("/predict", {"features": FLOWER})) for connection in connections))
+        answers = await asyncio.gather(
+            *(connection.ask(post("/predict", {"features": FLOWER})) for connection in connections)
+        )
         again = await asyncio.gather(*(connection.ask(get("/health")) for connection in connections))
         for connection in connections:
             connection.close()
@@ -157,7 +160,9 @@ def test_a_connection_that_never_asks_anything_is_closed(start: Start) -> None:
     asyncio.run(run())
 
 
-def test_a_broken_model_keeps_the_pod_unready_while_the_others_serve(start: Start, models: Path, tmp_path: Path) -> None:
+def test_a_broken_model_keeps_the_pod_unready_while_the_others_serve(
+    start: Start, models: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "iris").symlink_to(models / "iris")

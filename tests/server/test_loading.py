@@ -1,4 +1,6 @@
-"""Models that raise what no model should when they are loaded, or end the process: what becomes of the server, and of its next start."""
+"""Models that raise what no model should when they are loaded, or end the process: what becomes of the server, and
+of its next start.
+"""
 
 import os
 import signal
@@ -42,7 +44,9 @@ def test_whatever_a_model_raises_at_its_loading_it_alone_is_not_served(start: St
 
 
 @pytest.mark.parametrize("does", [*ENDS, "exit in a thread"])
-def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_next_start(start: Start, tmp_path: Path, does: str) -> None:
+def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_next_start(
+    start: Start, tmp_path: Path, does: str
+) -> None:
     folder = tmp_path / "models"
     mended = tmp_path / "mended"
     bare(folder, "a-good-one", estimators.Stub().fit())
@@ -68,7 +72,9 @@ def test_an_optional_model_that_ends_the_process_is_named_and_left_out_of_the_ne
     assert third.predict("deadly", [0, 0]).status == 200
 
 
-def test_a_model_that_would_stop_or_replace_the_process_that_loads_it_is_not_served(start: Start, tmp_path: Path) -> None:
+def test_a_model_that_would_stop_or_replace_the_process_that_loads_it_is_not_served(
+    start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     for name in STOPS:
         bare(folder, name, WickedToLoad(name).fit())
@@ -79,7 +85,9 @@ def test_a_model_that_would_stop_or_replace_the_process_that_loads_it_is_not_ser
     assert server.predict("good", [0, 0]).status == 200
 
 
-def test_an_optional_model_that_hangs_while_it_loads_is_named_and_left_out_of_the_start_after_a_stop(start: Start, tmp_path: Path) -> None:
+def test_an_optional_model_that_hangs_while_it_loads_is_named_and_left_out_of_the_start_after_a_stop(
+    start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     bare(folder, "deadly", WickedToLoad("sleep").fit())
     bare(folder, "good", estimators.Stub().fit())
@@ -120,7 +128,8 @@ def test_a_lazy_model_that_ends_its_workers_is_set_aside(start: Start, tmp_path:
         series = 'slipway_inferences_lost_total{model="deadly",reason="died",version="1"}'
         server.until(lambda: server.metrics().get(series) == died and len(server.workers()) == 2)  # noqa: B023
     server.until(lambda: server.predict("good", [0, 0]).status == 200)
-    server.until(lambda: [answered(server, "deadly") for _ in range(4)] == [503] * 4)  # each worker looks at the board every two seconds
+    # Each worker looks at the board every two seconds.
+    server.until(lambda: [answered(server, "deadly") for _ in range(4)] == [503] * 4)
 
 
 def answered(server: Server, model: str) -> int:
@@ -136,7 +145,9 @@ def hung(server: Server, model: str) -> float:
 
 
 @pytest.mark.parametrize("where", ["worker", "child"])
-def test_an_optional_model_that_hangs_in_its_warm_up_keeps_nobody_else_from_being_served(start: Start, tmp_path: Path, where: str) -> None:
+def test_an_optional_model_that_hangs_in_its_warm_up_keeps_nobody_else_from_being_served(
+    start: Start, tmp_path: Path, where: str
+) -> None:
     folder = tmp_path / "models"
     bare(folder, "stuck", (StuckInAWorker() if where == "worker" else StuckInAChild()).fit())
     bare(folder, "zoe", estimators.Stub().fit())
@@ -151,7 +162,9 @@ def test_an_optional_model_that_hangs_in_its_warm_up_keeps_nobody_else_from_bein
     assert not server.logged("WORKER TIMEOUT")
 
 
-def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_after_it(start: Start, tmp_path: Path) -> None:
+def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_after_it(
+    start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     bare(folder, "deadly", WickedToLoad("sleep").fit())
     bare(folder, "lazy", estimators.Stub().fit())

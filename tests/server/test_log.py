@@ -33,7 +33,10 @@ def stored(path: Path) -> Counter[str]:
     """Empty where there is no table yet."""
     if not path.exists():
         return Counter()
-    with closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError, sqlite3.DatabaseError):
+    with (
+        closing(sqlite3.connect(path)) as connection,
+        contextlib.suppress(sqlite3.OperationalError, sqlite3.DatabaseError),
+    ):
         return Counter(key for (key,) in connection.execute("SELECT key FROM predictions"))
     return Counter()
 
@@ -85,7 +88,9 @@ def test_a_model_is_logged_on_its_own_path_whatever_the_log_is_set_to(start: Sta
     server.until(lambda: stored(server.database) == Counter([answer.headers["x-prediction-id"]]))
 
 
-def test_a_spool_that_takes_nothing_is_said_at_the_start_and_costs_no_answered_row(start: Start, tmp_path: Path) -> None:
+def test_a_spool_that_takes_nothing_is_said_at_the_start_and_costs_no_answered_row(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     server = start(log="spooled", log_spool=tmp_path / "file" / "spool")
     server.until(lambda: len(errors(server)) == 2)
@@ -119,7 +124,10 @@ def test_a_file_that_is_no_database_and_comes_later_is_told_and_what_it_did_not_
     server.database.write_text("a poem " * 1000)
     second = run_load(server, 300)
     server.until(lambda: "is not an SQLite database" in server.get("/ready").json().get("log", ""))
-    assert [sentence in line["message"] for sentence, line in zip(("replaced", "not an SQLite"), errors(server), strict=True)] == [
+    assert [
+        sentence in line["message"]
+        for sentence, line in zip(("replaced", "not an SQLite"), errors(server), strict=True)
+    ] == [
         True,
         True,
     ]
@@ -134,7 +142,9 @@ def delete(server: Server) -> None:
 
 def failures(server: Server) -> float:
     """Attempts to reach the database that failed, of all workers."""
-    return sum(value for name, value in server.metrics().items() if name.startswith("slipway_log_database_failures_total{"))
+    return sum(
+        value for name, value in server.metrics().items() if name.startswith("slipway_log_database_failures_total{")
+    )
 
 
 def errors(server: Server) -> list[dict[str, Any]]:
@@ -147,7 +157,10 @@ def test_a_full_disk_is_said_once_and_recovered_from(start: Start, disk: Path) -
     server = start(log="async", log_database=f"sqlite:///{disk}/slipway.db", log_spool=disk / "spool")
     first = run_load(server, 4000)
     server.until(lambda: "log" in server.get("/ready").json())
-    assert max(Counter((line["pid"], line["message"][:40]) for line in server.log() if line["level"] == "error").values()) == 1
+    assert (
+        max(Counter((line["pid"], line["message"][:40]) for line in server.log() if line["level"] == "error").values())
+        == 1
+    )
     subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
     second = run_load(server, 500)
     server.until(lambda: "log" not in server.get("/ready").json())
@@ -178,7 +191,11 @@ MOST = 1024 * 1024
 
 def bytes_in(folder: Path) -> int:
     """Of the files of the log."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".db", ".db-wal", ".jsonl") and path.exists())
+    return sum(
+        path.stat().st_size
+        for path in folder.rglob("*")
+        if path.suffix in (".db", ".db-wal", ".jsonl") and path.exists()
+    )
 
 
 def test_a_log_that_is_full_of_today_drops_what_comes_and_the_disk_does_not_fill(start: Start, tmp_path: Path) -> None:
@@ -212,8 +229,12 @@ def test_older_days_make_room_for_what_comes_and_no_row_of_today_is_lost(start: 
 
 
 @pytest.mark.parametrize("path", ["/predict-with-logging", "/feedback"])
-def test_where_the_log_is_off_a_flood_leaves_no_more_than_a_bound_on_the_disk(start: Start, tmp_path: Path, path: str) -> None:
-    """By far more than it may leave: 8,000 rows a request, of which 64 MiB in the file and 64 MiB in the spool may stay."""
+def test_where_the_log_is_off_a_flood_leaves_no_more_than_a_bound_on_the_disk(
+    start: Start, tmp_path: Path, path: str
+) -> None:
+    """By far more than it may leave: 8,000 rows a request, of which 64 MiB in the file and 64 MiB in the spool may
+    stay.
+    """
     server = start(techniques="true")
     key = server.ask("POST", "/predict-with-logging", {"features": FLOWER}).headers["x-prediction-id"]
     bodies = {
@@ -242,9 +263,15 @@ def test_the_files_of_the_log_are_for_their_owner_alone_whatever_the_umask(start
     before = os.umask(0)
     try:
         folder = tmp_path / "new" / "log"
-        server = start(log="spooled", log_database=f"sqlite:///{folder}/slipway.db", log_spool=tmp_path / "new" / "spool" / "here")
+        server = start(
+            log="spooled", log_database=f"sqlite:///{folder}/slipway.db", log_spool=tmp_path / "new" / "spool" / "here"
+        )
         run_load(server, 500)
-        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new", *(tmp_path / "new").rglob("*")) if path.exists()}
+        modes = {
+            path: stat.S_IMODE(path.stat().st_mode)
+            for path in (tmp_path / "new", *(tmp_path / "new").rglob("*"))
+            if path.exists()
+        }
     finally:
         os.umask(before)
     assert {"slipway.db", "slipway.db-wal", "slipway.db-shm"} <= {path.name for path in modes}

@@ -1,4 +1,6 @@
-"""Models that raise what no model should, end their process or never return: what it costs the others, and what is said of it."""
+"""Models that raise what no model should, end their process or never return: what it costs the others, and what is
+said of it.
+"""
 
 import http.client
 import signal
@@ -25,7 +27,10 @@ def folder_of(folder: Path, executions: dict[str, str]) -> Path:
     for name in executions:
         bare(folder, name, Wicked().fit())
     bare(folder, "good", estimators.Stub().fit())
-    tables = [f'[{name}]\nexecution = "{execution}"\nbatching = {str(name != "alone").lower()}\n' for name, execution in executions.items()]
+    tables = [
+        f'[{name}]\nexecution = "{execution}"\nbatching = {str(name != "alone").lower()}\n'
+        for name, execution in executions.items()
+    ]
     (folder / "models.toml").write_text("".join(tables) + "[good]\ndefault = true\n")
     return folder
 
@@ -73,7 +78,9 @@ def attempt(server: Server, model: str, features: list[float], timeout: float = 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("does", RAISES)
-def test_whatever_a_model_raises_is_a_500_that_is_logged_and_counted_and_ends_nothing(raising: Server, mode: str, does: str) -> None:
+def test_whatever_a_model_raises_is_a_500_that_is_logged_and_counted_and_ends_nothing(
+    raising: Server, mode: str, does: str
+) -> None:
     series = f'slipway_inference_errors_total{{model="{mode}",version="1"}}'
     before, workers, logged = raising.metrics()[series], raising.workers(), len(raising.logged("inference failed"))
     answer = raising.predict(mode, row(does))
@@ -98,7 +105,9 @@ def test_a_model_that_ends_its_process_costs_one_worker_and_the_server_goes_on(e
     assert attempt(ending, name, GOOD) == 200
 
 
-def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_served(start: Start, wicked: Path) -> None:
+def test_a_model_that_ends_worker_after_worker_is_set_aside_and_the_others_are_served(
+    start: Start, wicked: Path
+) -> None:
     server = start(models=wicked, request_timeout=100)
     for strikes in (1, 2, 3):
         assert attempt(server, "inline", row("exit 3")) == 0
@@ -187,8 +196,14 @@ def test_hung_values_are_not_logged(start: Start, wicked: Path) -> None:
     assert "1234567" not in text
 
 
-def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_counted_and_set_aside(start: Start, tmp_path: Path) -> None:
-    server = start(models=folder_of(tmp_path / "models", {"process": "process", "other": "process"}), workers=1, request_timeout=100)
+def test_a_model_that_ends_its_child_process_fails_its_own_request_alone_is_counted_and_set_aside(
+    start: Start, tmp_path: Path
+) -> None:
+    server = start(
+        models=folder_of(tmp_path / "models", {"process": "process", "other": "process"}),
+        workers=1,
+        request_timeout=100,
+    )
     server.until(lambda: attempt(server, "process", GOOD) == attempt(server, "other", GOOD) == 200)
     workers = server.workers()
     with ThreadPoolExecutor(4) as pool:

@@ -141,7 +141,9 @@ def deadly(folder: Path, does: str, mended: Path) -> None:
     (folder / "models.toml").write_text("[constant]\ndefault = true\n[deadly]\noptional = true\n")
 
 
-def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_heard(start: Start, constant: Path, mended: Path) -> None:
+def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_heard(
+    start: Start, constant: Path, mended: Path
+) -> None:
     deadly(constant, "sleep", mended)
     server = start(models=constant, load_timeout=600)
     mended.unlink()
@@ -166,7 +168,9 @@ def test_a_model_that_hangs_or_ends_its_process_in_a_reload_leaves_the_old_model
     put(constant, "2", 2)
     mended.unlink()
     server.signal(signal.SIGHUP)
-    server.until(lambda: server.logged("the models stay as they are, for they cannot be read again: model deadly 1 ") != [])
+    server.until(
+        lambda: server.logged("the models stay as they are, for they cannot be read again: model deadly 1 ") != []
+    )
     assert server.workers() == workers
     assert answer(server) == 1
     mended.touch()
@@ -175,7 +179,9 @@ def test_a_model_that_hangs_or_ends_its_process_in_a_reload_leaves_the_old_model
     assert answer(server) == 2
 
 
-def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(start: Start, constant: Path, tmp_path: Path) -> None:
+def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(
+    start: Start, constant: Path, tmp_path: Path
+) -> None:
     seen, again = tmp_path / "seen", tmp_path / "seen-again"
     server = start(models=constant)
     bare(constant, "slow", SlowTheSecondTime(str(seen)).fit())
@@ -186,7 +192,9 @@ def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(start
     assert server.process.wait(20) == 0
 
 
-def test_signals_that_a_model_has_changed_in_a_reload_are_heard_as_before(start: Start, constant: Path, tmp_path: Path) -> None:
+def test_signals_that_a_model_has_changed_in_a_reload_are_heard_as_before(
+    start: Start, constant: Path, tmp_path: Path
+) -> None:
     bare(constant, "deaf", Deaf(str(tmp_path / "deaf")).fit())
     (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     server = start(models=constant)

@@ -125,7 +125,9 @@ def importing(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_before_anything_is_imported_ends_it_without_a_traceback(start: Start, number: signal.Signals) -> None:
+def test_a_signal_that_comes_before_anything_is_imported_ends_it_without_a_traceback(
+    start: Start, number: signal.Signals
+) -> None:
     server = start(wait=False)
     server.until(lambda: importing(server.process.pid))
     server.signal(number)
@@ -135,7 +137,10 @@ def test_a_signal_that_comes_before_anything_is_imported_ends_it_without_a_trace
 
 def test_ctrl_c_ends_another_command_as_early_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from slipway.cli.entry import main; main()", "check", str(tmp_path)]
-    with (tmp_path / "output").open("wb") as output, subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process:
+    with (
+        (tmp_path / "output").open("wb") as output,
+        subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output) as process,
+    ):
         deadline = time.monotonic() + 20
         while not importing(process.pid):
             assert time.monotonic() < deadline
@@ -166,7 +171,8 @@ def test_a_second_server_on_the_port_says_so_in_one_line_and_leaves_the_first_al
     [line] = [line for line in second.log() if line["pid"] == second.process.pid]
     assert line["level"] == "critical"
     assert line["message"] == (
-        f"cannot listen on 127.0.0.1 port {first.port} (Address already in use): choose another with --host (SLIPWAY_HOST) and SLIPWAY_PORT"
+        f"cannot listen on 127.0.0.1 port {first.port} (Address already in use): choose another with --host "
+        "(SLIPWAY_HOST) and SLIPWAY_PORT"
     )
     assert first.is_ready()
     assert first.metrics()['slipway_predictions_total{class="setosa",model="iris",version="1"}'] == 1
@@ -185,7 +191,9 @@ def test_api_keys_that_can_never_be_read_stop_the_start(start: Start, tmp_path: 
     assert server.process.wait(20) == 1
     [line] = server.log()
     assert line["level"] == "critical"
-    assert line["message"].startswith(f"SLIPWAY_API_KEYS: the keys in {tmp_path}/nowhere cannot be read (No such file or directory)")
+    assert line["message"].startswith(
+        f"SLIPWAY_API_KEYS: the keys in {tmp_path}/nowhere cannot be read (No such file or directory)"
+    )
 
 
 def test_a_misspelt_variable_is_a_warning_of_the_start(start: Start) -> None:
@@ -197,7 +205,9 @@ def test_a_misspelt_variable_is_a_warning_of_the_start(start: Start) -> None:
 def drain(server: Server, **settings: object) -> "subprocess.Popen[str]":
     flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-c", "from slipway.cli.main import main; main()", "drain", *flags]
-    return subprocess.Popen([*command, "--port", str(server.port)], cwd=ROOT, env=server._environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, "--port", str(server.port)], cwd=ROOT, env=server._environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_while_draining_the_pod_is_not_ready_and_every_answer_says_close(start: Start) -> None:
@@ -253,7 +263,9 @@ def test_a_restarted_server_does_not_drain(start: Start) -> None:
     assert again.is_ready()
 
 
-def test_what_a_model_has_started_when_it_was_loaded_neither_delays_the_end_nor_changes_its_code(start: Start, tmp_path: Path) -> None:
+def test_what_a_model_has_started_when_it_was_loaded_neither_delays_the_end_nor_changes_its_code(
+    start: Start, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     bare(folder, "lingering", Lingering().fit())
     server = start(models=folder)

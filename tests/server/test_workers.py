@@ -89,7 +89,8 @@ def test_a_killed_worker_under_load_costs_its_own_requests_alone_and_no_metric_r
             for kills in (1, 2, 3):
                 sample()
                 os.kill(server.workers()[0], signal.SIGKILL)
-                await condition(lambda: sample() and seen[-1][RESTARTS] == kills and seen[-1][WORKERS] == 2)  # noqa: B023
+                wanted = kills, 2
+                await condition(lambda: sample() and (seen[-1][RESTARTS], seen[-1][WORKERS]) == wanted)  # noqa: B023
                 await condition(server.is_ready)
                 await load.until(load.total + 200)
         return load
@@ -113,7 +114,9 @@ def test_the_pod_is_unready_from_a_workers_death_until_its_successor_has_answere
     server = start(models=folder)
     closed.touch()  # the successor's warm-up waits
     os.kill(server.workers()[1], signal.SIGKILL)
-    server.until(lambda: server.get("/ready").json().get("error") == "1 of 2 workers have answered their models' example rows")
+    server.until(
+        lambda: server.get("/ready").json().get("error") == "1 of 2 workers have answered their models' example rows"
+    )
     assert not server.is_ready()
     closed.unlink()
     server.until(server.is_ready)
@@ -155,7 +158,8 @@ def descendants(server: Server) -> list[int]:
 @pytest.fixture
 def with_processes(start: Start) -> Server:
     """A server whose every worker has a child that has predicted."""
-    server = start(execution="process", request_timeout=100)  # on a busy machine a child takes long to import everything
+    # On a busy machine a child takes long to import everything.
+    server = start(execution="process", request_timeout=100)
     server.until(lambda: all(len(children(worker)) >= 1 for worker in server.workers()))
     return server
 
@@ -188,7 +192,9 @@ def test_a_stopped_server_leaves_nobody_behind(with_processes: Server) -> None:
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])  # with one, OpenMP starts none that a fork could lose
-def test_models_with_openmp_answer_in_forked_workers(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+def test_models_with_openmp_answer_in_forked_workers(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     flowers, species = load_iris(return_X_y=True)
     folder = tmp_path / "models"

@@ -1,4 +1,6 @@
-"""Clients that mean harm, each kind at a rate of its own, against one server: `python -m tests.siege.hostile PORT SECONDS`."""
+"""Clients that mean harm, each kind at a rate of its own, against one server: `python -m tests.siege.hostile PORT
+SECONDS`.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,6 @@
-"""Long rounds against everything that a request goes through: `make siege-test`. SIEGE multiplies them: 10 is what a release must hold."""
+"""Long rounds against everything that a request goes through: `make siege-test`. SIEGE multiplies them: 10 is what a
+release must hold.
+"""
 
 import asyncio
 import contextlib
@@ -130,7 +132,7 @@ def attacks(seed: int) -> Iterator[Attack]:
 def test_a_body_is_judged_alike_in_one_piece_in_pieces_and_by_the_router(tmp_path: Path) -> None:
     limits = {"max_rows": MAX_ROWS, "max_body_bytes": MAX_BYTES, "cache_size": 50}
     log = {"log_database": f"sqlite:///{tmp_path}/slipway.db", "log_spool": tmp_path / "spool"}
-    envelope = create_app(Settings(models=make_targets(tmp_path / "models"), access_log=False, **limits, **log))  # type: ignore[arg-type]
+    envelope = create_app(Settings(models=make_targets(tmp_path / "models"), access_log=False, **limits, **log))
     random = Random(1)
 
     async def run() -> int:
@@ -159,7 +161,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_and_pack("iris", folder)
     bare(folder, "echo", Echo().fit())
     bare(folder, "threaded", Echo().fit())
-    (folder / "models.toml").write_text('[iris]\ndefault = true\n[echo]\nexecution = "inline"\n[threaded]\nexecution = "thread"\n')
+    (folder / "models.toml").write_text(
+        '[iris]\ndefault = true\n[echo]\nexecution = "inline"\n[threaded]\nexecution = "thread"\n'
+    )
     return folder
 
 
@@ -187,14 +191,26 @@ class Sequences:
         identity = f"r{number}"
         match self.random.randrange(8):
             case 0 | 1:
-                return Asked(post("/predict", {"features": [number, 0]}, X_Model="echo", X_Request_ID=identity), identity, 200, number)
+                return Asked(
+                    post("/predict", {"features": [number, 0]}, X_Model="echo", X_Request_ID=identity),
+                    identity,
+                    200,
+                    number,
+                )
             case 2:
-                return Asked(post("/predict?model=threaded", {"features": [number, 0]}, X_Request_ID=identity), identity, 200, number)
+                return Asked(
+                    post("/predict?model=threaded", {"features": [number, 0]}, X_Request_ID=identity),
+                    identity,
+                    200,
+                    number,
+                )
             case 3:
                 whole = post("/models/echo/predict", {"instances": [[number, 0]]}, X_Request_ID=identity)
                 return Asked(self.chunked(whole), identity, 200, number)
             case 4:
-                return Asked(get("/health").replace(b"\r\n\r\n", f"\r\nX-Request-ID: {identity}\r\n\r\n".encode()), identity, 200)
+                return Asked(
+                    get("/health").replace(b"\r\n\r\n", f"\r\nX-Request-ID: {identity}\r\n\r\n".encode()), identity, 200
+                )
             case 5:
                 return Asked(post("/predict", {"features": [1]}, X_Request_ID=identity), identity, 400)
             case 6:
@@ -202,7 +218,10 @@ class Sequences:
             case _:
                 offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
                 return Asked(
-                    post("/predict", {"features": [number, 0]}, X_Model="echo", X_Request_ID=identity, **offer), identity, 200, number
+                    post("/predict", {"features": [number, 0]}, X_Model="echo", X_Request_ID=identity, **offer),
+                    identity,
+                    200,
+                    number,
                 )
 
     def chunked(self, whole: bytes) -> bytes:
@@ -212,14 +231,18 @@ class Sequences:
         return b"\r\n".join([*lines, b"Transfer-Encoding: chunked"]) + b"\r\n\r\n" + chunks + b"0\r\n\r\n"
 
     def sequence(self) -> tuple[list[Asked], bytes, str]:
-        """Requests, what follows them on the wire, and how it ends: all answered (`whole`), `refused` behind them, or `left`."""
+        """Requests, what follows them on the wire, and how it ends: all answered (`whole`), `refused` behind them,
+        or `left`.
+        """
         asked = [self.request() for _ in range(self.random.choice([1, 2, 3, 5, 8, 16, 17, 40]))]
         last = get("/health").replace(b"\r\n\r\n", b"\r\nConnection: close\r\nX-Request-ID: last\r\n\r\n")
         match self.random.randrange(6):
             case 0:
                 return (
                     asked,
-                    self.random.choice([b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 50, b"POST /predict HTTP/9\r\n\r\n"]),
+                    self.random.choice(
+                        [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 50, b"POST /predict HTTP/9\r\n\r\n"]
+                    ),
                     "refused",
                 )
             case 1:
@@ -346,7 +369,9 @@ async def p99(port: int, lasting: float, beside: Callable[[], Awaitable[None]] |
 def private_memory(server: Server) -> int:
     """KiB."""
     rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in server.workers()]
-    return sum(int(line.split()[1]) for rollup in rollups for line in rollup.splitlines() if line.startswith("Private_"))
+    return sum(
+        int(line.split()[1]) for rollup in rollups for line in rollup.splitlines() if line.startswith("Private_")
+    )
 
 
 @contextlib.asynccontextmanager
@@ -360,7 +385,9 @@ async def besieged(port: int, lasting: float) -> AsyncIterator[None]:
     assert hostile.returncode <= 0
 
 
-def test_hostile_clients_fail_no_honest_request_slow_none_down_and_leave_no_memory(models: Path, tmp_path: Path) -> None:
+def test_hostile_clients_fail_no_honest_request_slow_none_down_and_leave_no_memory(
+    models: Path, tmp_path: Path
+) -> None:
     measured: list[int] = []
 
     async def run(server: Server) -> tuple[float, float]:
@@ -381,6 +408,9 @@ def test_hostile_clients_fail_no_honest_request_slow_none_down_and_leave_no_memo
         calm, among = asyncio.run(run(server))
         assert server.workers() == workers
         assert not [line for line in server.log() if line["level"] in ("error", "critical")]
-    print(f"p99 {calm * 1000:.1f} ms, among hostile clients {among * 1000:.1f} ms; memory {measured[0]} KiB, then {measured[1]} KiB")
+    print(
+        f"p99 {calm * 1000:.1f} ms, among hostile clients {among * 1000:.1f} ms; memory {measured[0]} KiB, then "
+        f"{measured[1]} KiB"
+    )
     assert among <= 3 * max(calm, LEAST_P99)
     assert measured[1] <= 1.1 * measured[0]

@@ -1,4 +1,6 @@
-"""What the log holds when a server or a worker ends under load: the tests of SQLite and PostgreSQL are subclasses of EndingContract."""
+"""What the log holds when a server or a worker ends under load: the tests of SQLite and PostgreSQL are subclasses of
+EndingContract.
+"""
 
 import asyncio
 import json
@@ -20,7 +22,8 @@ from tests.support.logged import rows
 
 REQUEST = post("/predict", {"features": [5.1, 3.5, 1.4, 0.2]})
 DURABILITIES = ("async", "spooled", "sync")
-PATIENCE = 90.0  # seconds: after a network that was cut, the database's system may send its last packets again after so long
+# Seconds: after a network that was cut, the database's system may send its last packets again after so long.
+PATIENCE = 90.0
 
 
 def stored(url: str) -> Counter[str]:
@@ -41,7 +44,9 @@ def load(server: Server, connections: int = 8, pause: float = 0.004) -> Load:
 
 
 class EndingContract:
-    """`url`: a database that this test has to itself; `start(**settings)`: a server of two workers with the models iris and slow."""
+    """`url`: a database that this test has to itself; `start(**settings)`: a server of two workers with the models
+    iris and slow.
+    """
 
     @pytest.mark.parametrize("durability", DURABILITIES)
     def test_sigterm_under_load_leaves_one_row_for_every_answer(self, start: Start, url: str, durability: str) -> None:
@@ -65,7 +70,9 @@ class EndingContract:
         assert stored(url) == Counter([*clients.keys, last.result().headers["x-prediction-id"]])
         assert not list(server.spool.glob("*.jsonl"))
 
-    def test_of_a_worker_that_is_killed_while_rows_are_in_its_spool_every_answer_is_kept(self, start: Start, url: str) -> None:
+    def test_of_a_worker_that_is_killed_while_rows_are_in_its_spool_every_answer_is_kept(
+        self, start: Start, url: str
+    ) -> None:
         server = start(log="spooled", log_database=url)
         clients, _ = killed_under_load(server, lambda worker, _: spooled_by(server, worker) - stored(url).keys())
         assert set(until_stored(url, clients.keys).values()) == {1}
@@ -82,7 +89,8 @@ class EndingContract:
             return clients.keys.keys() - settled(url).keys() - spooled_by(server, worker)
 
         clients, killed_at = killed_under_load(server, in_memory)
-        # What the last flush took may be on its way to the database, and this process sees answers and writes times late.
+        # What the last flush took may be on its way to the database, and this process sees answers and writes times
+        # late.
         interval = max(BOUNDS.flush + 0.5, 3 * flush_takes(server, url))
         in_hand = (killed_at - interval, killed_at + 0.5)
         promised = {key for key, answered in clients.keys.items() if not in_hand[0] < answered < in_hand[1]}
@@ -110,7 +118,9 @@ def flush_takes(server: Server, url: str) -> float:
 
 
 def settled(url: str) -> Counter[str]:
-    """The keys in the table once nothing is on its way there any more: a database may yet commit what a stopped worker has sent."""
+    """The keys in the table once nothing is on its way there any more: a database may yet commit what a stopped
+    worker has sent.
+    """
     before, now = None, stored(url)
     while before != now:
         before, now = now, stored(url)
@@ -122,17 +132,24 @@ def spooled_by(server: Server, worker: int) -> set[str]:
     opened = {os.path.basename(os.readlink(entry)) for entry in Path(f"/proc/{worker}/fd").iterdir()}
     owners = {name.removesuffix(".lock") for name in opened if name.endswith(".lock")}
     files = [path for path in server.spool.glob("*.jsonl") if path.name.partition(".")[0] in owners]
-    return {json.loads(line)[0] for path in files for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")}
+    return {
+        json.loads(line)[0]
+        for path in files
+        for line in path.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n")
+    }
 
 
 def killed_under_load(server: Server, at_stake: Callable[[int, Load], set[str]] | None = None) -> tuple[Load, float]:
     """The load, once the oldest worker was killed and replaced; and the time.time() of the kill.
 
-    `at_stake(worker, clients)`: keys that it has alone. It is stopped, again and again, until there are some, and then killed.
+    `at_stake(worker, clients)`: keys that it has alone. It is stopped, again and again, until there are some, and then
+    killed.
     """
 
     async def run() -> tuple[Load, float]:
-        async with load(server, pause=0.02) as clients:  # no thousand rows within a flush interval, which would be written before its end
+        # No thousand rows within a flush interval, which would be written before its end.
+        async with load(server, pause=0.02) as clients:
             await clients.until(1000)
             worker = server.workers()[0]
             killed_at = time.time()

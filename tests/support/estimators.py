@@ -83,7 +83,8 @@ class Dying(Stub):
 class Held(Stub):
     """Answers the first feature, notes the rows of each call, and waits in each until the test opens the gate.
 
-    A row whose second feature is above 0 fails the call: with RuntimeError, and above 1 as no exception of Python's should.
+    A row whose second feature is above 0 fails the call: with RuntimeError, and above 1 as no exception of Python's
+    should.
     """
 
     gate = threading.Event()
@@ -123,7 +124,10 @@ class Spelled(BaseEstimator):
         time.sleep(0.001)  # so that others come meanwhile
         types = [str(dtype) for dtype in X.dtypes]
         return np.array(
-            [" ".join(f"{kind}:{value!r}" for kind, value in zip(types, row, strict=True)) for row in X.itertuples(index=False)]
+            [
+                " ".join(f"{kind}:{value!r}" for kind, value in zip(types, row, strict=True))
+                for row in X.itertuples(index=False)
+            ]
         )
 
 

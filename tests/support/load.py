@@ -1,4 +1,6 @@
-"""A load of kept-alive HTTP connections that behave well: they leave when an answer says `Connection: close`, and connect again."""
+"""A load of kept-alive HTTP connections that behave well: they leave when an answer says `Connection: close`, and
+connect again.
+"""
 
 import asyncio
 import json
@@ -50,15 +52,20 @@ def post(path: str, content: Any, **headers: str) -> bytes:
     """A request with a JSON body; `headers` are written with underscores for hyphens."""
     body = json.dumps(content).encode()
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    head = f"POST {path} HTTP/1.1\r\nHost: slipway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: slipway\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\n{lines}\r\n"
+    )
     return head.encode() + body
 
 
 class Load:
-    """`async with Load(...)`: each connection sends the request again and again; leaving the block waits for the answers in hand.
+    """`async with Load(...)`: each connection sends the request again and again; leaving the block waits for the
+    answers in hand.
 
-    `answers` counts by status, `failures` by what went wrong: a request that was sent and got no answer, or a connection refused;
-    `keys` under which the answers say that they are logged, with the time.time() of each answer; `slowest`: seconds for an answer.
+    `answers` counts by status, `failures` by what went wrong: a request that was sent and got no answer, or a
+    connection refused; `keys` under which the answers say that they are logged, with the time.time() of each answer;
+    `slowest`: seconds for an answer.
     """
 
     def __init__(self, host: str, port: int, request: bytes, *, connections: int, pause: float = 0.0) -> None:

@@ -1,4 +1,6 @@
-"""Rows for the prediction log, and what any of its stores must do: the tests of SQLite and PostgreSQL are subclasses of StoreContract."""
+"""Rows for the prediction log, and what any of its stores must do: the tests of SQLite and PostgreSQL are subclasses
+of StoreContract.
+"""
 
 import asyncio
 import csv
@@ -38,8 +40,23 @@ def key(number: int) -> str:
 
 
 def record(number: int, time: datetime = NOON, **others: Any) -> Record:
-    fields = {"model": "iris", "version": "1", "features": FEATURES, "answer": "0", "confidence": 0.9, "latency_ms": 2.0, "client": None}
-    fields = {"request_id": f"request-{number}", "position": 0, "digest": "sha256:" + "a" * 64, "dialect": "/predict", **fields, **others}
+    fields = {
+        "model": "iris",
+        "version": "1",
+        "features": FEATURES,
+        "answer": "0",
+        "confidence": 0.9,
+        "latency_ms": 2.0,
+        "client": None,
+    }
+    fields = {
+        "request_id": f"request-{number}",
+        "position": 0,
+        "digest": "sha256:" + "a" * 64,
+        "dialect": "/predict",
+        **fields,
+        **others,
+    }
     return Record(key=key(number), time=time.timestamp(), **fields)  # type: ignore[arg-type]
 
 
@@ -126,7 +143,12 @@ class StoreContract:
         assert rows(log, "key", "outcome") == [(key(1), "2")]
 
     def test_a_row_that_no_database_takes_does_not_keep_the_others_waiting(self, log: str) -> None:
-        bad = record(2, request_id="nul \0 half \ud800", features='{"x": "\\u0000 \\ud83d\\ude00 \\udc00", "y": NaN}', answer="not json")
+        bad = record(
+            2,
+            request_id="nul \0 half \ud800",
+            features='{"x": "\\u0000 \\ud83d\\ude00 \\udc00", "y": NaN}',
+            answer="not json",
+        )
         write(log, [record(1), bad, record(3), feedback(4, 2, "Infinity")])
         found = rows(log, "key", "request_id", "features", "answer", "outcome")
         assert [row[0] for row in found] == [key(1), key(2), key(3)]
@@ -135,7 +157,16 @@ class StoreContract:
 
     @pytest.mark.parametrize("place", [0, 199, 200, 449])
     @pytest.mark.parametrize(
-        "wrong", [{"key": "no"}, {"time": float("nan")}, {"time": -1.0}, {"time": 1e12}, {"position": 2**31}, {"model": "\ud800"}], ids=str
+        "wrong",
+        [
+            {"key": "no"},
+            {"time": float("nan")},
+            {"time": -1.0},
+            {"time": 1e12},
+            {"position": 2**31},
+            {"model": "\ud800"},
+        ],
+        ids=str,
     )
     def test_what_no_column_holds_is_mended_and_stored_once(self, log: str, wrong: dict[str, Any], place: int) -> None:
         entries = [record(number) for number in range(450)]
@@ -237,7 +268,9 @@ class StoreContract:
     def test_the_migrations_make_the_tables_that_the_code_knows(self, log: str) -> None:
         async def run() -> list[Any]:
             async with engine(address(log)).connect() as connection:
-                return await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), metadata))
+                return await connection.run_sync(
+                    lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), metadata)
+                )
 
         options = {
             "compare_type": True,
@@ -264,7 +297,9 @@ class StoreContract:
         assert [(time, identity) for page in pages for identity, time in page] == wanted
 
     def test_rows_are_chosen_by_model_version_and_time(self, log: str) -> None:
-        for number, (model, version, hours) in enumerate([("iris", "1", 0), ("iris", "2", 1), ("wine", "1", 2), ("iris", "1", 3)]):
+        for number, (model, version, hours) in enumerate(
+            [("iris", "1", 0), ("iris", "2", 1), ("wine", "1", 2), ("iris", "1", 3)]
+        ):
             write(log, [record(number, NOON + timedelta(hours=hours), model=model, version=version)])
         hour = timedelta(hours=1)
         assert rows(log, "key", model="iris") == [key(0), key(1), key(3)]
@@ -287,9 +322,17 @@ class StoreContract:
         following.close()
 
     @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
-    def test_an_export_holds_what_is_read(self, log: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_export_holds_what_is_read(
+        self, log: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("slipway.prediction_log.reading.export.GROUP", 40)
-        write(log, [record(number, NOON + timedelta(milliseconds=number), features='{"a": "1,\\n\\"2"}') for number in range(100)])
+        write(
+            log,
+            [
+                record(number, NOON + timedelta(milliseconds=number), features='{"a": "1,\\n\\"2"}')
+                for number in range(100)
+            ],
+        )
         write(log, [feedback(500, 5, "1")])
         assert export(log, tmp_path / name, Chosen(until=NOON + timedelta(milliseconds=90))) == 90
         expected = [row for page in read(log) for row in page][:90]
@@ -307,7 +350,10 @@ class StoreContract:
     @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
     def test_strings_are_exported_without_the_quotes_of_json(self, log: str, tmp_path: Path, name: str) -> None:
         answers = ['"nein"', '"say \\"ja\\", 2\\n"', '["a","b"]', "1.5", "true"]
-        write(log, [record(number, NOON + timedelta(seconds=number), answer=answer) for number, answer in enumerate(answers)])
+        write(
+            log,
+            [record(number, NOON + timedelta(seconds=number), answer=answer) for number, answer in enumerate(answers)],
+        )
         write(log, [feedback(9, 0, '"größer"'), feedback(10, 2, '["b"]')])
         (tmp_path / name).symlink_to(tmp_path / f"other-{name}")
         export(log, tmp_path / name, Chosen())
@@ -323,9 +369,13 @@ class StoreContract:
 
     def test_statistics_add_up(self, log: str) -> None:
         latencies = [0.1234, 5.0, 5.5, 20.0, 300.0]
-        entries: list[Entry] = [record(number, latency_ms=latency, confidence=0.5) for number, latency in enumerate(latencies)]
+        entries: list[Entry] = [
+            record(number, latency_ms=latency, confidence=0.5) for number, latency in enumerate(latencies)
+        ]
         entries += [record(number, NOON + timedelta(days=1), answer="1", confidence=0.75) for number in range(10, 15)]
-        entries += [record(number, model="price", answer=str(number / 7), confidence=None) for number in range(100, 130)]
+        entries += [
+            record(number, model="price", answer=str(number / 7), confidence=None) for number in range(100, 130)
+        ]
         entries += [
             feedback(200, 0, "1"),
             feedback(201, 0, "0", NOON + timedelta(1)),
@@ -345,7 +395,9 @@ class StoreContract:
         assert "iris 1: 10 rows" in report([iris, price])
         assert "50.0% equal" in report([iris])
 
-    def test_retention_keeps_that_many_whole_days_besides_today(self, log: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_retention_keeps_that_many_whole_days_besides_today(
+        self, log: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(maintenance, "STEP", 10)
         days = [NOON - timedelta(days) for days in range(6)]
         entries: list[Entry] = [record(10 * day + number, time) for day, time in enumerate(days) for number in range(9)]

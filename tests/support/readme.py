@@ -49,17 +49,24 @@ def request(command: str) -> Request:
 
 
 def agrees(printed: Any, actual: Any) -> bool:
-    """The same keys and values; numbers to six digits, times any number, and `…` in a printed string stands for anything."""
+    """The same keys and values; numbers to six digits, times any number, and `…` in a printed string stands for
+    anything.
+    """
     if isinstance(printed, dict):
         return (
             isinstance(actual, dict)
             and printed.keys() == actual.keys()
-            and all(isinstance(actual[key], float) if key in TIMES else agrees(value, actual[key]) for key, value in printed.items())
+            and all(
+                isinstance(actual[key], float) if key in TIMES else agrees(value, actual[key])
+                for key, value in printed.items()
+            )
         )
     if isinstance(printed, list):
         return isinstance(actual, list) and len(printed) == len(actual) and all(map(agrees, printed, actual))
     if isinstance(printed, float):
         return isinstance(actual, float) and math.isclose(printed, actual, rel_tol=1e-6, abs_tol=1e-9)
     if isinstance(printed, str) and "…" in printed:
-        return isinstance(actual, str) and re.fullmatch(".*".join(map(re.escape, printed.split("…"))), actual) is not None
+        return (
+            isinstance(actual, str) and re.fullmatch(".*".join(map(re.escape, printed.split("…"))), actual) is not None
+        )
     return type(printed) is type(actual) and bool(printed == actual)

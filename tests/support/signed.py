@@ -23,7 +23,9 @@ def signed(estimator: Any, data: Any, **declared: Mapping[str, Any]) -> tuple[Mo
         return Model(estimator, told), [[text] for text in data]
     if told.columns is None:
         return Model(estimator, told), np.asarray(data).tolist()
-    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=[column.name for column in told.columns])
+    frame = (
+        data if isinstance(data, pd.DataFrame) else pd.DataFrame(data, columns=[column.name for column in told.columns])
+    )
     numbers_only = inspection.numbers_only(estimator)
     columns = [observed(frame[name], numbers_only=numbers_only, in_frame=told.input == "frame") for name in frame]
     columns = [column.model_copy(update=dict(declared.get(column.name, {}))) for column in columns]

@@ -1,4 +1,6 @@
-"""Fitted estimators of every sort, small and seeded, with the rows to ask them. Reused by the unit and the HTTP tests."""
+"""Fitted estimators of every sort, small and seeded, with the rows to ask them. Reused by the unit and the HTTP
+tests.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -65,7 +67,9 @@ class NearestMean(ClassifierMixin, BaseEstimator):
 
 @dataclass(frozen=True)
 class Specimen:
-    """`train` gives (estimator, X, y), unfitted; y is None where it learns without. `requires`: a package that may be missing."""
+    """`train` gives (estimator, X, y), unfitted; y is None where it learns without. `requires`: a package that may
+    be missing.
+    """
 
     name: str
     train: Callable[[], tuple[Any, Any, Any]]
@@ -192,14 +196,19 @@ NAMES = ("setosa", "versicolor", "virginica")
 ZOO = [
     # classifiers with predict_proba
     Specimen("logistic_regression", lambda: (LogisticRegression(max_iter=300), *iris())),
-    Specimen("scaled_logistic_regression_str", lambda: (make_pipeline(StandardScaler(), LogisticRegression()), *iris(NAMES))),
+    Specimen(
+        "scaled_logistic_regression_str", lambda: (make_pipeline(StandardScaler(), LogisticRegression()), *iris(NAMES))
+    ),
     Specimen("logistic_regression_float_labels", lambda: (LogisticRegression(max_iter=300), *iris((0.0, 1.0, 2.0)))),
     Specimen("logistic_regression_bool_labels", lambda: (LogisticRegression(), *two_classes((False, True)))),
     Specimen("decision_tree", lambda: (DecisionTreeClassifier(max_depth=3, random_state=0), *iris())),
     Specimen("random_forest", lambda: (RandomForestClassifier(20, n_jobs=2, random_state=0), *iris(NAMES))),
     Specimen("extra_trees", lambda: (ExtraTreesClassifier(10, random_state=0), *iris())),
     Specimen("gradient_boosting", lambda: (GradientBoostingClassifier(n_estimators=5, random_state=0), *iris())),
-    Specimen("gradient_boosting_two_classes", lambda: (GradientBoostingClassifier(n_estimators=5, random_state=0), *two_classes())),
+    Specimen(
+        "gradient_boosting_two_classes",
+        lambda: (GradientBoostingClassifier(n_estimators=5, random_state=0), *two_classes()),
+    ),
     Specimen("hist_gradient_boosting_missing", lambda: (HistGradientBoostingClassifier(max_iter=5), *with_missing())),
     Specimen("ada_boost", lambda: (AdaBoostClassifier(n_estimators=5, random_state=0), *iris())),
     Specimen("bagging", lambda: (BaggingClassifier(DecisionTreeClassifier(max_depth=2), 5, random_state=0), *iris())),
@@ -210,20 +219,33 @@ ZOO = [
     Specimen("linear_discriminant_analysis", lambda: (LinearDiscriminantAnalysis(), *iris())),
     Specimen("quadratic_discriminant_analysis", lambda: (QuadraticDiscriminantAnalysis(), *iris())),
     Specimen("multilayer_perceptron", lambda: (MLPClassifier((8,), max_iter=50, random_state=0), *iris(NAMES))),
-    Specimen("multilayer_perceptron_two_classes", lambda: (MLPClassifier((8,), max_iter=50, random_state=0), *two_classes())),
+    Specimen(
+        "multilayer_perceptron_two_classes", lambda: (MLPClassifier((8,), max_iter=50, random_state=0), *two_classes())
+    ),
     Specimen("gaussian_process", lambda: (GaussianProcessClassifier(random_state=0), *two_classes())),
     Specimen("label_propagation", lambda: (LabelPropagation(), *iris())),
     Specimen("dummy", lambda: (DummyClassifier(strategy="prior"), *iris())),
     Specimen("calibrated", lambda: (CalibratedClassifierCV(LinearSVC(), cv=2), *iris())),
-    Specimen("grid_search", lambda: (GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [0.1, 1]}, cv=2, n_jobs=1), *iris())),
-    Specimen("grid_search_forest", lambda: (GridSearchCV(RandomForestClassifier(5, random_state=0), {"max_depth": [1, 3]}, cv=2), *iris())),
-    Specimen("voting_soft", lambda: (VotingClassifier([("a", GaussianNB()), ("b", LogisticRegression())], voting="soft"), *iris(NAMES))),
+    Specimen(
+        "grid_search",
+        lambda: (GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [0.1, 1]}, cv=2, n_jobs=1), *iris()),
+    ),
+    Specimen(
+        "grid_search_forest",
+        lambda: (GridSearchCV(RandomForestClassifier(5, random_state=0), {"max_depth": [1, 3]}, cv=2), *iris()),
+    ),
+    Specimen(
+        "voting_soft",
+        lambda: (VotingClassifier([("a", GaussianNB()), ("b", LogisticRegression())], voting="soft"), *iris(NAMES)),
+    ),
     Specimen("stacking", lambda: (StackingClassifier([("a", GaussianNB()), ("b", LinearSVC())], cv=2), *iris())),
     Specimen("one_vs_rest", lambda: (OneVsRestClassifier(LogisticRegression()), *iris())),
     # where argmax(predict_proba) is not predict
     Specimen("svc_probability", lambda: (SVC(probability=True, random_state=0), *iris())),
     Specimen("sgd_modified_huber", lambda: (SGDClassifier(loss="modified_huber", random_state=0), *iris())),
-    Specimen("fixed_threshold", lambda: (FixedThresholdClassifier(LogisticRegression(), threshold=0.8), *two_classes())),
+    Specimen(
+        "fixed_threshold", lambda: (FixedThresholdClassifier(LogisticRegression(), threshold=0.8), *two_classes())
+    ),
     # classifiers with decision_function only, and with neither
     Specimen("linear_svc", lambda: (LinearSVC(random_state=0), *iris(NAMES))),
     Specimen("ridge_classifier", lambda: (RidgeClassifier(), *two_classes((False, True)))),
@@ -232,11 +254,16 @@ ZOO = [
     Specimen("custom", lambda: (NearestMean(), *iris(NAMES))),
     # several outputs
     Specimen(
-        "forest_two_outputs", lambda: (RandomForestClassifier(5, random_state=0), iris()[0], np.column_stack([iris()[1], iris()[1] % 2]))
+        "forest_two_outputs",
+        lambda: (RandomForestClassifier(5, random_state=0), iris()[0], np.column_stack([iris()[1], iris()[1] % 2])),
     ),
     Specimen(
         "multi_output_str",
-        lambda: (MultiOutputClassifier(LogisticRegression()), iris()[0], np.column_stack([iris(NAMES)[1], iris(("a", "b", "a"))[1]])),
+        lambda: (
+            MultiOutputClassifier(LogisticRegression()),
+            iris()[0],
+            np.column_stack([iris(NAMES)[1], iris(("a", "b", "a"))[1]]),
+        ),
     ),
     Specimen("multi_output_without_probabilities", lambda: (MultiOutputClassifier(LinearSVC()), *indicators())),
     Specimen("classifier_chain", lambda: (ClassifierChain(LogisticRegression()), *indicators())),
@@ -247,34 +274,55 @@ ZOO = [
     Specimen("ridge_two_targets", lambda: (Ridge(), diabetes()[0], np.column_stack([diabetes()[1], -diabetes()[1]]))),
     Specimen(
         "multi_output_regressor",
-        lambda: (MultiOutputRegressor(SVR(), n_jobs=1), diabetes()[0][:80], np.column_stack([diabetes()[1], diabetes()[1] ** 2])[:80]),
+        lambda: (
+            MultiOutputRegressor(SVR(), n_jobs=1),
+            diabetes()[0][:80],
+            np.column_stack([diabetes()[1], diabetes()[1] ** 2])[:80],
+        ),
     ),
     # regressors
     Specimen("linear_regression", lambda: (LinearRegression(), *diabetes())),
     Specimen("linear_regression_column_target", lambda: (LinearRegression(), diabetes()[0], diabetes()[1][:, None])),
     Specimen("partial_least_squares", lambda: (PLSRegression(), *diabetes())),
     Specimen("forest_regressor", lambda: (RandomForestRegressor(10, n_jobs=2, random_state=0), *diabetes())),
-    Specimen("gradient_boosting_regressor", lambda: (GradientBoostingRegressor(n_estimators=5, random_state=0), *diabetes())),
+    Specimen(
+        "gradient_boosting_regressor", lambda: (GradientBoostingRegressor(n_estimators=5, random_state=0), *diabetes())
+    ),
     Specimen("hist_gradient_boosting_regressor", lambda: (HistGradientBoostingRegressor(max_iter=5), *diabetes())),
     Specimen("k_neighbors_regressor", lambda: (KNeighborsRegressor(), *diabetes())),
     # without a target
     Specimen("k_means", lambda: (KMeans(3, n_init=1, random_state=0), iris()[0], None)),
     Specimen("mean_shift", lambda: (MeanShift(bandwidth=2), iris()[0], None)),
     Specimen("gaussian_mixture", lambda: (GaussianMixture(3, random_state=0), iris()[0], None)),
-    Specimen("bayesian_mixture", lambda: (BayesianGaussianMixture(n_components=3, max_iter=20, random_state=0), iris()[0], None)),
+    Specimen(
+        "bayesian_mixture",
+        lambda: (BayesianGaussianMixture(n_components=3, max_iter=20, random_state=0), iris()[0], None),
+    ),
     Specimen("isolation_forest", lambda: (IsolationForest(n_estimators=10, random_state=0), iris()[0], None)),
     Specimen("local_outlier_factor", lambda: (LocalOutlierFactor(novelty=True), iris()[0], None)),
     Specimen("one_class_svm", lambda: (OneClassSVM(nu=0.2), iris()[0], None)),
     Specimen("elliptic_envelope", lambda: (EllipticEnvelope(random_state=0), iris()[0], None)),
     # texts and data frames
     Specimen("text_pipeline", lambda: (make_pipeline(TfidfVectorizer(), LogisticRegression()), *texts())),
-    Specimen("text_hashing", lambda: (make_pipeline(HashingVectorizer(n_features=64), SGDClassifier(random_state=0)), *texts())),
+    Specimen(
+        "text_hashing",
+        lambda: (make_pipeline(HashingVectorizer(n_features=64), SGDClassifier(random_state=0)), *texts()),
+    ),
     Specimen(
         "text_regression",
-        lambda: (TransformedTargetRegressor(make_pipeline(TfidfVectorizer(), Ridge()), func=np.log1p, inverse_func=np.expm1), *ratings()),
+        lambda: (
+            TransformedTargetRegressor(make_pipeline(TfidfVectorizer(), Ridge()), func=np.log1p, inverse_func=np.expm1),
+            *ratings(),
+        ),
     ),
-    Specimen("text_calibrated", lambda: (CalibratedClassifierCV(make_pipeline(TfidfVectorizer(), LinearSVC()), cv=2), *texts())),
-    Specimen("named_columns", lambda: (LogisticRegression(max_iter=300), pd.DataFrame(iris()[0], columns=list("abcd")), iris()[1])),
+    Specimen(
+        "text_calibrated",
+        lambda: (CalibratedClassifierCV(make_pipeline(TfidfVectorizer(), LinearSVC()), cv=2), *texts()),
+    ),
+    Specimen(
+        "named_columns",
+        lambda: (LogisticRegression(max_iter=300), pd.DataFrame(iris()[0], columns=list("abcd")), iris()[1]),
+    ),
     Specimen("column_transformer", lambda: (columns_pipeline(), *passengers())),
     Specimen("hist_gradient_boosting_categories", lambda: (HistGradientBoostingClassifier(max_iter=5), *categories())),
     # other libraries
@@ -289,7 +337,9 @@ ZOO = [
     ),
     Specimen("lightgbm_classifier", lambda: (lightgbm("LGBMClassifier"), *iris(NAMES)), requires="lightgbm"),
     Specimen(
-        "lightgbm_two_classes_missing", lambda: (lightgbm("LGBMClassifier"), with_missing()[0], with_missing()[1] > 0), requires="lightgbm"
+        "lightgbm_two_classes_missing",
+        lambda: (lightgbm("LGBMClassifier"), with_missing()[0], with_missing()[1] > 0),
+        requires="lightgbm",
     ),
     Specimen("lightgbm_regressor", lambda: (lightgbm("LGBMRegressor"), *diabetes()), requires="lightgbm"),
 ]

@@ -7,10 +7,17 @@ import pytest
 from slipway.settings import Settings
 
 
-def test_a_relative_path_means_the_folder_that_the_server_was_started_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_means_the_folder_that_the_server_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = Settings(
-        models="models", api_keys="keys", runtime_dir="run", log_spool="spool", tls_certificate="tls.crt", tls_key="/etc/tls.key"
+        models="models",
+        api_keys="keys",
+        runtime_dir="run",
+        log_spool="spool",
+        tls_certificate="tls.crt",
+        tls_key="/etc/tls.key",
     )
     monkeypatch.chdir("/")
     assert [settings.models, settings.api_keys, settings.runtime_dir, settings.log_spool, settings.tls_certificate] == [

@@ -11,8 +11,12 @@ FAILED = 1  # the exit code
 
 
 def add_to(commands: Commands) -> None:
-    parser = add_command(commands, "check", run, "Verify what would be served: digest, versions and the answers to the example rows")
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1, or a folder of models")
+    parser = add_command(
+        commands, "check", run, "Verify what would be served: digest, versions and the answers to the example rows"
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1, or a folder of models"
+    )
     add_loading(parser)
 
 

@@ -6,7 +6,9 @@ from .flags import Commands, add_command, add_settings, settings_of
 
 
 def add_to(commands: Commands) -> None:
-    parser = add_command(commands, "drain", run, "Make the clients of this machine's server leave, and wait until they have")
+    parser = add_command(
+        commands, "drain", run, "Make the clients of this machine's server leave, and wait until they have"
+    )
     add_settings(parser, ("port", "runtime_dir", "drain_timeout"))
 
 

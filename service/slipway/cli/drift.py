@@ -16,13 +16,27 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands) -> None:
     parser = add_command(
-        commands, "drift", run, "Compare what a model was asked and answered with the data at packing, or with another time"
+        commands,
+        "drift",
+        run,
+        "Compare what a model was asked and answered with the data at packing, or with another time",
     )
     parser.add_argument("--model", required=True, metavar="NAME", help="name of the model")
-    parser.add_argument("--version", metavar="V", help="its version (default: the one that is served where none is named)")
-    parser.add_argument("--reference", metavar="FROM..TO", help="period of the prediction log (default: the data at packing)")
-    parser.add_argument("--current", required=True, metavar="FROM..TO", help="2026-11-01..2026-11-08 in UTC, or 7d.. for the last 7 days")
-    parser.add_argument("--output", type=Path, default=Path("drift.html"), metavar="FILE.html", help="the report (default: drift.html)")
+    parser.add_argument(
+        "--version", metavar="V", help="its version (default: the one that is served where none is named)"
+    )
+    parser.add_argument(
+        "--reference", metavar="FROM..TO", help="period of the prediction log (default: the data at packing)"
+    )
+    parser.add_argument(
+        "--current",
+        required=True,
+        metavar="FROM..TO",
+        help="2026-11-01..2026-11-08 in UTC, or 7d.. for the last 7 days",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("drift.html"), metavar="FILE.html", help="the report (default: drift.html)"
+    )
     add_settings(parser, ("models", "log_database"))
 
 
@@ -56,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         require_known(url, Chosen(options.model, version))
-        found = compare(None if manifest is None else manifest.distribution, columns, reference, current, pages, outputs)
+        found = compare(
+            None if manifest is None else manifest.distribution, columns, reference, current, pages, outputs
+        )
     except (StoreAway, ValueError) as error:
         raise UsageError(str(error)) from error
     name = options.model if version is None else f"{options.model} {version}"
@@ -75,7 +91,10 @@ def _period(words: str, flag: str) -> "Period":
     start, dots, end = words.partition("..")
     try:
         if not dots or not start:
-            raise ValueError(f"{words!r} {'has no start' if dots else 'is no period'}: write START..END, such as 2026-11-01..2026-11-08")
+            raise ValueError(
+                f"{words!r} {'has no start' if dots else 'is no period'}: write START..END, such as "
+                "2026-11-01..2026-11-08"
+            )
         period = Period(moment(start), moment(end or "0m"))
     except ValueError as error:
         raise UsageError(f"{flag}: {error}") from None
@@ -85,8 +104,9 @@ def _period(words: str, flag: str) -> "Period":
 
 
 def _manifest(models: Path, name: str, version: str | None, *, needed: bool) -> "Manifest | None":
-    """Of the version asked for, or of the one that is served by default. None of a bare model, and, unless it is `needed`, where the
-    folder has no such model: the log may outlive it. Raises UsageError."""
+    """Of the version asked for, or of the one that is served by default. None of a bare model, and, unless it is
+    `needed`, where the folder has no such model: the log may outlive it. Raises UsageError.
+    """
     from ..model.manifest import read_manifest
     from ..sources.folder import find_models, read_overrides, version_key
 

@@ -11,7 +11,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
-    """Runs the command line. A stop signal ends it without a word: `slipway serve` with 0, anything else as a shell has it."""
+    """Runs the command line. A stop signal ends it without a word: `slipway serve` with 0, anything else as a shell
+    has it.
+    """
     for number in _SIGNALS:  # the first process of a container has no default: what it does not handle is lost
         signal.signal(number, _end)
     from . import main as cli  # not at the top: this is what takes long

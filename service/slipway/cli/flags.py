@@ -25,7 +25,9 @@ class UsageError(Exception):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Of one command. A flag that it does not have is an error with its own usage and the nearest flag, before anything else is."""
+    """Of one command. A flag that it does not have is an error with its own usage and the nearest flag, before
+    anything else is.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._flags: list[str] = []
@@ -41,7 +43,9 @@ class CommandParser(argparse.ArgumentParser):
         self._is_group = True
         return super().add_subparsers(**options)
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         given = list(args or ())
         ends = [place for place, word in enumerate(given) if word == "--" or (self._is_group and word[:1] != "-")]
         own = given[: ends[0]] if ends else given  # what follows the name of a command is that command's
@@ -86,7 +90,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else ""
         if name == "port" and name not in typed and ADDRESS.fullmatch(str(first["input"])):
             raise UsageError(
-                f"SLIPWAY_PORT is {first['input']}, which Kubernetes sets in every pod beside a Service called slipway: give that Service"
+                f"SLIPWAY_PORT is {first['input']}, which Kubernetes sets in every pod beside a Service called "
+                "slipway: give that Service"
                 " another name, set enableServiceLinks: false in the pod's spec, or set SLIPWAY_PORT there yourself"
             ) from None
         where = f"{variable_of(name)}: " if name else ""
@@ -102,15 +107,23 @@ def typed_in(options: argparse.Namespace) -> set[str]:
     return vars(options).keys() & Settings.model_fields.keys()
 
 
-def add_command(commands: Commands, name: str, run: Callable[[argparse.Namespace], int], sentence: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.")
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], sentence: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}."
+    )
     parser.set_defaults(run=run)
     return parser
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--output", type=Path, default=Path("models"), metavar="DIR", help="folder of models to write into (default: models)"
+        "--output",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="folder of models to write into (default: models)",
     )
     parser.add_argument("--force", action="store_true", help="replace the version if it exists")
 

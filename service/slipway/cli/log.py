@@ -24,7 +24,9 @@ def add_to(commands: Commands) -> None:
 
     _add(commands, "migrate", _migrate, "Bring the database's schema up to date, or make it; two at once are safe")
 
-    maintain = _add(commands, "maintain", _maintain, "Make PostgreSQL's partitions for the days ahead, and delete what is too old")
+    maintain = _add(
+        commands, "maintain", _maintain, "Make PostgreSQL's partitions for the days ahead, and delete what is too old"
+    )
     add_settings(maintain, ("log_retention_days",))
 
     tail = _add(commands, "tail", _tail, "Show the newest rows")
@@ -32,8 +34,15 @@ def add_to(commands: Commands) -> None:
     tail.add_argument("-f", "--follow", action="store_true", help="go on with those that come, until Ctrl-C")
     _add_model(tail)
 
-    export = _add(commands, "export", _export, "Write rows into a file, oldest first, with the latest feedback of each as its outcome")
-    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="FILE.csv, or FILE.parquet (needs pyarrow)")
+    export = _add(
+        commands,
+        "export",
+        _export,
+        "Write rows into a file, oldest first, with the latest feedback of each as its outcome",
+    )
+    export.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="FILE.csv, or FILE.parquet (needs pyarrow)"
+    )
     add_settings(export, ("csv_defuse",))
     _add_model(export)
     _add_period(export)
@@ -44,7 +53,9 @@ def add_to(commands: Commands) -> None:
 
 
 def _add(commands: Commands, name: str, run: Command, sentence: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}.")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=sentence[0].lower() + sentence[1:], description=f"{sentence}."
+    )
     add_settings(parser, ("log_database",))
     parser.set_defaults(run=lambda options: _run(run, options))
     return parser
@@ -56,7 +67,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_period(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", metavar="TIME", help="from this time on: 2026-11-01, 2026-11-01T12:00 (UTC), or 7d, 12h, 30m ago")
+    parser.add_argument(
+        "--since", metavar="TIME", help="from this time on: 2026-11-01, 2026-11-01T12:00 (UTC), or 7d, 12h, 30m ago"
+    )
     parser.add_argument("--until", metavar="TIME", help="before this time")
 
 
@@ -80,12 +93,16 @@ def _chosen(options: argparse.Namespace) -> "Chosen":
     given = vars(options)
     since, until = (None if given.get(name) is None else moment(given[name]) for name in ("since", "until"))
     if since is not None and until is not None and since >= until:
-        raise UsageError(f"--since {options.since} is not before --until {options.until}: there can be no rows between them")
+        raise UsageError(
+            f"--since {options.since} is not before --until {options.until}: there can be no rows between them"
+        )
     return Chosen(options.model, options.version, since, until)
 
 
 def _known(options: argparse.Namespace, url: str) -> "Chosen":
-    """What is chosen. Raises ValueError where the log has never seen the model or its version: the name may be misspelt."""
+    """What is chosen. Raises ValueError where the log has never seen the model or its version: the name may be
+    misspelt.
+    """
     from ..prediction_log.reading.pages import require_known
 
     chosen = _chosen(options)
@@ -97,7 +114,11 @@ def _migrate(_: argparse.Namespace, url: str) -> None:
     from ..prediction_log.upkeep.maintenance import migrate
 
     before, after = migrate(url)
-    print(f"The schema was {after} already" if before == after else f"The schema is {after} now; it was {before or 'not there'}")
+    print(
+        f"The schema was {after} already"
+        if before == after
+        else f"The schema is {after} now; it was {before or 'not there'}"
+    )
 
 
 def _maintain(options: argparse.Namespace, url: str) -> None:
@@ -105,7 +126,8 @@ def _maintain(options: argparse.Namespace, url: str) -> None:
 
     done = maintain(url, settings_of(options).log_retention_days)
     print(
-        f"Partitions made: {done.created}, dropped: {done.dropped}; rows moved out of the default partition: {done.moved:,},"
+        f"Partitions made: {done.created}, dropped: {done.dropped}; rows moved out of the default partition: "
+        f"{done.moved:,},"
         f" deleted: {done.deleted:,}"
     )
 
@@ -115,7 +137,9 @@ def _tail(options: argparse.Namespace, url: str) -> None:
     from ..prediction_log.reading.pages import follow, newest
 
     if not 0 < options.rows <= MOST_ROWS:
-        raise UsageError(f"--rows must be from 1 to {MOST_ROWS}, which are held in memory; `slipway log export` writes any number")
+        raise UsageError(
+            f"--rows must be from 1 to {MOST_ROWS}, which are held in memory; `slipway log export` writes any number"
+        )
     try:
         chosen = _known(options, url)
     except ValueError as error:

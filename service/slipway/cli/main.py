@@ -1,4 +1,6 @@
-"""The command line. Each command is a file, which imports what it needs when it runs: `slipway drain` and `--help` must be quick."""
+"""The command line. Each command is a file, which imports what it needs when it runs: `slipway drain` and `--help`
+must be quick.
+"""
 
 import argparse
 import errno
@@ -21,7 +23,9 @@ Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and raises SystemExit: 0; 1 where a check fails; 2, with a sentence on stderr, for what a user can mend."""
+    """Runs a command and raises SystemExit: 0; 1 where a check fails; 2, with a sentence on stderr, for what a user
+    can mend.
+    """
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     run: Command = options.run
     if run is not serve.run:  # which says it in its log
@@ -34,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"slipway: {printable(spoken(str(error), typed_in(options)))}", file=sys.stderr)
         code = UNUSABLE
     except ModuleNotFoundError as error:  # the image for compiled models has not all of them
-        print(f"slipway: this command needs the Python module {error.name!r}, which is not installed here", file=sys.stderr)
+        print(
+            f"slipway: this command needs the Python module {error.name!r}, which is not installed here",
+            file=sys.stderr,
+        )
         code = UNUSABLE
     except OSError as error:  # of `slipway predict … | head`, or of a disk that is full
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -50,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(prog="slipway", description="Serve fitted scikit-learn models, from a joblib file to Kubernetes.")
+    parser = CommandParser(
+        prog="slipway", description="Serve fitted scikit-learn models, from a joblib file to Kubernetes."
+    )
     parser.add_argument("--version", action="version", version=f"slipway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

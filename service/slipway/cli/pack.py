@@ -16,31 +16,50 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands) -> None:
     parser = add_command(commands, "pack", run, "Write a model directory with a manifest that vouches for it")
-    parser.add_argument("model", metavar="MODEL.joblib", type=Path, help="file that joblib.dump wrote of a fitted estimator")
+    parser.add_argument(
+        "model", metavar="MODEL.joblib", type=Path, help="file that joblib.dump wrote of a fitted estimator"
+    )
     parser.add_argument("--name", required=True, help="name of the model, as in /models/NAME/predict")
     parser.add_argument(
-        "--version", default="1", metavar="V", help="version (default: 1); the highest one is served unless models.toml says otherwise"
+        "--version",
+        default="1",
+        metavar="V",
+        help="version (default: 1); the highest one is served unless models.toml says otherwise",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="CSV or Parquet to learn column types and ranges from, and to take example rows of"
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="CSV or Parquet to learn column types and ranges from, and to take example rows of",
     )
     parser.add_argument(
         "--target",
         action="append",
         metavar="COLUMN",
-        help="column of the data that the model predicts, to be left out; several, as A,B or with the flag repeated, name its outputs",
+        help="column of the data that the model predicts, to be left out; several, as A,B or with the flag repeated, "
+        "name its outputs",
     )
     parser.add_argument(
-        "--missing", metavar="WORD,…", help="words that mean a missing value in the CSV's text, where only the empty cell does (NA,null)"
+        "--missing",
+        metavar="WORD,…",
+        help="words that mean a missing value in the CSV's text, where only the empty cell does (NA,null)",
     )
     parser.add_argument("--no-header", action="store_true", help="the CSV's first row holds values, not names")
     parser.add_argument("--labels", metavar="A,B,…", help="names for the classes, in the order of classes_")
     parser.add_argument(
-        "--columns", type=Path, metavar="FILE.toml", help="bounds, allowed values and descriptions of columns (docs/models.md)"
+        "--columns",
+        type=Path,
+        metavar="FILE.toml",
+        help="bounds, allowed values and descriptions of columns (docs/models.md)",
     )
-    parser.add_argument("--compile", action="store_true", help="write a compiled form too, where it is proven on --data and quicker")
     parser.add_argument(
-        "--execution", choices=get_args(Execution), default="auto", help="where inference runs (default: auto, as measured)"
+        "--compile", action="store_true", help="write a compiled form too, where it is proven on --data and quicker"
+    )
+    parser.add_argument(
+        "--execution",
+        choices=get_args(Execution),
+        default="auto",
+        help="where inference runs (default: auto, as measured)",
     )
     parser.add_argument("--lazy", action="store_true", help="load on the first request")
     parser.add_argument("--optional", action="store_true", help="the service is ready even without this model")
@@ -70,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
             header=not options.no_header,
             labels=None if options.labels is None else [label.strip() for label in options.labels.split(",")],
             declarations=declarations,
-            serving=Serving(execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default),
+            serving=Serving(
+                execution=options.execution, lazy=options.lazy, optional=options.optional, default=options.default
+            ),
             force=options.force,
             compiled=options.compile,
         )

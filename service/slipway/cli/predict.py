@@ -11,10 +11,18 @@ from .flags import Commands, add_command, add_loading, add_settings, settings_of
 def add_to(commands: Commands) -> None:
     parser = add_command(commands, "predict", run, "Answer the rows of a file, as the server would")
     parser.add_argument("directory", metavar="DIR", type=Path, help="a model's folder, such as models/iris/1")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet with the model's columns")
-    parser.add_argument("--missing", metavar="WORD,…", help="words that mean a missing value in text (default: as when it was packed)")
-    parser.add_argument("--no-header", action="store_true", help="the CSV's first row holds values, in the order of the model's columns")
-    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="CSV or Parquet with the model's columns"
+    )
+    parser.add_argument(
+        "--missing", metavar="WORD,…", help="words that mean a missing value in text (default: as when it was packed)"
+    )
+    parser.add_argument(
+        "--no-header", action="store_true", help="the CSV's first row holds values, in the order of the model's columns"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.csv", help="where to write the answers (default: standard output)"
+    )
     add_settings(parser, ("csv_defuse",))
     add_loading(parser)
 

@@ -1,4 +1,6 @@
-"""Bins: made of the values of a variable, and other values of it counted by them. The same code when packing and when serving."""
+"""Bins: made of the values of a variable, and other values of it counted by them. The same code when packing and
+when serving.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,9 @@ class Bins:
         if self.kind == "number":
             return self.count_array(np.array(values, dtype=np.float64))
         if self.kind == "length":
-            return self.count_array(np.array([None if value is None else len(value) for value in values], dtype=np.float64))
+            return self.count_array(
+                np.array([None if value is None else len(value) for value in values], dtype=np.float64)
+            )
         counts = np.zeros(self.size, dtype=np.int64)
         other = self.size - 2
         for value, rows in Counter(values).items():
@@ -74,7 +78,9 @@ def learn(name: str, kind: Kind, values: Sequence[Any], labels: Mapping[Any, str
 
 
 def _edges(values: Array, bins: int) -> tuple[float, ...]:
-    """Up to bins - 1 of them. Where many values are equal, they have a bin to themselves or share it with smaller ones."""
+    """Up to bins - 1 of them. Where many values are equal, they have a bin to themselves or share it with smaller
+    ones.
+    """
     distinct, ordered = np.unique(values), np.sort(values)
     if distinct.size <= bins:
         return _short(distinct[:-1], ordered, 0)
@@ -84,7 +90,9 @@ def _edges(values: Array, bins: int) -> tuple[float, ...]:
 
 
 def _short(edges: Array, ordered: Array, slack: int) -> tuple[float, ...]:
-    """The edges moved up to numbers of few digits, past none of the values or past `slack` of them: people read the bins."""
+    """The edges moved up to numbers of few digits, past none of the values or past `slack` of them: people read the
+    bins.
+    """
     ends = ordered[np.searchsorted(ordered, edges, side="right") + slack]
     contexts = [Context(prec=digits, rounding=ROUND_CEILING) for digits in range(2, 18)]
     found = []

@@ -1,4 +1,6 @@
-"""Counts what is asked and answered by the bins of the training distribution: remembered at once, counted a second later."""
+"""Counts what is asked and answered by the bins of the training distribution: remembered at once, counted a second
+later.
+"""
 
 import asyncio
 import logging
@@ -18,7 +20,8 @@ from .tally import Tally
 log = logging.getLogger("slipway.drift")
 
 INTERVAL = 1.0  # seconds
-MOST_ROWS = 500  # that wait to be counted: beyond it a second's rows are a sample, which is as good for shares, and costs no more
+# That wait to be counted: beyond it a second's rows are a sample, which is as good for shares, and costs no more.
+MOST_ROWS = 500
 SLICE_VALUES = 4_000  # counted between two turns of the event loop
 ANSWER_VALUES = 4  # what a row costs besides its own values, in values
 
@@ -27,7 +30,9 @@ Counters = dict[str, list[list[Count]]]
 
 
 class DriftCounter:
-    """One per worker. `observe` for every answer; `run` and `close` in the lifespan, `start` before them, after the fork."""
+    """One per worker. `observe` for every answer; `run` and `close` in the lifespan, `start` before them, after the
+    fork.
+    """
 
     def __init__(self, metrics: DriftMetrics) -> None:
         self._metrics = metrics
@@ -75,7 +80,9 @@ class DriftCounter:
             each = len(model.artifact.signature.columns or ()) + ANSWER_VALUES
             most = max(1, budget // each)
             if len(values) > most:
-                self._waiting.appendleft((model, values[most:], Answers(answers.predictions[most:], answers.confidences[most:])))
+                self._waiting.appendleft(
+                    (model, values[most:], Answers(answers.predictions[most:], answers.confidences[most:]))
+                )
                 call = (model, values[:most], Answers(answers.predictions[:most], answers.confidences[:most]))
             calls.setdefault(model, []).append(call)
             budget -= len(call[1]) * each
@@ -87,7 +94,9 @@ class DriftCounter:
                     [value for _, _, answers in found for value in answers.predictions],
                     [value for _, _, answers in found for value in answers.confidences],
                 )
-            except Exception:  # an estimator may answer what it did not answer when it was packed; the next rows are counted all the same
+            except Exception:
+                # An estimator may answer what it did not answer when it was packed; the next rows are counted all the
+                # same.
                 log.exception("%s %s: some rows could not be counted for drift", model.name, model.version)
 
     def _tally(self, model: LoadedModel) -> tuple[Tally, Counters]:

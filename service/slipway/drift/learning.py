@@ -1,4 +1,6 @@
-"""The distribution of rows and of the answers to them: what packing stores, and what a report without it begins with."""
+"""The distribution of rows and of the answers to them: what packing stores, and what a report without it begins
+with.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +16,9 @@ MOST_OUTPUTS = 10
 
 
 def learn_distribution(signature: Signature, rows: Sequence[Sequence[Any]], answers: Answers | None) -> Distribution:
-    """`rows`: JSON values in column order, None where one is missing; `answers`: the model's own to them, None where it has none."""
+    """`rows`: JSON values in column order, None where one is missing; `answers`: the model's own to them, None where
+    it has none.
+    """
     features = []
     for place, column in enumerate(signature.columns or ()):
         values = [row[place] for row in rows]
@@ -30,7 +34,10 @@ def learn_distribution(signature: Signature, rows: Sequence[Sequence[Any]], answ
     predictions = tuple(_prediction(signature, output, _of(answers.predictions, output)) for output in outputs)
     confidences: tuple[Variable, ...] = ()
     if all(_of(answers.confidences, output)[0] is not None for output in outputs):
-        confidences = tuple(learn(_name(signature, "confidence", output), "number", _of(answers.confidences, output)) for output in outputs)
+        confidences = tuple(
+            learn(_name(signature, "confidence", output), "number", _of(answers.confidences, output))
+            for output in outputs
+        )
     return Distribution(rows=len(rows), features=tuple(features), predictions=predictions, confidences=confidences)
 
 
@@ -54,7 +61,9 @@ def _prediction(signature: Signature, output: int | None, values: Sequence[Any])
     classes: Any = signature.classes
     labels: Any = signature.labels
     if classes is not None and signature.multi_output == (output is not None):
-        named = zip(classes, labels, strict=True) if output is None else zip(classes[output], labels[output], strict=True)
+        named = (
+            zip(classes, labels, strict=True) if output is None else zip(classes[output], labels[output], strict=True)
+        )
         return learn(name, "category", values, dict(named))
     return learn(name, "number" if any(isinstance(value, float) for value in values) else "category", values)
 
@@ -64,5 +73,7 @@ def _of(answers: Sequence[Any], output: int | None) -> list[Any]:
 
 
 def _name(signature: Signature, what: str, output: int | None) -> str:
-    """As the columns of `slipway predict`: prediction, or prediction_0, or prediction_NAME, where there are several outputs."""
+    """As the columns of `slipway predict`: prediction, or prediction_0, or prediction_NAME, where there are several
+    outputs.
+    """
     return what if output is None else f"{what}_{signature.outputs[output] if signature.outputs else output}"

@@ -1,4 +1,6 @@
-"""Two periods of the prediction log, or one and the training distribution, counted by the same bins in constant memory."""
+"""Two periods of the prediction log, or one and the training distribution, counted by the same bins in constant
+memory.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -39,7 +41,9 @@ class Period(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """One variable: shares by bin, parallel to its `bins`; `slices`: the PSI of each slice of the current period, None of few rows."""
+    """One variable: shares by bin, parallel to its `bins`; `slices`: the PSI of each slice of the current period,
+    None of few rows.
+    """
 
     part: str
     variable: Variable
@@ -55,7 +59,8 @@ class Compared(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """What a report shows. `reference` None: the training distribution; `left_out`: rows that do not have the model's columns.
+    """What a report shows. `reference` None: the training distribution; `left_out`: rows that do not have the model's
+    columns.
 
     `unusable`: columns that the log does not hold, or only as hashes.
     """
@@ -70,7 +75,8 @@ class Drift(NamedTuple):
 
 
 class _Rows:
-    """The rows of a page as a tally takes them. `columns` None: those of the first row, and so with `outputs`, the names of several.
+    """The rows of a page as a tally takes them. `columns` None: those of the first row, and so with `outputs`, the
+    names of several.
 
     `unusable`: columns that the log does not hold as they are.
     """
@@ -82,13 +88,17 @@ class _Rows:
         self.unusable: set[str] = set()
 
     def read(self, page: Page) -> tuple[list[datetime], list[list[Any]], list[Any], list[Any]]:
-        """Times, values in column order, predictions, confidences. Rows of other columns, or replaced by a note, are passed over."""
+        """Times, values in column order, predictions, confidences. Rows of other columns, or replaced by a note, are
+        passed over.
+        """
         times: list[datetime] = []
         rows: list[list[Any]] = []
         predictions, confidences = [], []
         for time, features, text, confidence in page:
             found, answer = from_json(features), from_json(text)
-            names = self.columns = self.columns or (tuple(found) if isinstance(found, dict) else tuple(f"x{i}" for i in range(len(found))))
+            names = self.columns = self.columns or (
+                tuple(found) if isinstance(found, dict) else tuple(f"x{i}" for i in range(len(found)))
+            )
             if isinstance(found, dict):
                 row = [found.get(name) for name in names]
                 usable = names[0] in found or not found.keys().isdisjoint(names)
@@ -122,7 +132,9 @@ class _Rows:
         """One row of a page tells which columns were left out of the log, or hashed."""
         if isinstance(found, dict):
             self.unusable.update(name for name in names if name not in found)
-        self.unusable.update(name for name, value in zip(names, row, strict=True) if isinstance(value, str) and fullmatch(HASHED, value))
+        self.unusable.update(
+            name for name, value in zip(names, row, strict=True) if isinstance(value, str) and fullmatch(HASHED, value)
+        )
 
 
 def compare(
@@ -133,17 +145,23 @@ def compare(
     read: Read,
     outputs: Sequence[str] | None = None,
 ) -> Drift:
-    """`read` gives the pages of a period, with COLUMNS, in the order of time. Without a distribution the reference gives the bins.
+    """`read` gives the pages of a period, with COLUMNS, in the order of time. Without a distribution the reference
+    gives the bins.
 
     Raises ArtifactError, in one sentence, where there is nothing to compare.
     """
     reader = _Rows(columns, outputs)
     if distribution is None:
         if reference is None:
-            raise ArtifactError("This model was packed without a training distribution: name a period of the log with --reference")
+            raise ArtifactError(
+                "This model was packed without a training distribution: name a period of the log with --reference"
+            )
         distribution = _learned(reader, reference, read)
-    if distribution.predictions and distribution.predictions[0].name != "prediction":  # the log has no confidences of several outputs
-        distribution = Distribution(rows=distribution.rows, features=distribution.features, predictions=distribution.predictions)
+    # The log has no confidences of several outputs.
+    if distribution.predictions and distribution.predictions[0].name != "prediction":
+        distribution = Distribution(
+            rows=distribution.rows, features=distribution.features, predictions=distribution.predictions
+        )
     names = reader.columns or ()
     before = Tally(distribution, names)
     if reference is not None:
@@ -168,7 +186,8 @@ def compare(
             expected = np.array(variable.shares) if reference is None else shares(before.counts[part][i])
             actual = shares(np.sum(counts, axis=0))
             by_slice = [
-                psi(expected, shares(count)) if each.rows >= FEWEST_OF_INDEX else None for each, count in zip(slices, counts, strict=True)
+                psi(expected, shares(count)) if each.rows >= FEWEST_OF_INDEX else None
+                for each, count in zip(slices, counts, strict=True)
             ]
             variables.append(Compared(part, variable, expected, actual, psi(expected, actual), by_slice))
     return Drift(
@@ -198,12 +217,15 @@ def _learned(reader: _Rows, reference: Period, read: Read) -> Distribution:
     reader.left_out = 0  # they are read once more
     _require(seen, reference)
     if len(sample) < FEWEST_ROWS:
-        raise ArtifactError(f"The log has {len(sample)} rows from {reference}: it takes {FEWEST_ROWS} to compare others with")
+        raise ArtifactError(
+            f"The log has {len(sample)} rows from {reference}: it takes {FEWEST_ROWS} to compare others with"
+        )
     rows, predictions, confidences = (list(values) for values in zip(*sample, strict=True))
     several = isinstance(predictions[0], list)
     answers = Answers(predictions, [[None] * len(predictions[0])] * len(rows) if several else confidences)
     columns = tuple(
-        Column(name=name, type=_type(values)) for name, values in zip(reader.columns or (), zip(*rows, strict=True), strict=True)
+        Column(name=name, type=_type(values))
+        for name, values in zip(reader.columns or (), zip(*rows, strict=True), strict=True)
     )
     return learn_distribution(
         Signature(columns=columns, outputs=tuple(reader.outputs) if several and reader.outputs else None), rows, answers

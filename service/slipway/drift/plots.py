@@ -13,7 +13,9 @@ LONGEST = 14  # characters of a bin's name below its bars
 
 
 def bars(bins: Sequence[str], reference: Array, current: Array) -> str:
-    """A pair of bars per bin: its share in the reference and in the current rows. Its name and the figures are its tooltip."""
+    """A pair of bars per bin: its share in the reference and in the current rows. Its name and the figures are its
+    tooltip.
+    """
     highest = max(float(reference.max()), float(current.max()), 0.01)
     step = WIDTH / len(bins)
     parts = []
@@ -22,7 +24,10 @@ def bars(bins: Sequence[str], reference: Array, current: Array) -> str:
         for share, kind, offset in ((float(reference[i]), "reference", 0.12), (float(current[i]), "current", 0.5)):
             height = share / highest * (HEIGHT - 16)
             x = (i + offset) * step
-            pair.append(f'<rect class="{kind}" x="{x:.1f}" y="{HEIGHT - height:.1f}" width="{0.38 * step:.1f}" height="{height:.1f}"/>')
+            pair.append(
+                f'<rect class="{kind}" x="{x:.1f}" y="{HEIGHT - height:.1f}" width="{0.38 * step:.1f}" '
+                f'height="{height:.1f}"/>'
+            )
         shown = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
         # Of many names every other one a line lower: they are wider than their bars.
         y = HEIGHT + 13 + (14 if i % 2 and len(bins) > MOST_IN_A_LINE else 0)
@@ -32,7 +37,8 @@ def bars(bins: Sequence[str], reference: Array, current: Array) -> str:
     top = f'<text x="2" y="10" class="scale">{highest:.0%}</text>'
     axis = f'<line x1="0" x2="{WIDTH}" y1="{HEIGHT}" y2="{HEIGHT}"/>'
     return (
-        f'<svg class="bars" viewBox="0 0 {WIDTH} {HEIGHT + BELOW}" role="img" aria-label="Shares by bin">{top}{axis}{"".join(parts)}</svg>'
+        f'<svg class="bars" viewBox="0 0 {WIDTH} {HEIGHT + BELOW}" role="img" aria-label="Shares by '
+        f'bin">{top}{axis}{"".join(parts)}</svg>'
     )
 
 

@@ -1,4 +1,6 @@
-"""The population stability index: how far shares have moved from others. The recording rule in the chart computes the same."""
+"""The population stability index: how far shares have moved from others. The recording rule in the chart computes
+the same.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,6 @@
-"""Calls that arrive while their model is busy become its next batch. No timer: an idle model takes what one turn of the loop brings."""
+"""Calls that arrive while their model is busy become its next batch. No timer: an idle model takes what one turn of
+the loop brings.
+"""
 
 import asyncio
 from collections import deque
@@ -20,7 +22,9 @@ Submit = Callable[[Sequence["Job"]], "Future[Inferred]"]
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """Somebody's rows, and what becomes of them: a failure is a result, too, for StopIteration is no exception that a future takes."""
+    """Somebody's rows, and what becomes of them: a failure is a result, too, for StopIteration is no exception that
+    a future takes.
+    """
 
     batch: Batch
     outcome: "asyncio.Future[Inferred | BaseException]"
@@ -41,9 +45,11 @@ class Inference:
 class Lane:
     """The calls of one model that run in one way, begun in the order of their arrival. Lives on the event loop.
 
-    At most `width` inferences at once. One that begins takes with it all that wait, up to `most_rows` rows; 0: nothing is joined.
-    `count` is told of each inference; `release` once of each job, when its rows are not and will not be with the model.
-    `deaths`: of child processes, by who was with them, None: it runs in none; `blame` is told of jobs that have surely ended one.
+    At most `width` inferences at once. One that begins takes with it all that wait, up to `most_rows` rows; 0: nothing
+    is joined. `count` is told of each inference; `release` once of each job, when its rows are not and will not be with
+    the model.
+    `deaths`: of child processes, by who was with them, None: it runs in none; `blame` is told of jobs that have surely
+    ended one.
     """
 
     def __init__(
@@ -165,7 +171,9 @@ class Lane:
         self._begin()
 
     def lose(self, works: Container["Future[Inferred] | None"]) -> list[Job]:
-        """Waits no longer for these inferences, which do not return; answers the jobs that they were for, if any are this lane's."""
+        """Waits no longer for these inferences, which do not return; answers the jobs that they were for, if any are
+        this lane's.
+        """
         lost = [inference for inference in self._running if inference.work in works]
         for inference in lost:
             inference.lost = True
@@ -176,7 +184,9 @@ class Lane:
         return [job for inference in lost for job in inference.jobs]
 
     def _failed(self, inference: Inference, error: BaseException) -> None:
-        """One of several callers' rows may be to blame: tries the halves, and halves of halves, until the guilty one is alone."""
+        """One of several callers' rows may be to blame: tries the halves, and halves of halves, until the guilty one
+        is alone.
+        """
         left = []
         for job in inference.jobs:
             if job.outcome.done():

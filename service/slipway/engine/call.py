@@ -17,14 +17,29 @@ class MustWait(Exception):
 
 
 class Call:
-    """`path`: the route's template; `name` and `version` of the model where it names them; `headers` by lower-case name.
+    """`path`: the route's template; `name` and `version` of the model where it names them; `headers` by lower-case
+    name.
 
-    `receive`: ASGI's. `body`: all of it is there, and the answer must not wait: whoever would let it wait raises MustWait before anything
-    is done. `arrival` and `deadline` are times of time.monotonic(). `client`: who asks, where keys are set. `key`: the request's id, if no
-    other request has it, for what is first logged of it.
+    `receive`: ASGI's. `body`: all of it is there, and the answer must not wait: whoever would let it wait raises
+    MustWait before anything
+    is done. `arrival` and `deadline` are times of time.monotonic(). `client`: who asks, where keys are set. `key`: the
+    request's id, if no other request has it, for what is first logged of it.
     """
 
-    __slots__ = ("arrival", "body", "client", "deadline", "headers", "key", "name", "path", "query", "receive", "version", "waits")
+    __slots__ = (
+        "arrival",
+        "body",
+        "client",
+        "deadline",
+        "headers",
+        "key",
+        "name",
+        "path",
+        "query",
+        "receive",
+        "version",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -63,13 +78,17 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
     async def wait(self, future: asyncio.Future[T]) -> T:
-        """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes of it."""
+        """The future's result. On DeadlineExceeded and ClientGone the future runs on: its owner decides what becomes
+        of it.
+        """
         waiting: set[asyncio.Future[Any]] = {future}
         gone = asyncio.ensure_future(self._gone()) if self.receive else None
         if gone is not None:
             waiting.add(gone)
         try:
-            done, _ = await asyncio.wait(waiting, timeout=max(0.0, self.deadline - time.monotonic()), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                waiting, timeout=max(0.0, self.deadline - time.monotonic()), return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             if gone is not None:
                 gone.cancel()

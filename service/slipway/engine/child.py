@@ -58,7 +58,8 @@ def infer_in_child(source: ModelSource, data: Any) -> tuple[Answers, float]:
         return model.infer(data), time.perf_counter() - started
     except Problem:
         raise
-    except Exception as error:  # of a class of its own, perhaps, which cannot be unpickled in the parent, and would break the pool
+    except Exception as error:
+        # Of a class of its own, perhaps, which cannot be unpickled in the parent, and would break the pool.
         raise Escaped(described(error)) from error
 
 
@@ -74,6 +75,9 @@ def _model(source: ModelSource) -> Model | CompiledModel:
             compiled=source.form is not None,
         )
         if (artifact.digest, artifact.form) != (source.digest, source.form):
-            raise RuntimeError(f"{source.directory} holds another model than the one that is being served: restart the server to serve it")
+            raise RuntimeError(
+                f"{source.directory} holds another model than the one that is being served: restart the "
+                "server to serve it"
+            )
         model = _models[source] = artifact.model
     return model

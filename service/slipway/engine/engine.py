@@ -1,4 +1,6 @@
-"""Runs a model on a batch: inline on the event loop, in a thread or in a child process. Bounded; owns nothing but its pools."""
+"""Runs a model on a batch: inline on the event loop, in a thread or in a child process. Bounded; owns nothing but
+its pools.
+"""
 
 import asyncio
 import functools
@@ -27,7 +29,8 @@ from .pools import CLOSING, Death, Deaths, NotReturned, Pool, in_thread_of_its_o
 
 log = logging.getLogger("slipway.engine")
 
-# Seconds: nobody waits for an inference longer than a request's deadline; one that takes this much longer is taken for hung.
+# Seconds: nobody waits for an inference longer than a request's deadline; one that takes this much longer is taken for
+# hung.
 GRACE = 2.0
 _LOOK = 1.0  # seconds between two looks for those
 _WARM_UP = 5.0  # seconds that a warm-up is given at least: what is asked for the first time is slow
@@ -46,7 +49,8 @@ class Engine:
         self._lanes: dict[tuple[LoadedModel, bool, bool], Lane] = {}
         self._threads: Pool | None = None
         self._processes: Pool | None = None
-        self._trials: Pool | None = None  # one child for those of whom one has ended a child of several: the next death is its own
+        # One child for those of whom one has ended a child of several: the next death is its own.
+        self._trials: Pool | None = None
         self._deaths: Deaths = WeakKeyDictionary()
         self._in_children: list[ModelSource] = []  # the models that a child has loaded without harm
         self._checks: Pool | None = None  # a thread of their own: overload must not make a pod unready
@@ -65,7 +69,8 @@ class Engine:
         for pool in (self._threads, self._processes, self._trials, self._checks):
             if pool is not None:
                 pool.shutdown(until)
-        self._threads = self._processes = self._trials = self._checks = None  # what is left of them is cleared away at once
+        # What is left of them is cleared away at once.
+        self._threads = self._processes = self._trials = self._checks = None
 
     def placement(self, model: LoadedModel) -> Placement | None:
         """None until the model is warm."""
@@ -131,7 +136,9 @@ class Engine:
         except (BrokenExecutor, NotReturned) as exc:
             self._replace(pool)  # the next model is to find another one
             if isinstance(exc, NotReturned):
-                self._lost(model, "load", (), "hung", f"a child process has not loaded it for {longest:.0f} s, and is killed")
+                self._lost(
+                    model, "load", (), "hung", f"a child process has not loaded it for {longest:.0f} s, and is killed"
+                )
                 return f"a child process has not loaded it within {longest:.0f} s"
             self._lost(model, "load", (), "died", "it ended the child process that loaded it")
             return "it ends the child process that loads it"
@@ -140,7 +147,9 @@ class Engine:
             await self.run(model, batch, Call.of_our_own(self._settings.request_timeout))
         return None
 
-    async def run(self, model: LoadedModel, batch: Batch, call: Call, mode: Mode | None = None) -> tuple[Answers, float]:
+    async def run(
+        self, model: LoadedModel, batch: Batch, call: Call, mode: Mode | None = None
+    ) -> tuple[Answers, float]:
         """The answers and the seconds that the inference took.
 
         Raises Overloaded, DeadlineExceeded, ClientGone, RefusedByModel, InferenceFailed.
@@ -157,7 +166,8 @@ class Engine:
     def infer(self, model: LoadedModel, batch: Batch) -> tuple[Answers, float]:
         """The answers and the seconds that they took, here and now. Raises RefusedByModel, InferenceFailed."""
         mark = self._marks.inline
-        memory, at = mark.memory, mark.at  # not by its methods: their calls cost as much as what they do, and every request pays
+        # Not by its methods: their calls cost as much as what they do, and every request pays.
+        memory, at = mark.memory, mark.at
         text = f"{model.predicting}{request_id.get()}\n".encode()
         memory[at : at + len(text)] = text
         try:
@@ -185,21 +195,27 @@ class Engine:
         lane = self._lanes.get((model, process, large))
         if lane is None:
             submit = functools.partial(self._submit, model, process)
-            width = self._width(process, large) if most_rows else self._settings.max_in_flight  # alone, they wait in the pool's own queue
+            # Alone, they wait in the pool's own queue.
+            width = self._width(process, large) if most_rows else self._settings.max_in_flight
             most = 0 if large else most_rows
             blame = functools.partial(self._blame, model)
             deaths = self._deaths if process else None
-            lane = Lane(submit, model.count, self._places.release, width=width, most_rows=most, deaths=deaths, blame=blame)
+            lane = Lane(
+                submit, model.count, self._places.release, width=width, most_rows=most, deaths=deaths, blame=blame
+            )
             self._lanes[model, process, large] = lane
         return lane
 
     def _width(self, process: bool, large: bool) -> int:
-        """How many inferences of a model run at once where calls are joined. Large calls have a lane of their own, to delay no other."""
+        """How many inferences of a model run at once where calls are joined. Large calls have a lane of their own,
+        to delay no other.
+        """
         if process:
             return self._settings.processes
         if large:
             return max(1, self._settings.threads - 1)
-        # Threads that share a CPU only split one batch into several: with two a row costs a quarter more CPU, with four 60 % more at least.
+        # Threads that share a CPU only split one batch into several: with two a row costs a quarter more CPU, with four
+        # 60 % more at least.
         return 1
 
     def _submit(self, model: LoadedModel, process: bool, jobs: Sequence[Job]) -> "Future[Inferred]":
@@ -209,7 +225,9 @@ class Engine:
             assert self._threads is not None, "start() comes first"
             return self._threads.submit(self._infer, model, jobs)
         data = model.validator.joined([job.batch for job in jobs])
-        which = self._trial_pool if self._settings.processes > 1 and any(job.died for job in jobs) else self._process_pool
+        which = (
+            self._trial_pool if self._settings.processes > 1 and any(job.died for job in jobs) else self._process_pool
+        )
         pool = which()
         try:
             return pool.submit(infer_in_child, model.source, data)
@@ -258,7 +276,8 @@ class Engine:
                     self._lose(hung)
                 elif pool is not None and pool.stuck(self._settings.load_timeout + GRACE):
                     log.error(
-                        "a child process has not loaded its models for %.0f s: each is loaded when it is asked", self._settings.load_timeout
+                        "a child process has not loaded its models for %.0f s: each is loaded when it is asked",
+                        self._settings.load_timeout,
                     )
                     self._in_children.clear()
                     self._replace(pool)
@@ -276,7 +295,9 @@ class Engine:
                 self._give_up(model, "predict", [job.request for job in jobs])
 
     def _give_up(self, model: LoadedModel, doing: Doing, requests: Sequence[str]) -> None:
-        self._lost(model, doing, requests, "hung", f"it has not returned for {self._longest:.0f} s, and is not waited for")
+        self._lost(
+            model, doing, requests, "hung", f"it has not returned for {self._longest:.0f} s, and is not waited for"
+        )
 
     def _blame(self, model: LoadedModel, jobs: Sequence[Job], death: Death) -> None:
         """It has ended a child process, and nobody else was there."""

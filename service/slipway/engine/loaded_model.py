@@ -53,7 +53,9 @@ class LoadedModel:
 
     @cached_property
     def outputs(self) -> tuple[str, ...] | None:
-        """What several outputs are called in answers and in the log; None: they are not called anything, or there is one."""
+        """What several outputs are called in answers and in the log; None: they are not called anything, or there is
+        one.
+        """
         return self.artifact.signature.outputs
 
     @cached_property

@@ -1,4 +1,6 @@
-"""What this worker does with which model, on the board: the master reads it there when the worker has died in the middle."""
+"""What this worker does with which model, on the board: the master reads it there when the worker has died in the
+middle.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,9 @@ Reason = Literal["hung", "died"]
 
 
 class Marks:
-    """Of one process. `inline` is the event loop's own; the others are taken in turn by threads, and there may be none left."""
+    """Of one process. `inline` is the event loop's own; the others are taken in turn by threads, and there may be
+    none left.
+    """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle

@@ -16,14 +16,18 @@ Mode = Literal["inline", "thread", "process"]
 INLINE_SECONDS = 0.001  # a dearer row leaves the event loop: a health probe must not wait for a prediction
 LOOP_SECONDS = 0.005  # a batch that would hold the loop longer than this goes to a thread, whatever one row costs
 UNTIMED_ROWS = 64  # joined at most where there is no row to time the model with
-MOST_JOINED_ROWS = 1000  # one-row calls never come to it; those with more rows than this must not have the others wait for them
+# one-row calls never come to it; those with more rows than this must not have the others wait for them.
+MOST_JOINED_ROWS = 1000
 AMORTISED = 10  # times the cost of a call: a batch that costs more saves less than a tenth by growing
-WORTH_JOINING = 0.5  # of a lone row's cost: what one among others costs at most, or joining gains too little for the wait
+# Of a lone row's cost: what one among others costs at most, or joining gains too little for the wait.
+WORTH_JOINING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs: inline only for batches of at most `inline_rows`; calls joined up to `joined_rows`, 0: never."""
+    """Where a model runs: inline only for batches of at most `inline_rows`; calls joined up to `joined_rows`, 0:
+    never.
+    """
 
     mode: Mode
     inline_rows: float = 0
@@ -37,7 +41,9 @@ def place(model: LoadedModel) -> Placement:
     examples = model.warm_up_batch
     if examples is None:  # nothing to time it with
         joined_rows = UNTIMED_ROWS if model.batching else 0
-        return Placement("thread" if pinned == "auto" else pinned, float("inf") if pinned == "inline" else 0, joined_rows)
+        return Placement(
+            "thread" if pinned == "auto" else pinned, float("inf") if pinned == "inline" else 0, joined_rows
+        )
     many = examples.take([i % len(examples) for i in range(64)])
     alone, one = _timed(model, [many.take([i]) for i in range(5)])
     together, all_64 = _timed(model, [many] * 5)
@@ -47,7 +53,11 @@ def place(model: LoadedModel) -> Placement:
         if all(_equal(answers, together[0].take([i])) for i, answers in enumerate(alone)):
             joined_rows = min(int(AMORTISED * one / each), MOST_JOINED_ROWS)
         else:
-            log.warning("model %s %s answers a row otherwise where others are beside it: calls are not joined", model.name, model.version)
+            log.warning(
+                "model %s %s answers a row otherwise where others are beside it: calls are not joined",
+                model.name,
+                model.version,
+            )
     if pinned == "inline":
         return Placement("inline", float("inf"), row_seconds=one)
     if pinned != "auto":

@@ -19,9 +19,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSING = 2.0  # seconds for begun calls and children to end, when nobody waits for an answer any more
-# Python's tracker of semaphores outlives a process that is killed, frees what that had, and would say so on stderr, past the log.
+# Python's tracker of semaphores outlives a process that is killed, frees what that had, and would say so on stderr,
+# past the log.
 _QUIET = "ignore:resource_tracker"
-_SENT_BY_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM})  # by the kernel for memory, or by people: no model does so
+# By the kernel for memory, or by people: no model does so.
+_SENT_BY_OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM})
 
 
 class NotReturned(Exception):
@@ -29,7 +31,9 @@ class NotReturned(Exception):
 
 
 class Death(NamedTuple):
-    """Of a child, while a call was with it. `alone`: no other call was with any child; `by_others`: somebody killed it; `how`: a phrase."""
+    """Of a child, while a call was with it. `alone`: no other call was with any child; `by_others`: somebody killed
+    it; `how`: a phrase.
+    """
 
     alone: bool
     by_others: bool
@@ -106,7 +110,8 @@ class Pool:
 
     @classmethod
     def of_processes(cls, size: int, sources: Sequence[ModelSource], deaths: Deaths) -> "Pool":
-        """`sources`: the models that are sure to be asked. Their loading, for which a child must start first, is no inference.
+        """`sources`: the models that are sure to be asked. Their loading, for which a child must start first, is no
+        inference.
 
         `deaths` gets the calls that were with a child when one died; those that waited fail too, and are not in it.
         """
@@ -126,7 +131,9 @@ class Pool:
         return future
 
     async def prepare(self, source: ModelSource, seconds: float) -> None:
-        """Returns when a child has loaded it. Raises BrokenExecutor where that has ended the child, NotReturned where it takes longer."""
+        """Returns when a child has loaded it. Raises BrokenExecutor where that has ended the child, NotReturned
+        where it takes longer.
+        """
         try:
             async with asyncio.timeout(seconds):
                 if self._prepared is not None:
@@ -156,11 +163,19 @@ class Pool:
 
     def stuck(self, seconds: float) -> bool:
         """Whether a child has been loading models for longer than that."""
-        return self._prepared is not None and not self._prepared.done() and time.monotonic() - self._preparing_since > seconds
+        return (
+            self._prepared is not None
+            and not self._prepared.done()
+            and time.monotonic() - self._preparing_since > seconds
+        )
 
     def shutdown(self, until: float) -> None:
-        """Cancels what waits; what has begun may end until then, a time of time.monotonic(). Children are killed after it."""
-        closing = threading.Thread(target=self._executor.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
+        """Cancels what waits; what has begun may end until then, a time of time.monotonic(). Children are killed
+        after it.
+        """
+        closing = threading.Thread(
+            target=self._executor.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True
+        )
         closing.start()
         closing.join(max(0.0, until - time.monotonic()))
         if self._children is not None:
@@ -168,7 +183,9 @@ class Pool:
             closing.join(CLOSING)  # at once, now that they are dead
 
     def abandon(self) -> None:
-        """Waits for nothing: what has begun may end, what waits is cancelled. Threads cannot be ended, and stay; children are killed."""
+        """Waits for nothing: what has begun may end, what waits is cancelled. Threads cannot be ended, and stay;
+        children are killed.
+        """
         if self._children is not None:
             self._kill()
             self._executor.shutdown(wait=False)  # all its calls fail now, for their children are dead

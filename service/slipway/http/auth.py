@@ -1,4 +1,6 @@
-"""API keys from a folder, as Kubernetes mounts a Secret: a file per client, its name the client's id, its content the key."""
+"""API keys from a folder, as Kubernetes mounts a Secret: a file per client, its name the client's id, its content
+the key.
+"""
 
 import hashlib
 import hmac
@@ -21,14 +23,17 @@ NOT_ONE = "No API key that is known, once and alone: send one, as X-API-Key or a
 
 
 def check_keys(folder: Path | None) -> None:
-    """Raises CannotStart where no key can ever be read from it. An empty folder may still be filled: its keys are read again and again."""
+    """Raises CannotStart where no key can ever be read from it. An empty folder may still be filled: its keys are
+    read again and again.
+    """
     if folder is None:
         return
     try:
         next(folder.iterdir(), None)
     except OSError as exc:
         raise CannotStart(
-            f"SLIPWAY_API_KEYS: the keys in {folder} cannot be read ({exc.strerror}): name a folder with a file per client"
+            f"SLIPWAY_API_KEYS: the keys in {folder} cannot be read ({exc.strerror}): name a folder with a file per "
+            "client"
         ) from exc
 
 
@@ -41,7 +46,9 @@ class ApiKeys:
         self._read_at = float("-inf")
 
     def client(self, presented: str | None) -> str:
-        """The id of the client whose key it is; raises Unauthorized. Takes the same time whichever key it is, or none."""
+        """The id of the client whose key it is; raises Unauthorized. Takes the same time whichever key it is, or
+        none.
+        """
         if time.monotonic() - self._read_at > REREAD:
             self._read()
         digest = hashlib.sha256((presented or "").encode()).digest()
@@ -50,7 +57,9 @@ class ApiKeys:
             if hmac.compare_digest(digest, known):
                 found = client
         if found is None or not presented:
-            raise Unauthorized("Send an API key as X-API-Key, or as Authorization: Bearer" if not presented else NOT_ONE)
+            raise Unauthorized(
+                "Send an API key as X-API-Key, or as Authorization: Bearer" if not presented else NOT_ONE
+            )
         return found
 
     def _read(self) -> None:
@@ -58,7 +67,9 @@ class ApiKeys:
         try:
             # Kubernetes keeps the files behind links whose names begin with two dots.
             contents = {
-                path.name: path.read_text().strip() for path in sorted(self._folder.iterdir()) if path.is_file() and path.name[0] != "."
+                path.name: path.read_text().strip()
+                for path in sorted(self._folder.iterdir())
+                if path.is_file() and path.name[0] != "."
             }
         except (OSError, UnicodeDecodeError) as exc:
             log.error("the API keys in %s cannot be read, the last known ones stay: %s", self._folder, exc)
@@ -87,7 +98,9 @@ class Guard:
         self._check(call.header(b"x-api-key"), call.header(b"authorization"))
 
     def _check(self, key: str | None, authorization: str | None) -> str:
-        """One credential: of two, a proxy before us may have checked the other. A header that came twice is a list, and no key."""
+        """One credential: of two, a proxy before us may have checked the other. A header that came twice is a list,
+        and no key.
+        """
         if authorization is not None:
             scheme, _, credentials = authorization.partition(" ")
             if scheme.lower() == "bearer":

@@ -11,7 +11,9 @@ SHORTEST_TIMEOUT = 0.001  # seconds; less than this only spells a mistake
 
 
 async def read_body(call: Call, most: int, timeout: float) -> bytes:
-    """At most `most` bytes, within `timeout` seconds. Raises BodyTooLarge, BodyTimeout, ClientGone when the client left in mid-body."""
+    """At most `most` bytes, within `timeout` seconds. Raises BodyTooLarge, BodyTimeout, ClientGone when the client
+    left in mid-body.
+    """
     if call.body is not None:
         if len(call.body) > most:
             raise _too_large(most)
@@ -64,12 +66,15 @@ class Exchange:
         return self._repository.find(name, version)
 
     async def read(self, call: Call) -> bytes:
-        """The body; from now on the call has a deadline. Raises 4xx problems, ClientGone when the client left in mid-body."""
+        """The body; from now on the call has a deadline. Raises 4xx problems, ClientGone when the client left in
+        mid-body.
+        """
         timeout = self._timeout
         if b"x-request-timeout" in call.headers:
             timeout = min(timeout, _seconds(call.headers[b"x-request-timeout"]))
         content_type = call.headers.get(b"content-type")
-        if content_type and content_type != b"application/json":  # none named is taken as JSON: many a client sends none
+        # None named is taken as JSON: many a client sends none.
+        if content_type and content_type != b"application/json":
             _require_json(content_type)
         if b"content-encoding" in call.headers and call.headers[b"content-encoding"].lower() != b"identity":
             raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding")
@@ -84,11 +89,15 @@ def _seconds(asked: bytes) -> float:
         seconds = 0.0
     if not SHORTEST_TIMEOUT <= seconds < float("inf"):
         remedy = f"Send a number of seconds from {SHORTEST_TIMEOUT} on, or leave the header out"
-        raise InvalidParameter("X-Request-Timeout is no usable number of seconds", [FieldError("X-Request-Timeout", remedy)])
+        raise InvalidParameter(
+            "X-Request-Timeout is no usable number of seconds", [FieldError("X-Request-Timeout", remedy)]
+        )
     return seconds
 
 
 def _require_json(content_type: bytes) -> None:
     media_type = content_type.partition(b";")[0].strip().lower()
-    if media_type != b"application/json" and not (media_type.startswith(b"application/") and media_type.endswith(b"+json")):
+    if media_type != b"application/json" and not (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    ):
         raise UnsupportedMediaType("The body must be JSON: send it with Content-Type: application/json")

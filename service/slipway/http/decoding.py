@@ -1,4 +1,6 @@
-"""JSON text to Python. A body that holds more than any valid one of its size is refused before objects are made of it."""
+"""JSON text to Python. A body that holds more than any valid one of its size is refused before objects are made of
+it.
+"""
 
 import re
 from codecs import getincrementaldecoder
@@ -23,7 +25,9 @@ _pieces = re.compile(rb'(?:[^"]++|%b){1,1024}+' % _STRING, re.DOTALL)  # of a bo
 
 
 class Shape(NamedTuple):
-    """The most rows of a body, the fewest bytes of each, and the most that each has of the rest. `values` None: any number."""
+    """The most rows of a body, the fewest bytes of each, and the most that each has of the rest. `values` None: any
+    number.
+    """
 
     rows: int
     row_bytes: int
@@ -56,16 +60,23 @@ def shape_of(validator: RowValidator) -> Shape:
 
 
 def require_shape(body: bytes, shape: Shape, look: Callable[[list[Any]], object] | None = None) -> None:
-    """Raises TooManyRows where a long body holds more than rows of this shape, or what `look` finds to be wrong with the first rows."""
+    """Raises TooManyRows where a long body holds more than rows of this shape, or what `look` finds to be wrong with
+    the first rows.
+    """
     if len(body) <= FREE or shape.holds(body):
         return
     if look is not None and (rows := _first_rows(body)):
         look(rows)
-    raise TooManyRows(f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing beside them")
+    raise TooManyRows(
+        f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and "
+        "nothing beside them"
+    )
 
 
 def decode(body: bytes) -> Any:
-    """JSON to Python. NaN and Infinity pass, as Python's own json lets them, for the validator to refuse by field. Raises InvalidBody."""
+    """JSON to Python. NaN and Infinity pass, as Python's own json lets them, for the validator to refuse by field.
+    Raises InvalidBody.
+    """
     if not body:
         raise InvalidBody('The body is empty: send JSON such as {"features": [5.1, 3.5, 1.4, 0.2]}')
     try:
@@ -79,7 +90,9 @@ def rows_in(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidBody('The body must be a JSON object such as {"features": [5.1, 3.5, 1.4, 0.2]}')
     names = (name[:MOST_CHARACTERS] for name in body if name not in ("features", "instances"))
-    unknown = [FieldError(name, "No such field: send either features or instances") for name in islice(names, MOST_ERRORS)]
+    unknown = [
+        FieldError(name, "No such field: send either features or instances") for name in islice(names, MOST_ERRORS)
+    ]
     if unknown:
         raise InvalidBody(f"{unknown[0].field}: {unknown[0].detail}", unknown)
     if len(body) != 1:
@@ -111,7 +124,9 @@ def require_rows(body: bytes) -> None:
     if rows is not None and (rows.features is UNSET) is not (rows.instances is UNSET):
         return
     rows_in(decode(body) if len(body) <= FREE else _beginning(body))
-    raise InvalidBody('The body must be valid JSON, an object of exactly one of "features" (one row) and "instances" (a list of rows)')
+    raise InvalidBody(
+        'The body must be valid JSON, an object of exactly one of "features" (one row) and "instances" (a list of rows)'
+    )
 
 
 def require_json_object(body: bytes) -> None:

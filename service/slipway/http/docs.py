@@ -10,7 +10,9 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 # Swagger UI styles elements by script, and its stylesheet has images in it.
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'"
+)
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -1,4 +1,6 @@
-"""Around every request: its id, its duration in the metrics, the access line, and `Connection: close` while draining."""
+"""Around every request: its id, its duration in the metrics, the access line, and `Connection: close` while
+draining.
+"""
 
 import logging
 from time import perf_counter
@@ -22,13 +24,20 @@ CLOSE = (b"connection", b"close")
 
 
 class Envelope:
-    """The outermost ASGI application, outside even of the handler of unexpected errors, so that no answer goes without it.
+    """The outermost ASGI application, outside even of the handler of unexpected errors, so that no answer goes without
+    it.
 
     `hot`: answers the paths that it knows by itself, without a layer of ASGI between; None: `app` answers all.
     """
 
     def __init__(
-        self, app: ASGIApp, hot: Dispatch | None, fastapi: FastAPI, settings: Settings, lifecycle: Lifecycle, metrics: Metrics
+        self,
+        app: ASGIApp,
+        hot: Dispatch | None,
+        fastapi: FastAPI,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
     ) -> None:
         self.app = app
         self.fastapi = fastapi
@@ -43,7 +52,8 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
-        if self._prefix:  # for the addresses in the documentation; routes match with it and without, as the Ingress leaves it
+        # For the addresses in the documentation; routes match with it and without, as the Ingress leaves it.
+        if self._prefix:
             scope["root_path"] = self._prefix
         if b"%2f" in scope.get("raw_path", b"").lower():  # no second spelling for a proxy that filters by path
             scope["path"] = scope["raw_path"].decode("latin-1")
@@ -81,7 +91,9 @@ class Envelope:
         return None if self._hot is None or self._board.draining else self._hot.find_raw(url)
 
     def answer_at_once(self, hot: HotPath, path: bytes, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
-        """The answer to a request that is there in whole; None where it must be waited for: then it has to come as ASGI, and is new."""
+        """The answer to a request that is there in whole; None where it must be waited for: then it has to come as
+        ASGI, and is new.
+        """
         assert self._hot is not None, "it knew the path"
         started = perf_counter()
         identity, key = identity_of(headers)
@@ -102,7 +114,9 @@ class Envelope:
         """The answer to what is no request that anything could be asked with; the connection ends with it."""
         response = problem_response(problem)
         self._metrics.request("other", "unmatched", problem.status, 0.0)
-        return Reply(problem.status, [*response.raw_headers, (b"x-request-id", new_key().encode()), CLOSE], bytes(response.body))
+        return Reply(
+            problem.status, [*response.raw_headers, (b"x-request-id", new_key().encode()), CLOSE], bytes(response.body)
+        )
 
 
 class Answer:
@@ -134,11 +148,20 @@ class Answer:
         await self._send(message)
 
 
-def log_access(method: str, path: str, route: str, status: int, headers: list[tuple[bytes, bytes]], seconds: float) -> None:
-    level = logging.DEBUG if route in probes.PATHS else logging.INFO  # probes come every few seconds, and say nothing new
+def log_access(
+    method: str, path: str, route: str, status: int, headers: list[tuple[bytes, bytes]], seconds: float
+) -> None:
+    # Probes come every few seconds, and say nothing new.
+    level = logging.DEBUG if route in probes.PATHS else logging.INFO
     if not access_log.isEnabledFor(level):
         return
-    extra = {"method": method, "path": path, "route": route, "status": status or 499, "duration_ms": round(seconds * 1000, 3)}
+    extra = {
+        "method": method,
+        "path": path,
+        "route": route,
+        "status": status or 499,
+        "duration_ms": round(seconds * 1000, 3),
+    }
     for name, value in headers:
         if name == b"x-model":
             extra["model"] = value.decode()

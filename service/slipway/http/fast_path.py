@@ -1,4 +1,6 @@
-"""Answers the prediction paths in front of FastAPI, whose middleware and router cost more than a prediction; it documents them."""
+"""Answers the prediction paths in front of FastAPI, whose middleware and router cost more than a prediction; it
+documents them.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -22,7 +24,9 @@ class HotPath(NamedTuple):
 class Dispatch:
     """Knows the paths of all models by heart. What it does not know, FastAPI answers, by the same handlers."""
 
-    def __init__(self, app: ASGIApp, operations: Iterable[Operation], repository: Repository, respond_to_error: ErrorResponder) -> None:
+    def __init__(
+        self, app: ASGIApp, operations: Iterable[Operation], repository: Repository, respond_to_error: ErrorResponder
+    ) -> None:
         self._app = app
         self._respond_to_error = respond_to_error
         self._paths: dict[str, HotPath] = {}
@@ -45,16 +49,24 @@ class Dispatch:
         """The same for what a request line says; None where it has a query."""
         return self._raw_paths.get(url)
 
-    async def answer(self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None) -> Reply:
+    async def answer(
+        self, hot: HotPath, scope: Scope, headers: dict[bytes, bytes], receive: Receive, key: str | None = None
+    ) -> Reply:
         """`headers`: those of the scope; `key`: as Call has it. Raises nothing: what goes wrong is answered, too."""
         query = scope["query_string"]
         try:
-            return await hot.handler(Call(headers, hot.path, query=query, receive=receive, name=hot.name, version=hot.version, key=key))
+            return await hot.handler(
+                Call(headers, hot.path, query=query, receive=receive, name=hot.name, version=hot.version, key=key)
+            )
         except Exception as exc:
             return self._problem(exc)
 
-    def answer_at_once(self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: str | None = None) -> Reply | None:
-        """The same for a request that is there in whole and has no query; None where the answer must be waited for, nothing done."""
+    def answer_at_once(
+        self, hot: HotPath, headers: dict[bytes, bytes], body: bytes, key: str | None = None
+    ) -> Reply | None:
+        """The same for a request that is there in whole and has no query; None where the answer must be waited for,
+        nothing done.
+        """
         answering = hot.handler(Call(headers, hot.path, body=body, name=hot.name, version=hot.version, key=key))
         try:
             answering.send(None)

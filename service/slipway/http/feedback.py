@@ -6,7 +6,16 @@ from itertools import islice
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import to_json
 
 from ..engine.call import Call
@@ -38,10 +47,16 @@ def _whole(value: Any) -> Any:
 
 
 def _scalars(value: Any) -> Any:
-    """A scalar, or a list or an object of them. Told by type: pydantic tries the kinds in turn, a microsecond for each value."""
+    """A scalar, or a list or an object of them. Told by type: pydantic tries the kinds in turn, a microsecond for
+    each value.
+    """
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
     kinds = set(map(type, values))
-    if not kinds <= _KINDS or value == {} or (float in kinds and not all(isfinite(v) for v in values if type(v) is float)):
+    if (
+        not kinds <= _KINDS
+        or value == {}
+        or (float in kinds and not all(isfinite(v) for v in values if type(v) is float))
+    ):
         raise ValueError(WANTED["outcome"])
     return value
 
@@ -50,11 +65,16 @@ class Outcome(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     prediction_id: Annotated[str, Field(pattern=f"^{TEXT}$", description="X-Prediction-ID of the answer.")]
-    position: Annotated[int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)] = 0
+    position: Annotated[
+        int, Field(ge=0, lt=MOST_ROWS, description="Place of the row in its request, from 0."), BeforeValidator(_whole)
+    ] = 0
     outcome: Annotated[
         Any,
         PlainValidator(_scalars, Scalar | list[Scalar] | Annotated[dict[str, Scalar], Field(min_length=1)]),
-        Field(description="What turned out to be true; an array where there are several outputs, an object where they are named."),
+        Field(
+            description="What turned out to be true; an array where there are several outputs, an object where they "
+            "are named."
+        ),
     ]
 
 

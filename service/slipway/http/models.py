@@ -18,12 +18,18 @@ class ModelVersion(BaseModel):
     default: Annotated[bool, Field(description="Answers when no version is named.")]
     state: Annotated[str, Field(description="unloaded (lazy), loading, ready or failed.")]
     error: Annotated[str | None, Field(description="Why it failed, and what to do.")]
-    vouched_for: Annotated[bool, Field(description="A manifest states its digest, versions and expected answers, and they hold.")]
+    vouched_for: Annotated[
+        bool, Field(description="A manifest states its digest, versions and expected answers, and they hold.")
+    ]
     notes: list[str]
     estimator: str | None
-    compiled: Annotated[Form | None, Field(description="The form that answers in the estimator's place; null: the estimator does.")]
+    compiled: Annotated[
+        Form | None, Field(description="The form that answers in the estimator's place; null: the estimator does.")
+    ]
     digest: str | None
-    execution: Annotated[str | None, Field(description="Where it runs: inline, thread or process, as measured or pinned.")]
+    execution: Annotated[
+        str | None, Field(description="Where it runs: inline, thread or process, as measured or pinned.")
+    ]
     row_ms: Annotated[float | None, Field(description="Time of one row at warm-up, in milliseconds.")]
     lazy: bool
     optional: bool

@@ -1,4 +1,6 @@
-"""The OpenAPI document: what FastAPI derives from the routes, and each model's own paths, columns, bounds and example rows."""
+"""The OpenAPI document: what FastAPI derives from the routes, and each model's own paths, columns, bounds and
+example rows.
+"""
 
 import time
 from collections.abc import Sequence
@@ -52,7 +54,9 @@ def describe_api(app: FastAPI, operations: Sequence[Operation], repository: Repo
                 describe_operation(described, operation.body, operation.examples(), operation.parameters)
             else:
                 for entry in repository:
-                    add_model(document, operation, entry, default=repository.default_version(entry.name) == entry.version)
+                    add_model(
+                        document, operation, entry, default=repository.default_version(entry.name) == entry.version
+                    )
         for path, described in document["paths"].items():
             if "get" in described:
                 described["get"]["responses"].pop("422", None)
@@ -73,8 +77,12 @@ def add_shared_parts(document: Schema, repository: Repository) -> None:
     components["responses"] = {status: {"description": text, "content": problem} for status, text in texts.items()}
     versions = sorted({entry.version for entry in repository}, key=version_key)
     components["parameters"] = {
-        "Model": parameter("model", "query", "The model that answers; else X-Model, else the default.", {"enum": repository.names()}),
-        "Version": parameter("version", "query", "Its version; else X-Model-Version, else the default version.", {"enum": versions}),
+        "Model": parameter(
+            "model", "query", "The model that answers; else X-Model, else the default.", {"enum": repository.names()}
+        ),
+        "Version": parameter(
+            "version", "query", "Its version; else X-Model-Version, else the default version.", {"enum": versions}
+        ),
         "Timeout": parameter(
             "X-Request-Timeout",
             "header",
@@ -121,7 +129,9 @@ def add_model(document: Schema, operation: Operation, entry: Entry, *, default: 
         "tags": [entry.name],
         "summary": f"Predict with {entry.name}" + (f" {entry.version}" if versioned else ""),
         "operationId": path.strip("/").replace("/", "_"),
-        "responses": {"200": {"description": "Successful Response", "content": {"application/json": {"schema": shown.answer}}}},
+        "responses": {
+            "200": {"description": "Successful Response", "content": {"application/json": {"schema": shown.answer}}}
+        },
     }
     describe_operation(described, shown.body, shown.examples, operation.parameters)
     document["paths"][path] = {"post": described}

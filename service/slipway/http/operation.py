@@ -1,4 +1,6 @@
-"""A request to a prediction path and its answer, as small as they can be: these paths are answered before FastAPI's router."""
+"""A request to a prediction path and its answer, as small as they can be: these paths are answered before FastAPI's
+router.
+"""
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -21,7 +23,9 @@ def fields_of(headers: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def combined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The same where a name may come twice: its values are one list (RFC 9110), so that no two readers can each pick another one."""
+    """The same where a name may come twice: its values are one list (RFC 9110), so that no two readers can each pick
+    another one.
+    """
     fields: dict[bytes, bytes] = {}
     for name, value in headers:
         fields[name] = fields[name] + b", " + value if name in fields else value
@@ -42,9 +46,13 @@ class Reply(NamedTuple):
 
 
 def reply(content: Any, prediction: Prediction) -> Reply:
-    """JSON that says who answered, and under which key it is logged. NaN cannot occur in it: the estimator's answers are JSON-ready."""
+    """JSON that says who answered, and under which key it is logged. NaN cannot occur in it: the estimator's answers
+    are JSON-ready.
+    """
     body = encode(content)
-    return Reply(200, [JSON, (b"content-length", b"%d" % len(body)), *prediction.model.answer_headers, *prediction.headers], body)
+    return Reply(
+        200, [JSON, (b"content-length", b"%d" % len(body)), *prediction.model.answer_headers, *prediction.headers], body
+    )
 
 
 Handler = Callable[[Call], Coroutine[Any, Any, Reply]]
@@ -76,8 +84,8 @@ class Shown(NamedTuple):
 class Operation(NamedTuple):
     """A POST path: how it is answered, and all that OpenAPI shows of it.
 
-    `examples` is asked for each time, as models come and go. `components`: schemas that `body` names. `shown` None: as it is; else the path
-    has a {name}, and is shown for each model that this answers something for.
+    `examples` is asked for each time, as models come and go. `components`: schemas that `body` names. `shown` None: as
+    it is; else the path has a {name}, and is shown for each model that this answers something for.
     """
 
     path: str
@@ -96,5 +104,7 @@ class Operation(NamedTuple):
     async def endpoint(self, request: Request) -> Response:
         scope = request.scope
         named = {part: request.path_params.get(part) for part in ("name", "version")}
-        call = Call(fields_of(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named)
+        call = Call(
+            fields_of(scope["headers"]), self.path, query=scope["query_string"], receive=request.receive, **named
+        )
         return (await self.handler(call)).response()

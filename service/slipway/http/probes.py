@@ -22,7 +22,9 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
-    log: Annotated[str | None, Field(description="What keeps the prediction log from its database; left out while nothing does.")] = None
+    log: Annotated[
+        str | None, Field(description="What keeps the prediction log from its database; left out while nothing does.")
+    ] = None
 
 
 class NotReady(BaseModel):
@@ -35,13 +37,22 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
 
     @router.get("/health", response_model=Health, summary="Liveness: the process runs")
     async def health() -> Response:
-        """Answers without waiting for any prediction. `model_loaded`: every model that this server is expected to serve is loaded."""
+        """Answers without waiting for any prediction. `model_loaded`: every model that this server is expected to
+        serve is loaded.
+        """
         loaded = all(entry.state == "ready" for entry in repository if entry.expected)
         return _json({"status": "healthy", "model_loaded": loaded})
 
-    @router.get("/ready", response_model=Ready, responses={503: {"model": NotReady}}, summary="Readiness: every worker predicts rightly")
+    @router.get(
+        "/ready",
+        response_model=Ready,
+        responses={503: {"model": NotReady}},
+        summary="Readiness: every worker predicts rightly",
+    )
     async def ready() -> Response:
-        """200 while every worker has, within the last 10 s, answered the example rows of every expected model as its manifest says."""
+        """200 while every worker has, within the last 10 s, answered the example rows of every expected model as its
+        manifest says.
+        """
         error = "draining: this server is about to stop" if lifecycle.draining else lifecycle.board.verdict()
         if error is None:
             note = lifecycle.board.first_note()
@@ -49,7 +60,10 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
         return _json({"ready": False, "error": error}, 503, {"Retry-After": "1"})
 
     @router.get(
-        "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, summary="Prometheus metrics of all workers"
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+        summary="Prometheus metrics of all workers",
     )
     async def exposition(request: Request) -> Response:
         began = monotonic()

@@ -16,7 +16,10 @@ log = logging.getLogger("slipway.http")
 
 MEDIA_TYPE = "application/problem+json"
 
-REMEDIES = {404: "There is nothing at this path; GET /docs lists what there is", 405: "This path takes other methods: see the Allow header"}
+REMEDIES = {
+    404: "There is nothing at this path; GET /docs lists what there is",
+    405: "This path takes other methods: see the Allow header",
+}
 
 
 class ProblemField(BaseModel):
@@ -48,7 +51,9 @@ def problem_response(problem: Problem) -> Response:
 
 
 class ErrorResponder:
-    """The application's exception handler: counts a Problem and renders it; anything else is ours, logged with its traceback."""
+    """The application's exception handler: counts a Problem and renders it; anything else is ours, logged with its
+    traceback.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

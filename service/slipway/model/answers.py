@@ -15,7 +15,9 @@ Prediction = Any  # int | float | str | bool | None, or a list of them where the
 
 @dataclass(slots=True)
 class Answers:
-    """One entry per row. `confidences`: of the predicted class, None where unknown; `probabilities`: in class order, or None."""
+    """One entry per row. `confidences`: of the predicted class, None where unknown; `probabilities`: in class order,
+    or None.
+    """
 
     predictions: list[Prediction]
     confidences: list[Any]
@@ -44,7 +46,9 @@ class Answers:
             return parts[0]
         probabilities: list[Any] | None = []
         for part in parts:
-            probabilities = None if probabilities is None or part.probabilities is None else probabilities + part.probabilities
+            probabilities = (
+                None if probabilities is None or part.probabilities is None else probabilities + part.probabilities
+            )
         return Answers(
             [value for part in parts for value in part.predictions],
             [value for part in parts for value in part.confidences],

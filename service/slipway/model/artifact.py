@@ -1,4 +1,6 @@
-"""A model directory on disk: what its manifest vouches for is verified, then its compiled form or its estimator is loaded."""
+"""A model directory on disk: what its manifest vouches for is verified, then its compiled form or its estimator is
+loaded.
+"""
 
 import contextlib
 import time
@@ -91,10 +93,15 @@ class Artifact:
         agree = self._agree
         for i, example in enumerate(examples):
             if not agree(answers.predictions[i], example.prediction):
-                return f"example {i} of its manifest expects {example.prediction!r}, it answers {answers.predictions[i]!r}"
+                return (
+                    f"example {i} of its manifest expects {example.prediction!r}, it answers {answers.predictions[i]!r}"
+                )
             probabilities = answers.probabilities[i] if answers.probabilities is not None else None
             if not agree(probabilities, example.probabilities):
-                return f"example {i} of its manifest expects the probabilities {example.probabilities}, it answers {probabilities}"
+                return (
+                    f"example {i} of its manifest expects the probabilities {example.probabilities}, it answers "
+                    f"{probabilities}"
+                )
         return None
 
     @cached_property
@@ -106,17 +113,33 @@ class Artifact:
         return lambda got, expected: difference(got, expected) < compiled.bound
 
 
-def open_model(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Artifact:
+def open_model(
+    directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+) -> Artifact:
     """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
     manifest = read_manifest(directory)
     name, version = (manifest.name, manifest.version) if manifest else (directory.name, "1")
-    return load(directory, name=name, version=version, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+    return load(
+        directory,
+        name=name,
+        version=version,
+        trust=trust,
+        allow_version_mismatch=allow_version_mismatch,
+        compiled=compiled,
+    )
 
 
 def load(
-    directory: Path, *, name: str, version: str, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+    directory: Path,
+    *,
+    name: str,
+    version: str,
+    trust: Trust = "any",
+    allow_version_mismatch: bool = False,
+    compiled: bool = True,
 ) -> Artifact:
-    """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do, and nothing else.
+    """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do,
+    and nothing else.
 
     `compiled`: use the compiled form where there is one. If it cannot be used, the estimator is, and a note says why.
     """
@@ -129,7 +152,9 @@ def load(
         raise ArtifactError(f"{directory} cannot be loaded: {described(error)}") from error
 
 
-def _load(directory: Path, name: str, version: str, trust: Trust, allow_version_mismatch: bool, compiled: bool) -> Artifact:
+def _load(
+    directory: Path, name: str, version: str, trust: Trust, allow_version_mismatch: bool, compiled: bool
+) -> Artifact:
     started = time.perf_counter()
     manifest = read_manifest(directory)
     if manifest is None and trust == "manifest":
@@ -153,11 +178,15 @@ def _load(directory: Path, name: str, version: str, trust: Trust, allow_version_
         if manifest is not None:
             notes += version_notes(manifest, allow_version_mismatch)
         model, digest = _load_estimator(directory, manifest, notes)
-    artifact = Artifact(name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started)
+    artifact = Artifact(
+        name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started
+    )
     try:
         artifact.example_batch()
     except InvalidInput as error:
-        raise ArtifactError(f"{directory}: an example row does not fit the manifest's own signature: {error.detail}") from None
+        raise ArtifactError(
+            f"{directory}: an example row does not fit the manifest's own signature: {error.detail}"
+        ) from None
     return artifact
 
 

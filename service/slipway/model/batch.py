@@ -18,7 +18,9 @@ Data: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | list[Any]"
 
 @dataclass(slots=True)
 class Batch:
-    """`data` is what a model is asked: array (n, k), DataFrame of n rows, list of n texts or rows. `rows`: the values it was built of."""
+    """`data` is what a model is asked: array (n, k), DataFrame of n rows, list of n texts or rows. `rows`: the
+    values it was built of.
+    """
 
     data: Data
     rows: Sequence[Row] | None = None
@@ -36,7 +38,9 @@ class Batch:
 
     @property
     def form(self) -> Any:
-        """Batches of one model whose forms are equal can be joined: no row reaches the estimator in another type than it would alone."""
+        """Batches of one model whose forms are equal can be joined: no row reaches the estimator in another type
+        than it would alone.
+        """
         if isinstance(self.data, list):
             return list
         if isinstance(self.data, np.ndarray):
@@ -57,7 +61,9 @@ def batch_of_rows(rows: list[Row]) -> Batch:
 
 
 def batch_builder(signature: Signature) -> Callable[[Sequence[Row]], Batch]:
-    """How to make a Batch for an estimator of validated rows (tuples in column order, None where a value is missing)."""
+    """How to make a Batch for an estimator of validated rows (tuples in column order, None where a value is
+    missing).
+    """
     if signature.input == "text":
         return lambda rows: Batch([row[0] for row in rows])
     if signature.input == "frame":

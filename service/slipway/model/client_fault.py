@@ -17,7 +17,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 def client_fault(data: Data, signature: Signature) -> str | None:
     """A sentence where the rows explain why an estimator failed; None where it failed by itself.
 
-    Whatever it raised: XGBoost alone has ValueError, TypeError and AssertionError for an unknown category, by its value.
+    Whatever it raised: XGBoost alone has ValueError, TypeError and AssertionError for an unknown category, by its
+    value.
     """
     columns = signature.columns
     if columns is None:
@@ -27,12 +28,18 @@ def client_fault(data: Data, signature: Signature) -> str | None:
         return f"The model cannot use these features: {what}"
     unknown = _unknown_categories(data, columns)
     if unknown:
-        return f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its training data"
+        return (
+            f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its "
+            "training "
+            "data"
+        )
     return extremes(data, signature)
 
 
 def extremes(data: Data, signature: Signature) -> str | None:
-    """A sentence naming the number columns with a value that no float32 holds, or absurdly far outside of what was observed."""
+    """A sentence naming the number columns with a value that no float32 holds, or absurdly far outside of what was
+    observed.
+    """
     if isinstance(data, list) or signature.columns is None:
         return None
     names = [
@@ -40,7 +47,11 @@ def extremes(data: Data, signature: Signature) -> str | None:
         for i, column in enumerate(signature.columns)
         if column.numeric and column.dtype != "category" and _is_extreme(_values(data, i), column)
     ]
-    return f"The model cannot use these features: {_some(names)} lies too far outside of its training data" if names else None
+    return (
+        f"The model cannot use these features: {_some(names)} lies too far outside of its training data"
+        if names
+        else None
+    )
 
 
 def _is_extreme(values: np.ndarray[Any, Any], column: Column) -> bool:

@@ -1,4 +1,6 @@
-"""Where a model's code runs: whatever comes out of it is the model's failure, and ends no process, task or generator of ours."""
+"""Where a model's code runs: whatever comes out of it is the model's failure, and ends no process, task or generator
+of ours.
+"""
 
 from types import GetSetDescriptorType, TracebackType, WrapperDescriptorType
 
@@ -8,11 +10,15 @@ MOST_CHARACTERS = 400  # of what a model says, to clients; the log has a traceba
 
 
 class Escaped(Exception):
-    """A model raised what is no ordinary exception, such as SystemExit or CancelledError; that is its cause, where it can be looked at."""
+    """A model raised what is no ordinary exception, such as SystemExit or CancelledError; that is its cause, where
+    it can be looked at.
+    """
 
 
 class Contained:
-    """`with contained:` around a model's code. What is no ordinary exception leaves as Escaped; a signal's Stopped passes."""
+    """`with contained:` around a model's code. What is no ordinary exception leaves as Escaped; a signal's Stopped
+    passes.
+    """
 
     def __enter__(self) -> None:
         pass
@@ -35,7 +41,9 @@ def _is_plain(kind: type[BaseException]) -> bool:
     classes = [vars(each) for each in kind.__mro__]
     getters = [each[name] for each in classes for name in ("__getattribute__", "__getattr__") if name in each]
     [own, *_] = [each["__class__"] for each in classes if "__class__" in each]
-    return all(isinstance(getter, WrapperDescriptorType) for getter in getters) and isinstance(own, GetSetDescriptorType)
+    return all(isinstance(getter, WrapperDescriptorType) for getter in getters) and isinstance(
+        own, GetSetDescriptorType
+    )
 
 
 def kind(error: BaseException) -> str:
@@ -44,11 +52,14 @@ def kind(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Type and message, as far as its message can be had: a model's exception may fail at that, too. Without XGBoost's stack trace."""
+    """Type and message, as far as its message can be had: a model's exception may fail at that, too. Without
+    XGBoost's stack trace.
+    """
     error = _cause(error)
     try:
         with contained:
-            message = str.__str__(str(error)).partition("\nStack trace")[0].rstrip()  # of a class of the model's, perhaps
+            # Of a class of the model's, perhaps.
+            message = str.__str__(str(error)).partition("\nStack trace")[0].rstrip()
     except Exception:
         message = ""
     return harmless(f"{type(error).__name__}: {message}" if message else type(error).__name__)

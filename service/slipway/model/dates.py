@@ -1,9 +1,15 @@
-"""Dates as JSON carries them: text in ISO 8601, with an offset where the column's dtype has a time zone and without one elsewhere."""
+"""Dates as JSON carries them: text in ISO 8601, with an offset where the column's dtype has a time zone and without
+one elsewhere.
+"""
 
 import re
 from datetime import datetime
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.(?P<fraction>\d{1,9}))?)?(?P<offset>Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T "
+    r"]\d\d:\d\d(?::\d\d(?:\.(?P<fraction>\d{1,9}))?)?(?P<offset>Z|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
 _NANOSECONDS = range(1678, 2262)  # years that 64 bits of nanoseconds hold whole
 
 

@@ -1,4 +1,6 @@
-"""A fitted estimator as a model: one call gives predictions, confidences and probabilities, as scikit-learn itself would."""
+"""A fitted estimator as a model: one call gives predictions, confidences and probabilities, as scikit-learn itself
+would.
+"""
 
 import math
 from collections.abc import Iterator
@@ -18,8 +20,9 @@ from .signature import Signature
 
 __all__ = ["Answers", "Model", "require_predict"]
 
-# Classes whose predict is the argmax of predict_proba but for ties: one call gives both. Not so for SVC(probability=True),
-# SGD with modified_huber, FixedThresholdClassifier and others. Exact types: a subclass may decide otherwise.
+# Classes whose predict is the argmax of predict_proba but for ties: one call gives both. Not so for
+# SVC(probability=True), SGD with modified_huber, FixedThresholdClassifier and others. Exact types: a subclass may
+# decide otherwise.
 _ONE_CALL = {
     "sklearn": frozenset(
         {
@@ -52,11 +55,32 @@ _ONE_CALL = {
     "lightgbm": frozenset({"LGBMClassifier"}),
 }
 _PASSES_ON = frozenset(
-    {"FrozenEstimator", "GridSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "Pipeline", "RandomizedSearchCV"}
+    {
+        "FrozenEstimator",
+        "GridSearchCV",
+        "HalvingGridSearchCV",
+        "HalvingRandomSearchCV",
+        "Pipeline",
+        "RandomizedSearchCV",
+    }
 )
-_LEAVES_INPUT = frozenset({"builtins", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "xgboost"})  # packages, see `_may_change_input`
+# Packages, see `_may_change_input`.
+_LEAVES_INPUT = frozenset({"builtins", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "xgboost"})
 NEAR_TIE = 1e-9  # where predict and predict_proba may round to different sides
-_LEAVES = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
+_LEAVES = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    type(None),
+    type,
+    ModuleType,
+    FunctionType,
+    BuiltinFunctionType,
+    MethodType,
+    np.generic,
+)
 
 
 class Unanswered(RuntimeError):
@@ -79,7 +103,9 @@ class Model:
         self._places = [{value: i for i, value in enumerate(output)} for output in outputs]
 
     def infer(self, data: Data) -> Answers:
-        """Answers n rows. Raises RefusedByModel where extreme or unknown values explain the failure, else an Exception, Escaped perhaps."""
+        """Answers n rows. Raises RefusedByModel where extreme or unknown values explain the failure, else an
+        Exception, Escaped perhaps.
+        """
         try:
             with contained, np.errstate(all="ignore"):
                 return self._one_call_answers(data) if self._one_call else self._answers(data)
@@ -103,7 +129,9 @@ class Model:
         else:
             places = probabilities.argmax(axis=1)
             highest = probabilities[np.arange(len(rows)), places]
-            clear = np.count_nonzero(probabilities > (highest - NEAR_TIE)[:, None]) == len(rows) and bool(np.isfinite(probabilities).all())
+            clear = np.count_nonzero(probabilities > (highest - NEAR_TIE)[:, None]) == len(rows) and bool(
+                np.isfinite(probabilities).all()
+            )
             best, top = places.tolist(), highest.tolist()
         if not clear:  # a tie or NaN somewhere: predict has the last word
             return self._answers(data, probabilities)
@@ -126,16 +154,23 @@ class Model:
         if self.signature.multi_output:
             return self._with_several_outputs(values, probabilities, data)
         rows = self._finite(probabilities, data)
-        return Answers(values, [_confidence(self._places[0], value, row) for value, row in zip(values, rows, strict=True)], rows)
+        return Answers(
+            values, [_confidence(self._places[0], value, row) for value, row in zip(values, rows, strict=True)], rows
+        )
 
     def _with_several_outputs(self, values: list[Any], probabilities: Any, data: Data) -> Answers:
-        """`probabilities`: a list of (n, classes) per output, or one (n, outputs) array with those of each output's second class."""
+        """`probabilities`: a list of (n, classes) per output, or one (n, outputs) array with those of each output's
+        second class.
+        """
         if not isinstance(probabilities, list):
             second = np.asarray(probabilities)
             probabilities = [np.column_stack([1 - column, column]) for column in second.T]
         rows = [list(row) for row in zip(*(self._finite(output, data) for output in probabilities), strict=True)]
         confidences = [
-            [_confidence(places, value, output) for places, value, output in zip(self._places, row_values, row, strict=True)]
+            [
+                _confidence(places, value, output)
+                for places, value, output in zip(self._places, row_values, row, strict=True)
+            ]
             for row_values, row in zip(values, rows, strict=True)
         ]
         return Answers(values, confidences, rows)
@@ -160,18 +195,25 @@ class Model:
 
 def require_predict(estimator: Any) -> None:
     """Raises ArtifactError where there is nothing to serve: no predict, or not fitted."""
-    from sklearn.exceptions import NotFittedError  # who has an estimator has imported scikit-learn; a server of compiled models does not
+    # Who has an estimator has imported scikit-learn; a server of compiled models does not.
+    from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
     name = type(estimator).__name__
     if isinstance(estimator, type):
-        raise ArtifactError(f"The file holds the class {estimator.__name__}, not a fitted estimator: dump what fit() returned")
+        raise ArtifactError(
+            f"The file holds the class {estimator.__name__}, not a fitted estimator: dump what fit() returned"
+        )
     package = type(estimator).__module__.partition(".")[0]
     if name == "Booster" and package in WRAPPERS:
         way = f"fit {WRAPPERS[package]}" + (", or give it the model with load_model()," if package == "xgboost" else "")
-        raise ArtifactError(f"The file holds a Booster of {package}, whose predict takes other input than rows: {way} and dump that")
+        raise ArtifactError(
+            f"The file holds a Booster of {package}, whose predict takes other input than rows: {way} and dump that"
+        )
     if isinstance(estimator, dict | list | tuple):
-        raise ArtifactError(f"A {name} has no predict, it holds {_contents(estimator)}: make the parts one Pipeline, and dump that")
+        raise ArtifactError(
+            f"A {name} has no predict, it holds {_contents(estimator)}: make the parts one Pipeline, and dump that"
+        )
     if not callable(getattr(estimator, "predict", None)):
         remedy = {
             "LocalOutlierFactor": "fit it with novelty=True to give it one",
@@ -193,7 +235,9 @@ def _contents(parts: Any) -> str:
 
 
 def decides_by_probability(estimator: Any) -> bool:
-    """Whether predict follows from predict_proba. At every level: whatever is not of these exact types may have a threshold."""
+    """Whether predict follows from predict_proba. At every level: whatever is not of these exact types may have a
+    threshold.
+    """
     while (origin := _origin(estimator))[0] == "sklearn" and origin[1] in _PASSES_ON:
         if origin[1] == "Pipeline":
             estimator = estimator.steps[-1][1]
@@ -208,7 +252,9 @@ def _origin(part: Any) -> tuple[str, str]:
 
 
 def _may_change_input(estimator: Any) -> bool:
-    """Whether a part may write into the rows that it is given: code of the user's own may, and scikit-learn's with copy=False."""
+    """Whether a part may write into the rows that it is given: code of the user's own may, and scikit-learn's with
+    copy=False.
+    """
     return any(
         _origin(part)[0] not in _LEAVES_INPUT or vars(part).get("copy") is False or inspection.calls_own_code(part)
         for part in _parts(estimator)
@@ -221,11 +267,14 @@ def _confidence(places: dict[Any, int], prediction: Any, probabilities: list[Any
 
 
 def single_threaded(estimator: Any) -> None:
-    """Sets n_jobs = 1 everywhere inside: more slows single rows 5 to 10 times down, and the workers are the parallelism."""
+    """Sets n_jobs = 1 everywhere inside: more slows single rows 5 to 10 times down, and the workers are the
+    parallelism.
+    """
     for part in _parts(estimator):
         attributes = vars(part)
         package = type(part).__module__.partition(".")[0]
-        one = (1,) if package in ("xgboost", "lightgbm") else (1, None)  # there None means all cores, in scikit-learn one
+        # There None means all cores, in scikit-learn one.
+        one = (1,) if package in ("xgboost", "lightgbm") else (1, None)
         if attributes.get("n_jobs", 1) not in one:
             part.n_jobs = 1
         if package == "xgboost" and hasattr(part, "get_booster") and part.__sklearn_is_fitted__():

@@ -27,9 +27,16 @@ _MAGIC = (
     (b"PAR1", "a table (Parquet); --data takes tables, " + _DUMP),
     (b"\x93NUMPY", "an array of numpy; " + _DUMP),
     (b"tree\n", f"a model of LightGBM as text; write the fitted {WRAPPERS['lightgbm']} itself with joblib.dump"),
-    (b"CBM1", "a model of CatBoost; load it with load_model() of CatBoostClassifier or CatBoostRegressor, and write that with joblib.dump"),
+    (
+        b"CBM1",
+        "a model of CatBoost; load it with load_model() of CatBoostClassifier or CatBoostRegressor, and write "
+        "that with joblib.dump",
+    ),
     (b"binf", f"a model of XGBoost in its old binary form; {_XGBOOST}"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file that it stands for; fetch that with `git lfs pull`"),
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS, not the file that it stands for; fetch that with `git lfs pull`",
+    ),
     (b"%PDF", "a PDF document; " + _DUMP),
     (b"\x7fELF", "a program; " + _DUMP),
 )
@@ -41,11 +48,14 @@ _INFLATED: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
 }
 _OWN_FORMS = (b"\x04\x22\x4d\x18", b"ZF")  # of joblib: lz4, and its files of long ago
 _TEXT_PICKLE = b"ccopy_reg\n_reconstructor\n"  # an object in protocols 0 and 1; more would let a table pass
-_GRAPH = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")  # of ONNX: the format's version, and the next field
+# Of ONNX: the format's version, and the next field.
+_GRAPH = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
 
 
 def foreign(file: BinaryIO) -> str | None:
-    """What an open file is, and what to do instead: "an ONNX graph; …". None where it may be a joblib file. Leaves it at its beginning."""
+    """What an open file is, and what to do instead: "an ONNX graph; …". None where it may be a joblib file. Leaves
+    it at its beginning.
+    """
     try:
         return _foreign(file)
     finally:
@@ -58,7 +68,9 @@ def _foreign(file: BinaryIO) -> str | None:
         if head.startswith(magic):
             return _compressed(file, name, opened)
     if head.startswith(b"PK\x03\x04"):
-        return _archive(file) if zipfile.is_zipfile(file) else "a zip archive that is cut off; copy it again, as a whole"
+        return (
+            _archive(file) if zipfile.is_zipfile(file) else ("a zip archive that is cut off; copy it again, as a whole")
+        )
     if head[:1] == b"x":
         with contextlib.suppress(zlib.error):
             if inside := zlib.decompressobj().decompress(head, HEAD):
@@ -137,7 +149,9 @@ def _archive(file: BinaryIO) -> str:
 
 
 def instead(folder: Path) -> str | None:
-    """What lies in a folder that should hold model.joblib: a sentence with the way out; None where nothing looks like a model."""
+    """What lies in a folder that should hold model.joblib: a sentence with the way out; None where nothing looks
+    like a model.
+    """
     try:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except OSError:
@@ -149,14 +163,19 @@ def instead(folder: Path) -> str | None:
     if {"saved_model.pb", "keras_metadata.pb"} & set(names):
         return f"{folder} is a model of TensorFlow: {_FIT}"
     models = [name for name in names if name.endswith((".joblib", ".pkl", ".pickle", ".skops", ".onnx"))]
-    return f"{folder} holds {models[0]}: pack it with `slipway pack {folder / models[0]} --name {folder.name}`" if models else None
+    return (
+        f"{folder} holds {models[0]}: pack it with `slipway pack {folder / models[0]} --name {folder.name}`"
+        if models
+        else None
+    )
 
 
 def unloadable(file: BinaryIO, error: Exception) -> str:
     """Why a joblib file could not be loaded, and what to do: the end of a sentence that begins with the file."""
     told = described(error)
     wanted = _wanted_module(error)
-    package = "sklearn" if re.match(r"_(?!_main__)", wanted) else wanted.partition(".")[0]  # the module _loss was scikit-learn's once
+    # The module _loss was scikit-learn's once.
+    package = "sklearn" if re.match(r"_(?!_main__)", wanted) else wanted.partition(".")[0]
     library, here = _installed(package or "sklearn")
     if package in ("", "sklearn") and (fitted := fitted_version(file)) not in (None, here):
         way = f"install scikit-learn=={fitted}, or fit the model again"
@@ -168,10 +187,21 @@ def unloadable(file: BinaryIO, error: Exception) -> str:
         way = "install it, or name its folder in PYTHONPATH if it is a file of your own"
         return f"needs the Python module {harmless(repr(error.name))}, which is not installed here: {way}"
     if isinstance(error, AttributeError) and wanted:
-        way = "move it from the script or notebook to a module that is installed here, or that is in a folder of PYTHONPATH"
-        return f"refers to a class or function that cannot be imported here ({harmless(str(error))}): {way}, and dump the model again"
+        way = (
+            "move it from the script or notebook to a module that is installed here, or that is in a folder of "
+            "PYTHONPATH"
+        )
+        return (
+            f"refers to a class or function that cannot be imported here ({harmless(str(error))}): {way}, and dump "
+            "the "
+            "model again"
+        )
     if isinstance(error, EOFError | pickle.UnpicklingError | lzma.LZMAError | zlib.error):
-        return f"is no joblib file that can be loaded: {told}. It is damaged or cut off: copy it again, or dump the model again"
+        return (
+            f"is no joblib file that can be loaded: {told}. It is damaged or cut off: copy it again, or dump the "
+            "model "
+            "again"
+        )
     return f"is no joblib file that can be loaded: {told}"
 
 
@@ -206,7 +236,9 @@ def fitted_version(file: BinaryIO) -> str | None:
 
 
 def _version_in(content: bytes) -> str | None:
-    """By a search, for joblib's arrays stand between the opcodes as they are; pickletools reads the two strings that are found."""
+    """By a search, for joblib's arrays stand between the opcodes as they are; pickletools reads the two strings that
+    are found.
+    """
     for place in re.finditer(rb"[\x8cXUV].{0,7}?_sklearn_version", content, re.DOTALL):
         words: list[str] = []
         with contextlib.suppress(ValueError):  # of pickletools: what is cut off here need not be whole

@@ -1,4 +1,6 @@
-"""Manifests of format 1, which kept of categories only those in the data, of text no "NA", and of integers no more than a float does."""
+"""Manifests of format 1, which kept of categories only those in the data, of text no "NA", and of integers no more
+than a float does.
+"""
 
 from typing import Any
 
@@ -17,19 +19,25 @@ def risks(manifest: Manifest) -> list[str]:
     huge = [
         column.name
         for column in columns
-        if column.type == "number" and max(abs(column.observed_minimum or 0.0), abs(column.observed_maximum or 0.0)) >= _EXACT
+        if column.type == "number"
+        and max(abs(column.observed_minimum or 0.0), abs(column.observed_maximum or 0.0)) >= _EXACT
     ]
     categories = [column.name for column in columns if column.dtype == "category"]
     found = []
     if categories:
-        found.append(f"An earlier version packed it, which knew the categories of {_listed(categories)} from its data alone: {AGAIN}")
+        found.append(
+            f"An earlier version packed it, which knew the categories of {_listed(categories)} from its data "
+            f"alone: {AGAIN}"
+        )
     if text:
         found.append(
             f"An earlier version packed it, which took NA, null and their like for missing in {_listed(text)}, "
             f"where they may be values: {AGAIN}"
         )
     if huge:
-        found.append(f"An earlier version packed it, which made floats of the integers in {_listed(huge)}, beyond 2^53: {AGAIN}")
+        found.append(
+            f"An earlier version packed it, which made floats of the integers in {_listed(huge)}, beyond 2^53: {AGAIN}"
+        )
     return found
 
 
@@ -47,7 +55,11 @@ def check_categories(manifest: Manifest, estimator: Any) -> None:
                 f"An earlier version packed it with {len(own)} categories of {column.name!r}, "
                 f"but the estimator knows {len(wanted)}, in an order of its own: {AGAIN}"
             )
-        lacking = [value for value in known.values.get(column.name, ()) if value is not None and value == value and value not in set(own)]
+        lacking = [
+            value
+            for value in known.values.get(column.name, ())
+            if value is not None and value == value and value not in set(own)
+        ]
         if wanted is None and lacking:
             raise ArtifactError(
                 f"An earlier version packed it with {len(own)} categories of {column.name!r}, "

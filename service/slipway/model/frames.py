@@ -24,7 +24,9 @@ def frame_builder(signature: Signature) -> Callable[[Sequence[Row]], pd.DataFram
 
     def frame(rows: Sequence[Row]) -> pd.DataFrame:
         values = zip(*rows, strict=True)
-        return pd.DataFrame({name: build(column) for (name, build), column in zip(builders, values, strict=True)}, copy=False)
+        return pd.DataFrame(
+            {name: build(column) for (name, build), column in zip(builders, values, strict=True)}, copy=False
+        )
 
     return frame
 
@@ -48,7 +50,9 @@ def _array_builder(column: Column) -> Build:
 
 
 def _categories(column: Column) -> Build:
-    """The categories that the estimator knows, and behind them what else the rows hold: that is the estimator's to refuse or to answer."""
+    """The categories that the estimator knows, and behind them what else the rows hold: that is the estimator's to
+    refuse or to answer.
+    """
     known = list(column.known_categories)
     dtype = pd.CategoricalDtype(known, column.ordered)
     codes = {value: code for code, value in enumerate(known)}
@@ -64,7 +68,9 @@ def _categories(column: Column) -> Build:
         places = codes | {value: len(known) + place for place, value in enumerate(unknown)}
         unknown = [_as_integer(value) if kinds == {int} else value for value in unknown]
         # As objects: among floats, integers beyond 2^53 would not be told apart.
-        wider = pd.CategoricalDtype(pd.Index([*known, *unknown], dtype=None if same_kind(unknown) else object), column.ordered)
+        wider = pd.CategoricalDtype(
+            pd.Index([*known, *unknown], dtype=None if same_kind(unknown) else object), column.ordered
+        )
         return pd.Categorical.from_codes([places.get(value, -1) for value in values], dtype=wider, validate=False)
 
     return build
@@ -86,7 +92,9 @@ def _numbers(dtype: str) -> Build:
 
 
 def _integers(values: Sequence[Any], dtype: "np.dtype[Any]") -> np.ndarray[Any, Any]:
-    """Exact where all values are integers; of another dtype where one is missing, has a fraction or does not fit, as pandas would."""
+    """Exact where all values are integers; of another dtype where one is missing, has a fraction or does not fit, as
+    pandas would.
+    """
     whole = [int(value) if type(value) is float and value.is_integer() else value for value in values]
     if all(type(value) is int for value in whole):
         return exact_integers(whole, dtype)
@@ -102,7 +110,9 @@ def _of_extension(values: Sequence[Any], dtype: Any) -> Any:
 
 
 def _whatever_fits(values: Sequence[Any]) -> Any:
-    """A column of an unknown type, as pandas would infer it: numbers or booleans where all values are, objects otherwise."""
+    """A column of an unknown type, as pandas would infer it: numbers or booleans where all values are, objects
+    otherwise.
+    """
     kinds = set(map(type, values))
     if kinds == {int}:
         return _integers(values, np.dtype(np.int64))

@@ -17,7 +17,8 @@ Kind = Literal["classifier", "regressor", "clusterer", "outlier_detector", "othe
 Scalar = bool | int | float | str
 
 _ENCODERS = frozenset({"ColumnTransformer", "OneHotEncoder", "OrdinalEncoder", "TargetEncoder"})
-_UNCONVERTED = frozenset({"DummyClassifier", "DummyRegressor", "FunctionTransformer"})  # see their input before it is made numbers
+# See their input before it is made numbers.
+_UNCONVERTED = frozenset({"DummyClassifier", "DummyRegressor", "FunctionTransformer"})
 
 
 def unwrap(estimator: Any) -> Any:
@@ -62,7 +63,11 @@ def _plain_classes(found: Any) -> list[Any]:
     try:
         values = plain(np.asarray(found))
     except TypeError:
-        kind = type(np.asarray(found).tolist()[0]).__name__ if np.asarray(found).dtype == object else np.asarray(found).dtype
+        kind = (
+            type(np.asarray(found).tolist()[0]).__name__
+            if np.asarray(found).dtype == object
+            else np.asarray(found).dtype
+        )
         raise ArtifactError(f"Its classes are {kind}s, which JSON cannot hold: fit it on strings or numbers") from None
     return values
 
@@ -104,7 +109,9 @@ def takes_strings(estimator: Any) -> bool:
 
 
 def numbers_only(estimator: Any) -> bool:
-    """Whether every column of a DataFrame was surely numeric, so that one block of floats is as good as the original columns."""
+    """Whether every column of a DataFrame was surely numeric, so that one block of floats is as good as the original
+    columns.
+    """
     inner = _seers(estimator)
     if inner:
         return all(numbers_only(part) for part in inner)
@@ -130,7 +137,9 @@ def allows_missing(estimator: Any) -> bool:
 
 
 def calls_own_code(part: Any) -> bool:
-    """Whether it is a FunctionTransformer of anything but scikit-learn's own functions, which HistGradientBoosting has inside."""
+    """Whether it is a FunctionTransformer of anything but scikit-learn's own functions, which HistGradientBoosting
+    has inside.
+    """
     function = getattr(part, "func", None) if type(part).__name__ == "FunctionTransformer" else None
     while isinstance(function, functools.partial):
         function = function.func
@@ -180,7 +189,9 @@ def _flat(estimators: Any) -> Iterable[Any]:
 
 
 def _seers(estimator: Any) -> Sequence[Any]:
-    """The parts of a meta-estimator that see its input as it is, fitted ones where it keeps them; empty for a plain estimator."""
+    """The parts of a meta-estimator that see its input as it is, fitted ones where it keeps them; empty for a plain
+    estimator.
+    """
     if _steps(estimator):
         return _steps(estimator)[:1]
     if fitted := fitted_parts(estimator):
@@ -194,7 +205,9 @@ def _seers(estimator: Any) -> Sequence[Any]:
 
 
 def _indicators(leaf: Any) -> int | None:
-    """The number of outputs of a classifier that answers a 0/1 indicator matrix although its `classes_` are flat; else None."""
+    """The number of outputs of a classifier that answers a 0/1 indicator matrix although its `classes_` are flat;
+    else None.
+    """
     target = getattr(getattr(leaf, "_label_binarizer", None), "y_type_", "")
     if getattr(leaf, "multilabel_", False) or str(target).startswith("multilabel"):
         return len(leaf.classes_)
@@ -206,7 +219,8 @@ def _indicators(leaf: Any) -> int | None:
 
 
 def _tags(estimator: Any) -> "Tags | None":
-    from sklearn.utils import get_tags  # who has an estimator has imported scikit-learn; a server of compiled models does not
+    # Who has an estimator has imported scikit-learn; a server of compiled models does not.
+    from sklearn.utils import get_tags
 
     try:
         return get_tags(estimator)

@@ -40,13 +40,16 @@ def load_model(path: Path, manifest: Manifest | None, notes: list[str]) -> tuple
 
 
 def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) -> tuple[Any, str]:
-    """The object in a joblib file and the file's digest, which is verified on the same open file before any of it runs."""
+    """The object in a joblib file and the file's digest, which is verified on the same open file before any of it
+    runs.
+    """
     with open_verified(path, expected_digest) as (file, digest):
         return _unpickle(file, path, notes), digest
 
 
 def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
-    if (kind := foreign(file)) is not None:  # not left to joblib, which would take a table's first letter for an order to import
+    # Not left to joblib, which would take a table's first letter for an order to import.
+    if (kind := foreign(file)) is not None:
         raise ArtifactError(f"{path} is no joblib file that can be loaded: it is {kind}")
     try:
         with warnings.catch_warnings(record=True) as caught, contained:
@@ -93,7 +96,10 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
     """A manifest that was edited by hand may no longer describe its model."""
     count = width(estimator)
     if signature.columns is not None and count is not None and len(signature.columns) != count:
-        raise ArtifactError(f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model again")
+        raise ArtifactError(
+            f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: "
+            "pack the model again"
+        )
     if signature.classes != classes(estimator):
         raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")
     wanted = names(estimator)
@@ -103,12 +109,14 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
         for name, own in pairs:
             if name != own and not (joined and name.replace(" ", "_") == own.replace(" ", "_")):
                 raise ArtifactError(
-                    f"{directory}: the manifest has a column {name!r} where the estimator has {own!r}: pack the model again"
+                    f"{directory}: the manifest has a column {name!r} where the estimator has {own!r}: pack the model "
+                    "again"
                 )
     for column in signature.columns or ():
         if column.dtype is not None and not _is_dtype(column.dtype):
             raise ArtifactError(
-                f"{directory}: the manifest's dtype of {column.name!r}, {column.dtype!r}, is none of pandas': pack it again"
+                f"{directory}: the manifest's dtype of {column.name!r}, {column.dtype!r}, is none of pandas': pack it "
+                "again"
             )
 
 
@@ -125,9 +133,12 @@ def _is_dtype(name: str) -> bool:
 
 
 def _check_categories(estimator: Any, signature: Signature, directory: Path, lacking: str) -> None:
-    """A model that was fitted on categories is served only if it, or what vouches for it, tells which and of which columns."""
+    """A model that was fitted on categories is served only if it, or what vouches for it, tells which and of which
+    columns.
+    """
     columns = signature.columns or ()
-    if not any(column.type == "any" for column in columns):  # data has shown them; to ask a large estimator takes a while
+    # Data has shown them; to ask a large estimator takes a while.
+    if not any(column.type == "any" for column in columns):
         return
     told = [column.name for column in columns if column.dtype == "category"]
     if categories := known_columns(estimator, names(estimator) or ()).untold(told):
@@ -138,7 +149,9 @@ def _check_categories(estimator: Any, signature: Signature, directory: Path, lac
 
 
 def _end_openmp_threads() -> None:
-    """Loading XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for ever."""
+    """Loading XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for
+    ever.
+    """
     for library in ThreadpoolController().lib_controllers:
         if library.user_api == "openmp" and hasattr(library.dynlib, "omp_pause_resource_all"):
             library.dynlib.omp_pause_resource_all(1)  # omp_pause_soft: threads start anew when they are wanted

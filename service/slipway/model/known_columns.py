@@ -1,4 +1,6 @@
-"""What a fitted estimator knows of its input columns: categories, text, dates and ranges, from wherever they stand in a pipeline."""
+"""What a fitted estimator knows of its input columns: categories, text, dates and ranges, from wherever they stand
+in a pipeline.
+"""
 
 import contextlib
 import json
@@ -19,20 +21,25 @@ _BY_VALUE = ("sklearn", "catboost")  # packages whose estimators look at values,
 
 @dataclass
 class Knowledge:
-    """By column. `codes`: categories whose order counts; `values`: what encoders know; `opaque`: what is given to unknown code."""
+    """By column. `codes`: categories whose order counts; `values`: what encoders know; `opaque`: what is given to
+    unknown code.
+    """
 
     codes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     values: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)  # pandas dtypes
-    floats: dict[str, str] = field(default_factory=dict)  # dtypes of short floats, which an encoder finds among none of 64 bits
+    # Dtypes of short floats, which an encoder finds among none of 64 bits.
+    floats: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)  # names of types that are no JSON, such as Interval
     opaque: set[str] = field(default_factory=set)
-    objects: set[str] = field(default_factory=set)  # an encoder saw Python's own numbers or booleans, and takes no others
+    # An encoder saw Python's own numbers or booleans, and takes no others.
+    objects: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)  # what a vectorizer takes
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
-    unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)  # categories of columns that cannot be told
+    # Categories of columns that cannot be told.
+    unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)
 
     def categories(self, column: str) -> tuple[Any, ...]:
         """Every value that is known to the estimator; empty where it tells none."""
@@ -43,7 +50,9 @@ class Knowledge:
         return column in self.texts or (bool(known) and all(isinstance(value, str) for value in known))
 
     def words(self, column: str) -> set[str]:
-        """Cells of a CSV that are values: all that are known, but the empty one where encoders or imputers take missing values, too."""
+        """Cells of a CSV that are values: all that are known, but the empty one where encoders or imputers take
+        missing values, too.
+        """
         words = {value for value in self.categories(column) if isinstance(value, str)}
         if column in self.codes:
             return words
@@ -51,7 +60,9 @@ class Knowledge:
         return words - {""} if may_be_missing else words
 
     def knows_none(self, column: str) -> bool:
-        """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from NaN."""
+        """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from
+        NaN.
+        """
         values = self.values.get(column, ())
         return None in values and not any(value != value for value in values)
 
@@ -67,7 +78,9 @@ class Knowledge:
 
 
 def known_columns(estimator: Any, names: Sequence[str], data: Any = None, declared: Collection[str] = ()) -> Knowledge:
-    """`names`: of the input, in order. What the estimator leaves open, a DataFrame of them and `declared` categories can tell."""
+    """`names`: of the input, in order. What the estimator leaves open, a DataFrame of them and `declared` categories
+    can tell.
+    """
     knowledge = Knowledge()
     _Walk(knowledge, data, declared).see(estimator, list(names))
     return knowledge
@@ -82,7 +95,9 @@ class _Walk:
         self._declared = declared
 
     def see(self, part: Any, columns: Columns) -> Columns | None:
-        """Notes what the part tells of the columns that it is given. What comes out of it by place; None where nothing is as it was."""
+        """Notes what the part tells of the columns that it is given. What comes out of it by place; None where
+        nothing is as it was.
+        """
         if part is None or (isinstance(part, str) and part == "passthrough"):
             return columns
         if isinstance(part, str) or not any(columns):
@@ -146,7 +161,8 @@ class _Walk:
             self._known.texts.update(column for column in columns if column)
         elif hasattr(part, "transformer_list"):
             return self._union([step for _, step in part.transformer_list], columns)
-        if getattr(part, "_preprocessor", None) is not None:  # HistGradientBoosting tells its categories in no other way
+        # HistGradientBoosting tells its categories in no other way.
+        if getattr(part, "_preprocessor", None) is not None:
             self.see(part._preprocessor, columns)
         parts = inspection.fitted_parts(part)
         chosen = getattr(part, "estimators_features_", None)  # of bagging: each part sees some columns
@@ -167,7 +183,9 @@ class _Walk:
             kind = values.dtype.kind
             if kind == "M":
                 self._known.dates[column] = str(values.dtype)
-            elif foreign := [value for value in values.tolist() if not isinstance(value, bool | int | float | str | None)]:
+            elif foreign := [
+                value for value in values.tolist() if not isinstance(value, bool | int | float | str | None)
+            ]:
                 self._known.foreign[column] = type(foreign[0]).__name__
             elif kind in "OUTiufb":
                 known = (self._known.values.get(column, ()), values.tolist())
@@ -198,7 +216,8 @@ class _Walk:
         model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
         model = model.get("gbtree", model)["model"]  # dart has its trees one level further down
         known = model.get("cats", {}).get("enc", [])
-        were_integers = "q" in kinds  # a word that users write, but no frame's dtypes: these columns were told to be categories
+        # A word that users write, but no frame's dtypes: these columns were told to be categories.
+        were_integers = "q" in kinds
         for place in places:
             column = columns[place]
             assert column is not None
@@ -209,7 +228,9 @@ class _Walk:
                 self._known.uncoded.add(column)
 
     def _lightgbm(self, part: Any, columns: Columns) -> None:
-        """It keeps the categories in the order of their columns, but not which columns these are: of ordered ones nothing tells."""
+        """It keeps the categories in the order of their columns, but not which columns these are: of ordered ones
+        nothing tells.
+        """
         booster = part.booster_
         infos, names = booster.dump_model(num_iteration=1)["feature_infos"], booster.feature_name()
         for place, column in enumerate(columns):
@@ -219,11 +240,14 @@ class _Walk:
         known = [tuple(values) for values in booster.pandas_categorical or ()]
         if not known:
             return
-        found = re.search(r"^\[categorical_feature: ([\d,]*)\]$", booster.model_to_string(num_iteration=1), re.MULTILINE)
+        found = re.search(
+            r"^\[categorical_feature: ([\d,]*)\]$", booster.model_to_string(num_iteration=1), re.MULTILINE
+        )
         told = [int(place) for place in found[1].split(",") if place] if found else []
         must_be = [column is not None and self._must_be(column) for column in columns]
         fits = [
-            self._fitting(column, infos.get(names[place]), place in told, must_be[place], known) for place, column in enumerate(columns)
+            self._fitting(column, infos.get(names[place]), place in told, must_be[place], known)
+            for place, column in enumerate(columns)
         ]
         places = _only_way(fits, must_be, known, told)
         if places is None:
@@ -245,8 +269,11 @@ class _Walk:
     def _values(self, column: str) -> set[Any]:
         return {_of_cell(value) for value in self._data[column].dropna().unique().tolist()}
 
-    def _fitting(self, column: str | None, facts: Any, is_told: bool, must_be: bool, known: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Which of the categories may be this column's, by the codes that LightGBM has seen there and by the values in the data.
+    def _fitting(
+        self, column: str | None, facts: Any, is_told: bool, must_be: bool, known: Sequence[tuple[Any, ...]]
+    ) -> list[bool]:
+        """Which of the categories may be this column's, by the codes that LightGBM has seen there and by the values in
+        the data.
 
         `is_told`: listed as categorical, as unordered categories are, and whatever the user named.
         """
@@ -257,7 +284,9 @@ class _Walk:
             return fits
         values = self._values(column)
         sets = [set(map(_of_cell, each)) for each in known]
-        return [fit and (values <= own or (must_be and bool(values & own))) for fit, own in zip(fits, sets, strict=True)]
+        return [
+            fit and (values <= own or (must_be and bool(values & own))) for fit, own in zip(fits, sets, strict=True)
+        ]
 
 
 def _places(chosen: Any, names: Any, width: int) -> list[int]:
@@ -283,7 +312,9 @@ def _are_codes(facts: Any, count: int) -> bool:
 
 
 def _of_cell(value: Any) -> Any:
-    """What a CSV's cell may stand for: numbers and booleans may be read as strings, and strings of digits as numbers."""
+    """What a CSV's cell may stand for: numbers and booleans may be read as strings, and strings of digits as
+    numbers.
+    """
     if not isinstance(value, str):
         return value
     if value.lower() in ("true", "false"):
@@ -303,13 +334,17 @@ def _only_way(
     """
     count = len(known)
     is_same = [list(values) == list(range(len(values))) for values in known]
-    ways: list[dict[Any, tuple[int, ...]]] = [{} for _ in range(count)] + [{(): ()}]  # by effect, of known[k:] in places from here on
+    # By effect, of known[k:] in places from here on.
+    ways: list[dict[Any, tuple[int, ...]]] = [{} for _ in range(count)] + [{(): ()}]
     for place in reversed(range(len(fits))):
         for k in range(count + 1):
             skipped = {} if must_be[place] else ways[k]
             taken = {}
             if k < count and fits[place][k]:
-                taken = {(effect if is_same[k] else ((place, k), *effect)): (place, *way) for effect, way in ways[k + 1].items()}
+                taken = {
+                    (effect if is_same[k] else ((place, k), *effect)): (place, *way)
+                    for effect, way in ways[k + 1].items()
+                }
             both = skipped | taken if place in told else taken | skipped
             ways[k] = dict(list(both.items())[:2])
     found = list(ways[0].values())
@@ -317,7 +352,9 @@ def _only_way(
 
 
 def _decoded(encoding: dict[str, Any]) -> tuple[Any, ...]:
-    """Categories as XGBoost's JSON has them: numbers, or the bytes of all strings and where each ends. Empty where they cannot be told."""
+    """Categories as XGBoost's JSON has them: numbers, or the bytes of all strings and where each ends. Empty where
+    they cannot be told.
+    """
     if "offsets" not in encoding:
         return tuple(encoding["values"])
     if not all(0 <= value < 128 for value in encoding["values"]):

@@ -28,13 +28,19 @@ class Serving(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    execution: Execution = Field("auto", description="Where inference runs: auto (measured at warm-up), inline, thread or process.")
-    batching: bool = Field(True, description="Calls that wait may be joined; false where a row's answer depends on the rows beside it.")
+    execution: Execution = Field(
+        "auto", description="Where inference runs: auto (measured at warm-up), inline, thread or process."
+    )
+    batching: bool = Field(
+        True, description="Calls that wait may be joined; false where a row's answer depends on the rows beside it."
+    )
     compiled: bool = Field(True, description="Its compiled form answers, where there is one.")
     lazy: bool = Field(False, description="Load on the first request instead of at the start.")
     optional: bool = Field(False, description="The service is ready even if this model is not.")
     default: bool = Field(False, description="Answers where a request names no model.")
-    log_rate: float | None = Field(None, ge=0, le=1, description="Share of its requests that are logged; null: as the server is set.")
+    log_rate: float | None = Field(
+        None, ge=0, le=1, description="Share of its requests that are logged; null: as the server is set."
+    )
 
 
 class Example(BaseModel):
@@ -43,8 +49,12 @@ class Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     features: list[Output] = Field(description="The values in column order; null: missing.")
-    prediction: Output | list[Output] = Field(None, description="A list where there are several outputs; null: not finite.")
-    probabilities: list[float] | list[list[float]] | None = Field(None, description="In the classes' order; null: it has none.")
+    prediction: Output | list[Output] = Field(
+        None, description="A list where there are several outputs; null: not finite."
+    )
+    probabilities: list[float] | list[list[float]] | None = Field(
+        None, description="In the classes' order; null: it has none."
+    )
 
 
 class Manifest(BaseModel):
@@ -57,22 +67,32 @@ class Manifest(BaseModel):
     )
     name: str = Field(pattern=NAME_PATTERN, description="Name of the model, and of the folder above the version's.")
     version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
-    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded.")
+    digest: str = Field(
+        pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded."
+    )
     created: datetime = Field(description="When it was packed, in UTC.")
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")
     signature: Signature = Field(description="What the model takes and answers.")
-    examples: list[Example] = Field([], description="Rows with the answers expected of them; readiness asks them again and again.")
+    examples: list[Example] = Field(
+        [], description="Rows with the answers expected of them; readiness asks them again and again."
+    )
     serving: Serving = Serving()
-    compiled: CompiledForm | None = Field(None, description="Answers in the estimator's place; null: the estimator answers.")
-    distribution: Distribution | None = Field(None, description="What drift is measured against; null: it is not measured.")
+    compiled: CompiledForm | None = Field(
+        None, description="Answers in the estimator's place; null: the estimator answers."
+    )
+    distribution: Distribution | None = Field(
+        None, description="What drift is measured against; null: it is not measured."
+    )
 
     @model_validator(mode="after")
     def _examples_have_the_outputs(self) -> Self:
         outputs = self.signature.outputs
         for example in self.examples if outputs else ():
             if not isinstance(example.prediction, list) or len(example.prediction) != len(outputs or ()):
-                raise ValueError(f"the signature names {len(outputs or ())} outputs, an example has another number of them")
+                raise ValueError(
+                    f"the signature names {len(outputs or ())} outputs, an example has another number of them"
+                )
         return self
 
     def write(self, directory: Path) -> None:
@@ -87,7 +107,9 @@ def read_manifest(directory: Path) -> Manifest | None:
         content = read_file(path, MOST_BYTES)
     except FileNotFoundError:
         if path.is_symlink():  # a model that was vouched for must not become a bare one
-            raise ArtifactError(f"{path} is a link to a file that is not there: restore that file, or pack the model again") from None
+            raise ArtifactError(
+                f"{path} is a link to a file that is not there: restore that file, or pack the model again"
+            ) from None
         return None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None

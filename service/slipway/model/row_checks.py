@@ -18,7 +18,8 @@ LEAST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1  # what pandas holds exactl
 
 def _without_loss(value: Any) -> Any:
     """Before a float is made of it: an integer that floats pass over would be another one, perhaps of 64 bits again."""
-    if type(value) is int and value.bit_length() < 1024 and float(value) != value:  # one beyond is refused as an infinity
+    # One beyond is refused as an infinity.
+    if type(value) is int and value.bit_length() < 1024 and float(value) != value:
         raise ValueError("no float")
     return value
 
@@ -53,7 +54,8 @@ def _rules(column: Column) -> _Rules:
 
 def rows_checker(signature: Signature) -> Callable[[Any], list[Row]]:
     """Checks rows as pydantic_core.from_json makes them; raises ValidationError at the first one that is wrong."""
-    rows: Any = Annotated[list[Annotated[_row_type(signature, _value_type, Field), FailFast()]], FailFast()]  # type: ignore[misc]
+    row: Any = Annotated[_row_type(signature, _value_type, Field), FailFast()]
+    rows: Any = Annotated[list[row], FailFast()]
     return TypeAdapter(rows).validator.validate_python
 
 
@@ -81,9 +83,11 @@ class Body(Protocol):
 
 
 def body_decoder(signature: Signature, max_rows: int) -> Callable[[bytes], Body]:
-    """Checks the JSON text `{"features": [...]}` or `{"instances": [[...], ...]}` while parsing it, in a third of pydantic's time.
+    """Checks the JSON text `{"features": [...]}` or `{"instances": [[...], ...]}` while parsing it, in a third of
+    pydantic's time.
 
-    Raises ValueError or RecursionError for everything else, without a word for the client: pydantic looks again, and finds them.
+    Raises ValueError or RecursionError for everything else, without a word for the client: pydantic looks again, and
+    finds them.
     """
     row = _row_type(signature, _decoded_value, Meta)
     fields: list[Any] = [("features", row | UnsetType, UNSET), ("instances", UnsetType, UNSET)]
@@ -95,13 +99,16 @@ def body_decoder(signature: Signature, max_rows: int) -> Callable[[bytes], Body]
 
 
 def _row_type(signature: Signature, value_type: Callable[[_Rules], Any], size: Callable[..., Any]) -> Any:
-    """The type of a row, in the words of pydantic or of msgspec. Equal columns share one: a model may have thousands."""
+    """The type of a row, in the words of pydantic or of msgspec. Equal columns share one: a model may have
+    thousands.
+    """
     if signature.columns is None:
         return Annotated[list[value_type(_ANY_NUMBER)], size(min_length=1)]  # type: ignore[misc]
     rules = [_rules(column) for column in signature.columns]
     types = {rule: value_type(rule) for rule in set(rules)}
     if len(types) == 1:
-        return Annotated[list[types[rules[0]]], size(min_length=len(rules), max_length=len(rules))]  # type: ignore[valid-type]
+        kind: Any = types[rules[0]]
+        return Annotated[list[kind], size(min_length=len(rules), max_length=len(rules))]
     return tuple[tuple(types[rule] for rule in rules)]  # type: ignore[misc]
 
 

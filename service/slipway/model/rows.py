@@ -1,4 +1,6 @@
-"""Request rows to validated batches: pydantic-core checks every value, and a refusal says where and what to send instead."""
+"""Request rows to validated batches: pydantic-core checks every value, and a refusal says where and what to send
+instead.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -26,7 +28,8 @@ MOST_LOOKED_AT = 1000  # values after the first wrong one: a row of any width mu
 
 
 class RowValidator:
-    """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing else.
+    """Compiled once per model. Takes values as pydantic_core.from_json makes them; raises InvalidInput and nothing
+    else.
 
     `as_rows`: its batches hold the rows as they are, for a compiled form; otherwise what the estimator's predict takes.
     """
@@ -43,7 +46,9 @@ class RowValidator:
         self._ordered = [column.name for column in columns]
         self._names = frozenset(self._ordered)
         self._required = frozenset(column.name for column in columns if not column.nullable)
-        self._pick: Callable[[Any], Row] = itemgetter(*self._ordered) if len(columns) > 1 else lambda row: tuple(row.values())
+        self._pick: Callable[[Any], Row] = (
+            itemgetter(*self._ordered) if len(columns) > 1 else lambda row: tuple(row.values())
+        )
 
     @cached_property
     def build(self) -> Callable[[list[Row]], Batch]:
@@ -52,13 +57,15 @@ class RowValidator:
         return batch_of_rows if self._as_rows else batch_builder(self.signature)
 
     def rows_of_json(self, text: bytes) -> tuple[Batch, bool] | None:
-        """The row of `{"features": [...]}`, or those of `{"instances": [[...], ...]}` and True, checked while the text is parsed.
+        """The row of `{"features": [...]}`, or those of `{"instances": [[...], ...]}` and True, checked while the text
+        is parsed.
 
         None where it is anything else, or wrong.
         """
         try:
             body = self._decode(text)
-        except (ValueError, RecursionError):  # msgspec's errors, that of bytes that are no UTF-8, and that of a thousand brackets
+        except (ValueError, RecursionError):
+            # msgspec's errors, that of bytes that are no UTF-8, and that of a thousand brackets.
             return None
         features, instances = body.features, body.instances
         if (features is UNSET) == (instances is UNSET):
@@ -101,7 +108,9 @@ class RowValidator:
             if not isinstance(row, kind):
                 expected = self._expected_list() if kind is list else "Expected an object by column"
                 raise _invalid([FieldError(f"instances[{i}]", f"{expected}; rows are all lists or all objects")])
-        rows: list[Row] = value if kind is list else [self._in_order(row, f"instances[{i}].") for i, row in enumerate(value)]
+        rows: list[Row] = (
+            value if kind is list else [self._in_order(row, f"instances[{i}].") for i, row in enumerate(value)]
+        )
         if kind is list and self.signature.columns is not None:
             self._check_widths(rows, len(self._ordered), "instances[{}]".format)
         try:
@@ -143,13 +152,21 @@ class RowValidator:
         if not missing and not unknown:
             return tuple(map(row.get, self._ordered))
         columns = self.signature.columns
-        errors = [FieldError(f"{at}{column.name}", f"Missing: {_wanted(column)}") for column in columns if column.name in missing]
+        errors = [
+            FieldError(f"{at}{column.name}", f"Missing: {_wanted(column)}")
+            for column in columns
+            if column.name in missing
+        ]
         remedy = f"No such column: the columns are {_listed(self._ordered)}"
         errors += [FieldError(f"{at}{name[:MOST_CHARACTERS]}", remedy) for name in sorted(unknown)]
         raise _invalid(errors)
 
-    def _refuse(self, rows: Sequence[Row], error: ValidationError, at: Callable[[int], str], *, by_name: bool = False) -> NoReturn:
-        """Raises what is wrong with rows, of which `error` knows the first, going through the others one by one until they are enough."""
+    def _refuse(
+        self, rows: Sequence[Row], error: ValidationError, at: Callable[[int], str], *, by_name: bool = False
+    ) -> NoReturn:
+        """Raises what is wrong with rows, of which `error` knows the first, going through the others one by one
+        until they are enough.
+        """
         columns = self.signature.columns
         errors: list[FieldError] = []
         not_finite: list[FieldError] = []
@@ -209,7 +226,9 @@ def _wanted(column: Column, instead_of: Any = None) -> str:
         return "a number, a string, true, false or null"
     if column.type == "datetime":
         return dates.wanted(column.dtype) + (" or null" if column.nullable else "")
-    what = {"number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string"}[column.type]
+    what = {"number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string"}[
+        column.type
+    ]
     if column.allowed is not None:
         what = f"one of {_listed([repr(value) for value in column.allowed])}"
     bounds = {

@@ -27,18 +27,26 @@ class Column(BaseModel):
         "number",
         description="JSON type of the values; datetime: a string in ISO 8601; any: number, boolean, string or null.",
     )
-    dtype: str | None = Field(None, description="pandas dtype that the estimator is given; null: float64, bool or object.")
+    dtype: str | None = Field(
+        None, description="pandas dtype that the estimator is given; null: float64, bool or object."
+    )
     categories: tuple[Scalar, ...] | None = Field(
         None, description="Of dtype category: the categories that the estimator knows, in its order."
     )
     ordered: bool = Field(False, description="Of dtype category: whether the categories are ordered.")
     nullable: bool = Field(False, description="Whether null, a missing value, is taken.")
-    missing: Literal["None"] | None = Field(None, description="What a missing value is in a column of objects; null: NaN.")
-    missing_words: tuple[str, ...] = Field(("",), description="Cells of a CSV that mean a missing value in a column of text.")
+    missing: Literal["None"] | None = Field(
+        None, description="What a missing value is in a column of objects; null: NaN."
+    )
+    missing_words: tuple[str, ...] = Field(
+        ("",), description="Cells of a CSV that mean a missing value in a column of text."
+    )
     description: str | None = Field(None, description="What the column means, with its unit.")
     observed_minimum: float | None = Field(None, description="Smallest value in the data at packing; informs only.")
     observed_maximum: float | None = Field(None, description="Largest value in the data at packing; informs only.")
-    observed_categories: tuple[Scalar, ...] | None = Field(None, description="Values in the data at packing; inform only.")
+    observed_categories: tuple[Scalar, ...] | None = Field(
+        None, description="Values in the data at packing; inform only."
+    )
     minimum: float | None = Field(None, description="Declared: smaller values are refused.")
     exclusive_minimum: float | None = Field(None, description="Declared: values up to and including it are refused.")
     maximum: float | None = Field(None, description="Declared: larger values are refused.")
@@ -52,7 +60,9 @@ class Column(BaseModel):
         if (low or high) and not self.numeric:
             raise ValueError(f"column {self.name!r} has bounds, but its type is {self.type}: only numbers have bounds")
         if self.allowed is not None and self.type != "string":
-            raise ValueError(f"column {self.name!r} lists allowed values, but its type is {self.type}: only strings can be listed")
+            raise ValueError(
+                f"column {self.name!r} lists allowed values, but its type is {self.type}: only strings can be listed"
+            )
         if low and high and max(low) > min(high):
             raise ValueError(f"column {self.name!r} has a lower bound above its upper bound")
         return self
@@ -80,7 +90,9 @@ class Signature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     input: Input = Field("array", description="What predict is called with: an array, a DataFrame, or a list of texts.")
-    columns: tuple[Column, ...] | None = Field(None, description="The features in the estimator's order; null: unknown.")
+    columns: tuple[Column, ...] | None = Field(
+        None, description="The features in the estimator's order; null: unknown."
+    )
     named: bool = Field(False, description="Whether the columns' names are real; false: x0, x1, ... were made up.")
     classes: list[Scalar] | list[list[Scalar]] | None = Field(
         None, description="Classes in the order of the probabilities; one list per output where there are several."
@@ -89,7 +101,9 @@ class Signature(BaseModel):
         None, description="Names of the classes as answers show them, parallel to `classes`."
     )
     outputs: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
-        None, min_length=2, description="Names of several outputs: answers are objects by them; null: answers of several are lists."
+        None,
+        min_length=2,
+        description="Names of several outputs: answers are objects by them; null: answers of several are lists.",
     )
 
     @model_validator(mode="after")
@@ -124,15 +138,24 @@ class Signature(BaseModel):
             return cls(input="text", columns=(Column(name="text", type="string"),), classes=classes, labels=labels)
         names, width = inspection.names(estimator), inspection.width(estimator)
         numbers = not inspection.takes_strings(estimator) if names is None else inspection.numbers_only(estimator)
-        column = Column(name="x", type="number" if numbers else "any", nullable=not numbers or inspection.allows_missing(estimator))
+        column = Column(
+            name="x", type="number" if numbers else "any", nullable=not numbers or inspection.allows_missing(estimator)
+        )
         if names is None and width is None:
             return cls(classes=classes, labels=labels)
         made_up = [f"x{i}" for i in range(width or 0)]
         known = known_columns(estimator, names or made_up)
         columns = tuple(
-            _told_column(column.model_copy(update={"name": name}), known, in_frame=names is not None) for name in names or made_up
+            _told_column(column.model_copy(update={"name": name}), known, in_frame=names is not None)
+            for name in names or made_up
         )
-        return cls(input="frame" if names else "array", columns=columns, named=names is not None, classes=classes, labels=labels)
+        return cls(
+            input="frame" if names else "array",
+            columns=columns,
+            named=names is not None,
+            classes=classes,
+            labels=labels,
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
@@ -141,7 +164,9 @@ class Signature(BaseModel):
     @property
     def of_objects(self) -> bool:
         """Of input array: whether it is one of Python's own values, not of numbers."""
-        return not all((column.numeric or column.type == "boolean") and column.dtype != "object" for column in self.columns or ())
+        return not all(
+            (column.numeric or column.type == "boolean") and column.dtype != "object" for column in self.columns or ()
+        )
 
     @property
     def float_dtype(self) -> str:
@@ -159,7 +184,9 @@ class Signature(BaseModel):
         return dict(zip(self.outputs or (), values, strict=True))
 
     def label(self, prediction: Any) -> Any:
-        """The label of a predicted class: a str, a list of them (or a dict, as the prediction is) for several outputs, else None."""
+        """The label of a predicted class: a str, a list of them (or a dict, as the prediction is) for several
+        outputs, else None.
+        """
         if self.multi_output:
             if isinstance(prediction, dict):
                 return self.by_output(self.label(list(prediction.values())))
@@ -167,13 +194,18 @@ class Signature(BaseModel):
         return self._labels[0].get(prediction) if self._labels and not isinstance(prediction, list) else None
 
     def by_label(self, probabilities: Any) -> Any:
-        """One row's probabilities as a dict by label; a list of dicts (or a dict by name) for several outputs; None for None."""
+        """One row's probabilities as a dict by label; a list of dicts (or a dict by name) for several outputs; None
+        for None.
+        """
         if probabilities is None or self.labels is None:
             return None
         if self.multi_output:
             if isinstance(probabilities, dict):
                 return self.by_output(self.by_label(list(probabilities.values())))
-            return [dict(zip(labels, output, strict=True)) for labels, output in zip(self.labels, probabilities, strict=True)]
+            return [
+                dict(zip(labels, output, strict=True))
+                for labels, output in zip(self.labels, probabilities, strict=True)
+            ]
         return dict(zip(self.labels, probabilities, strict=True))
 
     @cached_property
@@ -186,7 +218,8 @@ def _told_column(column: Column, known: Knowledge, *, in_frame: bool) -> Column:
     """With the categories, the dates or the missing value that the estimator was fitted on, where it tells."""
     if known.knows_none(column.name):
         return column.model_copy(update={"missing": "None", "dtype": "object"})
-    short = known.floats.get(column.name) if in_frame else next(iter(known.floats.values()), None)  # an array has one dtype
+    # An array has one dtype.
+    short = known.floats.get(column.name) if in_frame else next(iter(known.floats.values()), None)
     if short is not None:
         return column.model_copy(update={"type": "number", "dtype": short})
     if column.name in known.objects:

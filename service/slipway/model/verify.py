@@ -22,7 +22,8 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
             digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
             if expected_digest is not None and digest != expected_digest:
                 raise ArtifactError(
-                    f"{path} is not the file that was packed: its digest is {digest}, the manifest says {expected_digest}. "
+                    f"{path} is not the file that was packed: its digest is {digest}, the manifest says "
+                    f"{expected_digest}. "
                     "Restore the file, or pack the model again if it was meant to change"
                 )
             file.seek(0)
@@ -72,12 +73,15 @@ def version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
         if library == "scikit-learn" and not allow_mismatch:
             if here is None:
                 raise ArtifactError(
-                    f"Only its estimator can answer, but scikit-learn is not installed here: install scikit-learn=={packed}, "
+                    "Only its estimator can answer, but scikit-learn is not installed here: install "
+                    f"scikit-learn=={packed}, "
                     "or pack the model with --compile"
                 )
             raise ArtifactError(
                 f"Packed with scikit-learn {packed}, but {here} is installed: install scikit-learn=={packed}, "
                 "pack the model again, or set SLIPWAY_ALLOW_VERSION_MISMATCH=true"
             )
-        notes.append(f"Packed with {library} {packed}, {'not installed here' if here is None else f'loaded with {here}'}")
+        notes.append(
+            f"Packed with {library} {packed}, {'not installed here' if here is None else f'loaded with {here}'}"
+        )
     return notes

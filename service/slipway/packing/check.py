@@ -22,7 +22,9 @@ class Verdict(NamedTuple):
     sentence: str
 
 
-def check(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True) -> Iterator[Verdict]:
+def check(
+    directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+) -> Iterator[Verdict]:
     """Loads the model and answers its examples; the last verdict is the first that is off."""
     try:
         artifact = open_model(directory, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
@@ -31,21 +33,29 @@ def check(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool
         return
     manifest = artifact.manifest
     if manifest is None:
-        yield Verdict("off", "manifest", "there is none, so nothing vouches for this model: pack it with `slipway pack`")
+        yield Verdict(
+            "off", "manifest", "there is none, so nothing vouches for this model: pack it with `slipway pack`"
+        )
         return
     yield Verdict("ok", "digest", f"{artifact.digest} is what was packed")
     if artifact.form is None:
-        yield Verdict("ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items()))
+        yield Verdict(
+            "ok", "versions", ", ".join(f"{library} {version}" for library, version in manifest.libraries.items())
+        )
     what = artifact.estimator_name if artifact.form is None else f"the compiled form of {artifact.estimator_name}"
     yield Verdict("ok", "load", f"{what} in {artifact.load_seconds:.2f} s")
     for note in artifact.notes:
         yield Verdict("note", "load", note)
     if (directory.resolve().parent.name, directory.resolve().name) != (manifest.name, manifest.version):
-        yield Verdict("note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models")
+        yield Verdict(
+            "note", "folder", f"a server finds it only as {manifest.name}/{manifest.version} in its folder of models"
+        )
     if manifest.compiled is not None and compiled:
         if artifact.form is None:
             yield Verdict(
-                "off", "compiled", "it cannot be used, so the slower estimator would answer: pack again, or check with --no-compiled"
+                "off",
+                "compiled",
+                "it cannot be used, so the slower estimator would answer: pack again, or check with --no-compiled",
             )
             return
         yield Verdict("ok", "compiled", _proof(manifest.compiled, len(manifest.examples)))
@@ -54,7 +64,8 @@ def check(directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool
 
 def _proof(compiled: CompiledForm, examples: int) -> str:
     return (
-        f"{compiled.form}: within {compiled.bound:g} of the estimator, on {compiled.rows:,} rows when it was packed and on {examples} now"
+        f"{compiled.form}: within {compiled.bound:g} of the estimator, on {compiled.rows:,} rows when it was packed "
+        f"and on {examples} now"
     )
 
 

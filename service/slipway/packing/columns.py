@@ -44,7 +44,9 @@ class Declaration(BaseModel):
             try:
                 pd.api.types.pandas_dtype(self.dtype)
             except TypeError:
-                raise ValueError(f"dtype {self.dtype!r} is none of pandas', such as float32 or datetime64[ns]") from None
+                raise ValueError(
+                    f"dtype {self.dtype!r} is none of pandas', such as float32 or datetime64[ns]"
+                ) from None
         return self
 
     @property
@@ -78,7 +80,9 @@ def read_declarations(path: Path) -> dict[str, Declaration]:
         try:
             declarations[name] = Declaration.model_validate(table)
         except ValidationError as error:
-            raise ArtifactError(f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Declaration.model_fields)}") from None
+            raise ArtifactError(
+                f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Declaration.model_fields)}"
+            ) from None
     return declarations
 
 
@@ -90,11 +94,14 @@ def declared(column: Column, declaration: Declaration | None) -> Column:
     found: dict[str, Any] = declaration.model_dump(exclude_none=True, exclude={"dtype", "categories"})
     if declaration.is_category:
         if column.dtype != "category":
-            raise ArtifactError(f"columns.toml declares {column.name!r} a category, but only --data can tell which ones there are")
+            raise ArtifactError(
+                f"columns.toml declares {column.name!r} a category, but only --data can tell which ones there are"
+            )
         found.pop("type", None)
     if column.type == "integer" and declaration.nullable:
         raise ArtifactError(
-            f"columns.toml declares that {column.name!r} may be missing, but {column.dtype} holds no missing value, and the estimator "
+            f"columns.toml declares that {column.name!r} may be missing, but {column.dtype} holds no missing value, "
+            "and the estimator "
             'may answer other dtypes otherwise: declare the training frame\'s own, dtype = "Int64" or dtype = "float64"'
         )
     if found.get("allowed") is not None and column.type == "any":
@@ -108,10 +115,13 @@ def declared(column: Column, declaration: Declaration | None) -> Column:
 
 
 def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[str, Declaration]) -> pd.DataFrame:
-    """The data in the dtypes of the frame that the estimator was fitted on, as it and the declarations tell. Raises ArtifactError."""
+    """The data in the dtypes of the frame that the estimator was fitted on, as it and the declarations tell. Raises
+    ArtifactError.
+    """
     if known.unmatched:
         raise ArtifactError(
-            f"The estimator knows categories ({_shown(known.unmatched[0][0])}, …), but the data does not tell of which columns: "
+            f"The estimator knows categories ({_shown(known.unmatched[0][0])}, …), but the data does not tell of which "
+            "columns: "
             f'declare these with type = "category" in a columns file (--columns), some of {_shown(list(data))}'
         )
     columns = {}
@@ -126,7 +136,12 @@ def training_frame(data: pd.DataFrame, known: Knowledge, declarations: Mapping[s
             series = series.astype(object)
         if known.knows_none(name):
             series = series.astype(object).where(series.notna(), None)
-        if name in known.codes or name in known.uncoded or declaration.is_category or isinstance(series.dtype, pd.CategoricalDtype):
+        if (
+            name in known.codes
+            or name in known.uncoded
+            or declaration.is_category
+            or isinstance(series.dtype, pd.CategoricalDtype)
+        ):
             series = _category(series, known, declaration)
         columns[name] = series
     return pd.DataFrame(columns, copy=False)
@@ -150,11 +165,15 @@ def _cast(series: pd.Series, date: str | None, declaration: Declaration) -> pd.S
         return series
     except (TypeError, ValueError, OverflowError) as error:
         what = declaration.dtype or declaration.type or date
-        raise ArtifactError(f"Column {series.name!r} cannot be read as {what}: {' '.join(str(error).split())[:200]}") from None
+        raise ArtifactError(
+            f"Column {series.name!r} cannot be read as {what}: {' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 def _check_known(series: pd.Series, known: Knowledge) -> None:
-    """Raises ArtifactError where none of the values is one that the encoder was fitted on, which would take all for unknown."""
+    """Raises ArtifactError where none of the values is one that the encoder was fitted on, which would take all for
+    unknown.
+    """
     name = str(series.name)
     if name in known.foreign:
         raise ArtifactError(
@@ -165,7 +184,8 @@ def _check_known(series: pd.Series, known: Knowledge) -> None:
     present = series.dropna()
     if learned and len(present) and name not in known.dates and not set(present.unique().tolist()) & set(learned):
         raise ArtifactError(
-            f"Column {name!r} holds {_shown(present.unique().tolist())}, and nothing of what the estimator was fitted on "
+            f"Column {name!r} holds {_shown(present.unique().tolist())}, and nothing of what the estimator was fitted "
+            "on "
             f"({_shown(learned)}): give data of the kind and the types that it was fitted on"
         )
 
@@ -176,7 +196,8 @@ def as_dates(series: pd.Series, dtype: Any) -> pd.Series:
     found = pd.to_datetime(series, format="ISO8601", utc=zone)
     if found.dtype.kind != "M" or (not zone and found.dt.tz is not None):
         raise ValueError(
-            'its times have an offset: declare the training frame\'s own dtype, such as dtype = "datetime64[ns, Europe/Berlin]"'
+            "its times have an offset: declare the training frame's own dtype, such as dtype = \"datetime64[ns, "
+            'Europe/Berlin]"'
         )
     return found if dtype is None else found.astype(dtype)
 
@@ -185,18 +206,24 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
     """As a category of all values that the estimator knows, in its order. Behind them what only the data has."""
     name = str(series.name)
     own = series.cat.categories.tolist() if isinstance(series.dtype, pd.CategoricalDtype) else None
-    observed_values = own if own is not None else sorted(series.dropna().unique().tolist(), key=lambda value: (str(type(value)), value))
+    observed_values = (
+        own
+        if own is not None
+        else sorted(series.dropna().unique().tolist(), key=lambda value: (str(type(value)), value))
+    )
     if name in known.codes:
         categories = list(known.codes[name])
         if declaration.categories is not None and declaration.categories != categories:
             raise ArtifactError(
-                f"columns.toml lists other categories of {name!r} than the estimator knows ({_shown(categories)}): leave them out there"
+                f"columns.toml lists other categories of {name!r} than the estimator knows ({_shown(categories)}): "
+                "leave them out there"
             )
     elif declaration.categories is not None:
         categories = list(declaration.categories)
     elif name in known.opaque | known.uncoded:
         raise ArtifactError(
-            f"Column {name!r} is a category, and the estimator does not tell which ones it was fitted on: list them in a columns file "
+            f"Column {name!r} is a category, and the estimator does not tell which ones it was fitted on: list them in "
+            "a columns file "
             f'(--columns), in the order of the training frame\'s dtype: [{name}] categories = ["…", …]'
         )
     else:  # their order means nothing to what sees them
@@ -217,11 +244,15 @@ def _category(series: pd.Series, known: Knowledge, declaration: Declaration) -> 
 
 
 def _with_learned(own: list[Any], learned: Sequence[Any]) -> list[Any]:
-    """The data's categories, and behind them those that only an encoder knows, which has floats for integers where some were missing."""
+    """The data's categories, and behind them those that only an encoder knows, which has floats for integers where
+    some were missing.
+    """
     there = {*own, *(float(value) for value in own if isinstance(value, int))}
     are_integers = bool(own) and all(type(value) is int for value in own)
     more = [value for value in learned if value is not None and value == value and value not in there]
-    return own + [int(value) if are_integers and isinstance(value, float) and value.is_integer() else value for value in more]
+    return own + [
+        int(value) if are_integers and isinstance(value, float) and value.is_integer() else value for value in more
+    ]
 
 
 def observed(
@@ -247,7 +278,9 @@ def observed(
     may_be_missing = not is_typed and known is not None and name in known.codes and not words
     is_nullable = may_be_missing or len(present) < len(series)
     facts: dict[str, Any] = {"name": name, "nullable": is_nullable, "missing_words": words}
-    is_open = present.empty and known is not None and not is_declared and (is_of_text(series) or series.dtype == np.float64)
+    is_open = (
+        present.empty and known is not None and not is_declared and (is_of_text(series) or series.dtype == np.float64)
+    )
     kind = _type_of_nothing(name, known) if is_open and known is not None else _type(present)
     if kind is None:
         raise ArtifactError(f"Column {name!r} holds {_foreign(present)}")
@@ -274,7 +307,8 @@ def observed(
         if "missing" in facts or (known is not None and name in known.objects):
             facts["dtype"] = "object"
     if in_frame and known is not None and name in known.opaque and kind == "number" and _holds_numpy_integers(series):
-        facts["type"] = "integer"  # the user's own code sees the dtype, which a fraction would change, in the rows beside it as well
+        # The user's own code sees the dtype, which a fraction would change, in the rows beside it as well.
+        facts["type"] = "integer"
     return Column.model_validate(facts)
 
 
@@ -315,16 +349,20 @@ def _type(present: pd.Series) -> ColumnType | None:
 
 
 def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:
-    """Of a column that is always missing: what the estimator tells, or a number, which is all that scikit-learn's other parts take."""
+    """Of a column that is always missing: what the estimator tells, or a number, which is all that scikit-learn's
+    other parts take.
+    """
     learned = [value for value in known.categories(name) if value is not None and value == value]
-    may_be_truth = {type(value) for value in learned} == {float} and set(learned) <= {0.0, 1.0}  # encoders make numbers of booleans
+    # Encoders make numbers of booleans.
+    may_be_truth = {type(value) for value in learned} == {float} and set(learned) <= {0.0, 1.0}
     if learned and not may_be_truth:
         return json_type(learned)
     if name in known.dates:
         return "datetime"
     if may_be_truth or name in known.opaque:
         raise ArtifactError(
-            f"Column {name!r} has no value in the data, and the estimator does not tell what it holds: give data with one, or declare its "
+            f"Column {name!r} has no value in the data, and the estimator does not tell what it holds: give data with "
+            "one, or declare its "
             "type in a columns file (--columns)"
         )
     return "number"

@@ -1,4 +1,6 @@
-"""The shape of a CSV, looked at before its cells are read: its encoding, the names in its header, and that all rows are as long."""
+"""The shape of a CSV, looked at before its cells are read: its encoding, the names in its header, and that all rows
+are as long.
+"""
 
 import bz2
 import csv
@@ -12,7 +14,8 @@ from typing import Any
 
 from ..errors import ArtifactError
 
-_OPENED_BY: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # as pandas opens them
+# As pandas opens them.
+_OPENED_BY: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def listed(names: Any) -> str:
@@ -21,16 +24,22 @@ def listed(names: Any) -> str:
 
 
 def first_row(path: Path) -> list[str]:
-    """The cells of the first row, as they are. Raises ArtifactError where there is none, and what reading a file raises."""
+    """The cells of the first row, as they are. Raises ArtifactError where there is none, and what reading a file
+    raises.
+    """
     with records(path) as rows:
         row: list[str] = next(rows, [])
     if not "".join(row).strip():
-        raise ArtifactError(f"The first line of {path} is empty: it must be a row of names, or of values with --no-header")
+        raise ArtifactError(
+            f"The first line of {path} is empty: it must be a row of names, or of values with --no-header"
+        )
     return row
 
 
 def check_rows(path: Path, width: int, *, has_header: bool) -> None:
-    """Raises ArtifactError at the first row that has more cells or fewer: pandas would shift, drop or make up values."""
+    """Raises ArtifactError at the first row that has more cells or fewer: pandas would shift, drop or make up
+    values.
+    """
     with records(path) as rows:
         for row in rows:
             if len(row) == width or (width > 1 and not "".join(row).strip(" \t")):  # an empty line
@@ -38,14 +47,19 @@ def check_rows(path: Path, width: int, *, has_header: bool) -> None:
             where = f"Line {rows.line_num} of {path} has {len(row)} cells"
             if not has_header:
                 raise ArtifactError(
-                    f"{where}, but without a header each row must have the {width} of the columns, in their order, and no others"
+                    f"{where}, but without a header each row must have the {width} of the columns, in their order, and "
+                    "no others"
                 )
             ends = "; it ends with a comma, which the header does not" if len(row) == width + 1 and not row[-1] else ""
-            raise ArtifactError(f"{where}, but its header has {width} names: give each row one cell for each name{ends}")
+            raise ArtifactError(
+                f"{where}, but its header has {width} names: give each row one cell for each name{ends}"
+            )
 
 
 def check_header(path: Path, row: Sequence[str], known: Collection[str] | None, *, by_place: bool = False) -> None:
-    """Raises ArtifactError where the first row looks like one of values. `by_place`: the names mean nothing, so that none is a number."""
+    """Raises ArtifactError where the first row looks like one of values. `by_place`: the names mean nothing, so that
+    none is a number.
+    """
     if known is not None and set(row) & set(known):
         return
     numbers = [name for name in row if _is_number(name)]
@@ -59,10 +73,14 @@ def check_header(path: Path, row: Sequence[str], known: Collection[str] | None, 
 
 
 def check_twice(path: Path, row: Sequence[str], known: Collection[str]) -> None:
-    """Raises ArtifactError where a name that is wanted stands there twice, unless the second is known as pandas names it."""
+    """Raises ArtifactError where a name that is wanted stands there twice, unless the second is known as pandas
+    names it.
+    """
     twice = sorted({name for name in row if name in known and row.count(name) > 1 and f"{name}.1" not in known})
     if twice:
-        raise ArtifactError(f"The header of {path} has these names twice: {listed(twice)}; leave out the columns that are not meant")
+        raise ArtifactError(
+            f"The header of {path} has these names twice: {listed(twice)}; leave out the columns that are not meant"
+        )
 
 
 def naming_hint(names: Iterable[Any], wanted: Collection[str]) -> str:

@@ -1,4 +1,6 @@
-"""The data of `slipway pack`: read as the estimator wants it, without its target, in the dtypes that it was fitted with."""
+"""The data of `slipway pack`: read as the estimator wants it, without its target, in the dtypes that it was fitted
+with.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -112,7 +114,9 @@ def _missing_notes(features: pd.DataFrame) -> list[str]:
             kept = features[name][features[name].isin(MISSING_WORDS)].value_counts()
             if len(kept):
                 words = listed([f"{word!r} {count:,} times" for word, count in kept.items()])
-                notes.append(f"Kept as text in {name!r}: {words}; where it means a missing value, say --missing {kept.index[0]}")
+                notes.append(
+                    f"Kept as text in {name!r}: {words}; where it means a missing value, say --missing {kept.index[0]}"
+                )
     return notes
 
 
@@ -145,14 +149,18 @@ def _index_hint(features: pd.DataFrame) -> str:
     """Words where the first column numbers the rows, as pandas writes its index."""
     first = features.iloc[:, 0]
     is_unnamed = str(first.name).startswith("Unnamed: ")
-    counts = pd.api.types.is_integer_dtype(first.dtype) and first.tolist() == list(range(first.iloc[0], first.iloc[0] + len(first)))
+    counts = pd.api.types.is_integer_dtype(first.dtype) and first.tolist() == list(
+        range(first.iloc[0], first.iloc[0] + len(first))
+    )
     if not (is_unnamed or counts):
         return ""
     return f"; the first one ({str(first.name)!r}) looks like an index: leave it out, as to_csv(index=False) does"
 
 
 def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[str]:
-    """What the data calls the estimator's columns, in its order. `joined`: a blank and an underscore are the same to the estimator."""
+    """What the data calls the estimator's columns, in its order. `joined`: a blank and an underscore are the same to
+    the estimator.
+    """
 
     def to_estimator(name: str) -> str:
         return name.replace(" ", "_") if joined else name
@@ -168,7 +176,8 @@ def _own_names(names: Sequence[str], data: Iterable[Any], joined: bool) -> list[
     alike = [name for several in own if len(several) > 1 for name in several]
     if alike:
         raise ArtifactError(
-            f"The estimator does not tell these columns of the data apart: {listed(alike)}; leave out those that are not its own"
+            f"The estimator does not tell these columns of the data apart: {listed(alike)}; leave out those that are "
+            "not its own"
         )
     return [name for (name,) in own]
 
@@ -181,7 +190,8 @@ def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answ
         categories = [value for value in known.categories(name) if value is not None and value == value]
         if lacking := [value for value in categories if value not in seen]:
             notes.append(
-                f"The data has {len(categories) - len(lacking)} of the {len(categories)} values of {name!r} that the estimator knows"
+                f"The data has {len(categories) - len(lacking)} of the {len(categories)} values of {name!r} that the "
+                "estimator knows"
             )
         if name in known.ranges and pd.api.types.is_numeric_dtype(features[name]):
             low, high = known.ranges[name]
@@ -189,11 +199,15 @@ def told_by(known: Knowledge, features: pd.DataFrame, signature: Signature, answ
             margin = NEARLY * (high - low)
             if len(values) and (values.min() > low + margin or values.max() < high - margin):
                 notes.append(
-                    f"The data of {name!r} reaches from {values.min():g} to {values.max():g}, the estimator knows {low:g} to {high:g}"
+                    f"The data of {name!r} reaches from {values.min():g} to {values.max():g}, the estimator knows "
+                    f"{low:g} to {high:g}"
                 )
     classes = signature.classes
     if classes and not signature.multi_output:
         answered = set(answers.predictions)
         if lacking := [value for value in classes if value not in answered]:
-            notes.append(f"No row of the data is answered with {listed([repr(value) for value in lacking])} of the {len(classes)} classes")
+            notes.append(
+                f"No row of the data is answered with {listed([repr(value) for value in lacking])} of the "
+                f"{len(classes)} classes"
+            )
     return notes

@@ -41,14 +41,18 @@ def iris() -> Trained:
         "petal_width": Declaration(description="Petal width in cm", minimum=0.0, maximum=3.0),
     }
     estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    return Trained(estimator, pd.DataFrame(X, columns=list(declarations)), ("setosa", "versicolor", "virginica"), declarations)
+    return Trained(
+        estimator, pd.DataFrame(X, columns=list(declarations)), ("setosa", "versicolor", "virginica"), declarations
+    )
 
 
 def breast_cancer() -> Trained:
     """Malignant or benign from 30 measures of a cell sample; a forest of 100 trees."""
     found = load_breast_cancer(as_frame=True)
     data = found.data.rename(columns=lambda name: name.replace(" ", "_"))
-    declarations = {name: Declaration(description=f"{name.replace('_', ' ').capitalize()} of the cell nuclei") for name in data}
+    declarations = {
+        name: Declaration(description=f"{name.replace('_', ' ').capitalize()} of the cell nuclei") for name in data
+    }
     estimator = RandomForestClassifier(100, random_state=0).fit(data.to_numpy(), found.target)
     return Trained(estimator, data, found.target_names.tolist(), declarations)
 
@@ -99,7 +103,10 @@ def passengers() -> Trained:
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     names = OneHotEncoder(handle_unknown="ignore")
     columns = make_column_transformer(
-        (numbers, ["age", "fare"]), (names, ["cabin_class", "sex", "port"]), ("passthrough", ["alone"]), verbose_feature_names_out=False
+        (numbers, ["age", "fare"]),
+        (names, ["cabin_class", "sex", "port"]),
+        ("passthrough", ["alone"]),
+        verbose_feature_names_out=False,
     )
     declarations = {
         "cabin_class": Declaration(description="Class of the cabin: 1, 2 or 3", minimum=1.0, maximum=3.0),

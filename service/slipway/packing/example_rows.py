@@ -1,4 +1,4 @@
-"""The example rows of a manifest: few, of every sort, and answered the same as JSON, as CSV and as the data that they come from."""
+"""The example rows of a manifest: few, of every sort, answered alike as JSON, as CSV and as the data itself."""
 
 import io
 from collections.abc import Callable
@@ -19,13 +19,16 @@ from .tables import cells_of, json_rows, parse_csv
 
 EXAMPLES = 8
 SAMPLE = 1000  # rows of the data that are answered in each way, to find the examples
-ANSWERED = 10_000  # rows for the training distribution: a share of a tenth is right to 0.003, and a forest answers them in a second
+# Rows for the training distribution: a share of a tenth is right to 0.003, and a forest answers them in a second.
+ANSWERED = 10_000
 EPSILON = 1e-6  # beyond 0 and 1, where probabilities were rounded
 MOST_NAMED = 5  # columns in a message
 TRIED = 20  # rows that answer which column makes the difference
 
 
-def find_examples(model: Model, features: pd.DataFrame, notes: list[str], explained: Callable[[], str] = str) -> list[Example]:
+def find_examples(
+    model: Model, features: pd.DataFrame, notes: list[str], explained: Callable[[], str] = str
+) -> list[Example]:
     """Up to EXAMPLES rows with their answers. Raises ArtifactError where JSON changes the answer.
 
     `features` has the model's columns; `explained`: words on why the estimator cannot answer them.
@@ -49,7 +52,11 @@ def find_examples(model: Model, features: pd.DataFrame, notes: list[str], explai
     _check_beside_others(model, validator, rows, answers, chosen)
     probabilities = answers.probabilities
     return [
-        Example(features=rows[i], prediction=answers.predictions[i], probabilities=None if probabilities is None else probabilities[i])
+        Example(
+            features=rows[i],
+            prediction=answers.predictions[i],
+            probabilities=None if probabilities is None else probabilities[i],
+        )
         for i in chosen
     ]
 
@@ -71,7 +78,9 @@ def answered_rows(model: Model, features: pd.DataFrame) -> tuple[list[list[Any]]
 
 
 def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
-    """What predict is called with by whoever has the frame that the estimator was fitted on: a frame, an array or a list of texts."""
+    """What predict is called with by whoever has the frame that the estimator was fitted on: a frame, an array or a
+    list of texts.
+    """
     if signature.input == "text":
         return frame.iloc[:, 0].tolist()
     if signature.input == "frame":
@@ -84,21 +93,31 @@ def training_data(signature: Signature, frame: pd.DataFrame) -> Any:
     array = np.empty(frame.shape, dtype=object)
     for place in range(frame.shape[1]):
         values = frame.iloc[:, place]
-        array[:, place] = values.to_numpy() if values.dtype == object else values.to_numpy(dtype=object, na_value=np.nan)
+        array[:, place] = (
+            values.to_numpy() if values.dtype == object else values.to_numpy(dtype=object, na_value=np.nan)
+        )
     return array
 
 
 def _compare(
-    model: Model, validator: RowValidator, frame: pd.DataFrame, rows: list[Any], what: str, explained: Callable[[], str] = str
+    model: Model,
+    validator: RowValidator,
+    frame: pd.DataFrame,
+    rows: list[Any],
+    what: str,
+    explained: Callable[[], str] = str,
 ) -> Answers:
-    """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of otherwise."""
+    """The answers to JSON rows. Raises ArtifactError where the estimator answers the frame that they were made of
+    otherwise.
+    """
     original = training_data(model.signature, frame)
     try:
         expected = _answers(model, original, what)
     except ArtifactError as error:
         if (why := explained()) and error.__cause__ is not None:
             cause = error.__cause__
-            if isinstance(cause, RefusedByModel) and cause.__cause__ is not None:  # not what is told a client of unknown values
+            # Not what is told a client of unknown values.
+            if isinstance(cause, RefusedByModel) and cause.__cause__ is not None:
                 cause = cause.__cause__
             told = " ".join(described(cause).split())
             raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {told}{why}") from error
@@ -154,7 +173,10 @@ def _culprits(model: Model, original: Any, carried: Any, places: list[int]) -> l
 def _reason(frame: pd.DataFrame, names: list[str]) -> str:
     huge = [name for name in names if pd.api.types.is_numeric_dtype(frame[name]) and (frame[name].abs() >= EXACT).any()]
     if huge:
-        return f"{_named(huge)} holds integers beyond 2^53, of which floats lose digits: make strings of them before fitting"
+        return (
+            f"{_named(huge)} holds integers beyond 2^53, of which floats lose digits: make strings of them before "
+            "fitting"
+        )
     return "convert the types of its columns inside its pipeline, or declare them in columns.toml"
 
 
@@ -180,18 +202,25 @@ def _compare_unseen(model: Model, validator: RowValidator, frame: pd.DataFrame) 
         unseen = unseen.iloc[accepted].reset_index(drop=True)
         try:
             model.infer(training_data(model.signature, unseen))
-        except Exception:  # an encoder may not know what the data's own dtype lists; it refuses these rows from everybody
+        except Exception:
+            # An encoder may not know what the data's own dtype lists; it refuses these rows from everybody.
             return
         _compare(model, validator, unseen, [rows[i] for i in accepted], "categories that its data lacks")
 
 
-def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, answers: Answers, notes: list[str]) -> None:
-    """Notes which columns a CSV changes: it cannot tell the empty string from a missing one, nor 1 from the string 1 beside other types."""
+def _compare_csv(
+    model: Model, validator: RowValidator, frame: pd.DataFrame, answers: Answers, notes: list[str]
+) -> None:
+    """Notes which columns a CSV changes: it cannot tell the empty string from a missing one, nor 1 from the string 1
+    beside other types.
+    """
     if model.signature.columns is None:
         return
     written = io.StringIO()
     frame.to_csv(written, index=False)
-    read = json_rows(parse_csv(io.StringIO(written.getvalue()), cells_of(model.signature), [str(name) for name in frame]))
+    read = json_rows(
+        parse_csv(io.StringIO(written.getvalue()), cells_of(model.signature), [str(name) for name in frame])
+    )
     accepted = [i for i, row in enumerate(read) if _accepts(validator, row)]
     try:
         got = model.infer(validator.instances([read[i] for i in accepted]).data) if accepted else answers.take([])
@@ -202,11 +231,17 @@ def _compare_csv(model: Model, validator: RowValidator, frame: pd.DataFrame, ans
     changed = [*differing, *sorted(refused)]
     if changed:
         own = json_rows(frame)
-        names = [column.name for j, column in enumerate(model.signature.columns) if any(_differ(read[i][j], own[i][j]) for i in changed)]
+        names = [
+            column.name
+            for j, column in enumerate(model.signature.columns)
+            if any(_differ(read[i][j], own[i][j]) for i in changed)
+        ]
         why = (
-            f", because of {_named(names)}: a CSV tells neither the empty string from a missing value, nor the types of mixed values"
+            f", because of {_named(names)}: a CSV tells neither the empty string from a missing value, nor the types "
+            "of mixed values"
             if names
-            else ", although their values come back as they were: the estimator may answer a row otherwise than it did before"
+            else ", although their values come back as they were: the estimator may answer a row otherwise than it did "
+            "before"
         )
         notes.append(f"From a CSV, {len(changed)} of {len(frame)} rows would be answered otherwise or refused{why}")
 
@@ -243,11 +278,15 @@ def _answers(model: Model, data: Any, what: str) -> Answers:
     except Exception as error:  # an estimator may raise anything
         _require_probabilities(model, data)
         reason = getattr(error, "detail", None) or described(error)
-        raise ArtifactError(f"{type(model.estimator).__name__} cannot predict {what}: {' '.join(reason.split())}") from error
+        raise ArtifactError(
+            f"{type(model.estimator).__name__} cannot predict {what}: {' '.join(reason.split())}"
+        ) from error
 
 
 def _require_probabilities(model: Model, data: Any) -> None:
-    """Raises ArtifactError where predict_proba answers something else: LightGBM does, without an error, for an objective of one's own."""
+    """Raises ArtifactError where predict_proba answers something else: LightGBM does, without an error, for an
+    objective of one's own.
+    """
     classes = model.signature.classes
     if classes is None or model.signature.multi_output or not hasattr(model.estimator, "predict_proba"):
         return
@@ -258,8 +297,10 @@ def _require_probabilities(model: Model, data: Any) -> None:
         return
     if found.ndim != 2 or found.shape[1] != len(classes) or found.min() < -EPSILON or found.max() > 1 + EPSILON:
         raise ArtifactError(
-            f"predict_proba of {type(model.estimator).__name__} does not answer a probability for each of its {len(classes)} classes, as "
-            "LightGBM's with an objective function of one's own: wrap it in a class of yours that makes classes and probabilities of scores"
+            f"predict_proba of {type(model.estimator).__name__} does not answer a probability for each of its "
+            f"{len(classes)} classes, as "
+            "LightGBM's with an objective function of one's own: wrap it in a class of yours that makes classes and "
+            "probabilities of scores"
         )
 
 
@@ -273,7 +314,9 @@ def _check_missing(model: Model, validator: RowValidator, row: list[Any]) -> Non
     for i, column in enumerate(columns):
         if column.nullable:
             batch = validator.features([*row[:i], None, *row[i + 1 :]])
-            _answers(model, batch.data, f"a row whose {column.name!r} is missing, although it is declared that it may be")
+            _answers(
+                model, batch.data, f"a row whose {column.name!r} is missing, although it is declared that it may be"
+            )
 
 
 def _check_beside_others(
@@ -326,7 +369,9 @@ def _answered(model: Model, validator: RowValidator, rows: list[Any]) -> Answers
 
 
 def _diverse(rows: list[list[Any]], answers: Answers) -> list[int]:
-    """A row with a missing value, the surest row of each predicted class, then rows from all over the range of predictions."""
+    """A row with a missing value, the surest row of each predicted class, then rows from all over the range of
+    predictions.
+    """
     chosen = [i for i, row in enumerate(rows) if None in row][:1]
     surest: dict[str, int] = {}
     order = sorted(range(len(rows)), key=lambda i: -_certainty(answers.confidences[i]))
@@ -341,8 +386,14 @@ def _diverse(rows: list[list[Any]], answers: Answers) -> list[int]:
 
 
 def _certainty(confidence: Any) -> float:
-    return min((_certainty(part) for part in confidence), default=0.0) if isinstance(confidence, list) else confidence or 0.0
+    return (
+        min((_certainty(part) for part in confidence), default=0.0)
+        if isinstance(confidence, list)
+        else confidence or 0.0
+    )
 
 
 def _named(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:MOST_NAMED])) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return ", ".join(map(repr, names[:MOST_NAMED])) + (
+        f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    )

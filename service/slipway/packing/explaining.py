@@ -17,8 +17,11 @@ _DURATION = r"-?\d+ days?\b.*|-?\d+:\d\d:\d\d(\.\d+)?"
 _DATE = r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b.*|\d{4}[./]\d{1,2}[./]\d{1,2}\b.*"
 
 
-def explanation(estimator: Any, features: pd.DataFrame, known: Knowledge, declared: Collection[str], *, is_typed: bool) -> str:
-    """What to do where the estimator cannot answer the packer's rows, in words behind its error; none: nothing explains it.
+def explanation(
+    estimator: Any, features: pd.DataFrame, known: Knowledge, declared: Collection[str], *, is_typed: bool
+) -> str:
+    """What to do where the estimator cannot answer the packer's rows, in words behind its error; none: nothing explains
+    it.
 
     `declared`: columns whose type or dtype the packer has told; `is_typed`: the data tells the others, as no CSV does.
     """
@@ -71,7 +74,8 @@ def _tables(names: list[str]) -> str:
 _WORDS = {
     "duration": "code of your own sees {columns}: if it was a Timedelta, JSON rows cannot carry it: "
     "make seconds of it with .dt.total_seconds() before fitting, and pack that",
-    "date": "code of your own sees {columns}: if it was a date, write it in ISO 8601, such as 2026-11-30 or 2026-11-30T12:00:00",
+    "date": "code of your own sees {columns}: if it was a date, write it in ISO 8601, such as 2026-11-30 or "
+    "2026-11-30T12:00:00",
     "text": "code of your own sees {columns}: if it was a category, list the categories of the training frame's dtype, "
     'in its order, in a columns file (--columns): [{first}] categories = ["…", …]',
     "number": "code of your own sees {columns}: if it was of another dtype than a CSV tells, "

@@ -1,4 +1,6 @@
-"""What a data file is, told by its first bytes and lines: its kind, its separator, a line that speaks to Excel alone."""
+"""What a data file is, told by its first bytes and lines: its kind, its separator, a line that speaks to Excel
+alone.
+"""
 
 import re
 import zipfile
@@ -69,7 +71,9 @@ def _line_of_excel(path: Path) -> str | None:
 
 
 def _separated(path: Path, known: Collection[str], *, has_header: bool) -> str | None:
-    """Words for rows of several cells by another separator, and by commas of a single name, or of numbers cut in two."""
+    """Words for rows of several cells by another separator, and by commas of a single name, or of numbers cut in
+    two.
+    """
     names = _first_rows(path, ",")[0]
     if set(names) & set(known) or (has_header and len(names) > 1):
         return None

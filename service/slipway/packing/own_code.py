@@ -1,4 +1,6 @@
-"""What a CSV does not tell of columns that the packer's own code sees: whether 01234 or True or a date was text. It is asked both ways."""
+"""What a CSV does not tell of columns that the packer's own code sees: whether 01234 or True or a date was text. It
+is asked both ways.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -34,7 +36,8 @@ def as_fitted(
     *,
     is_typed: bool,
 ) -> pd.DataFrame:
-    """With the dtypes that the user's own code answers alike, or takes alone. Raises ArtifactError where it may be either.
+    """With the dtypes that the user's own code answers alike, or takes alone. Raises ArtifactError where it may be
+    either.
 
     `given`: the columns before anything was made of them; `texts`: cells of a CSV, as they stand there.
     `is_typed`: the data tells integers from floats that are whole, as no CSV does.
@@ -90,7 +93,8 @@ def _with_floats(estimator: Any, features: pd.DataFrame, integers: pd.Series, *,
         return features.assign(**{name: features[name].astype(np.float64)})
     own = "Int64" if features[name].isna().any() else "int64"
     raise ArtifactError(
-        f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: declare what the "
+        f"Column {name!r} holds whole numbers, and the estimator answers them otherwise as integers or as floats: "
+        "declare what the "
         f'training frame had in a columns file (--columns): [{name}] dtype = "{own}" or dtype = "float64", or else '
         'type = "string" or categories = [...]'
     )
@@ -106,7 +110,9 @@ def _is_any_date(text: str) -> bool:
 
 
 def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
-    """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes no answer."""
+    """The column as dates, where the estimator fails on the text, and where the unit that dates are kept in changes
+    no answer.
+    """
     rows = features.head(MOST_ASKED)
     from_text = answers(estimator, rows)
     if rows[name].dropna().map(lambda text: is_date(text, ZONED)).any():
@@ -114,8 +120,10 @@ def _with_dates(estimator: Any, features: pd.DataFrame, name: str, notes: list[s
         if from_text is not None and (zoned is None or alike(from_text, zoned)):
             return features
         raise ArtifactError(
-            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers otherwise: declare "
-            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, Europe/Berlin]", '
+            f"Column {name!r} holds times with an offset, which the estimator does not take as text, or answers "
+            "otherwise: declare "
+            f'what the training frame had in a columns file (--columns), such as [{name}] dtype = "datetime64[ns, '
+            'Europe/Berlin]", '
             'or type = "string"'
         )
     from_dates = _in_units(estimator, rows.assign(**{name: as_dates(rows[name], None)}), name)
@@ -156,7 +164,8 @@ def _lost_as(values: pd.Series, cells: pd.Series) -> "pd.Series[bool]":
 
 
 def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """With text for columns that the estimator takes as text alone. Raises ArtifactError where it answers both, and otherwise.
+    """With text for columns that the estimator takes as text alone. Raises ArtifactError where it answers both, and
+    otherwise.
 
     `texts`: the cells of open columns, as they stand in the CSV.
     """
@@ -167,7 +176,8 @@ def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: 
     for name, found in rows.items():
         if not len(found):
             continue
-        places = np.unique([*found, *range(min(half, len(features)))])  # what one cell tells of a column holds for the others
+        # What one cell tells of a column holds for the others.
+        places = np.unique([*found, *range(min(half, len(features)))])
         asked, text = features.iloc[places], texts[name].iloc[places]
         from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
         if from_text is not None and from_value is not None and not alike(from_text, from_value):
@@ -199,8 +209,10 @@ def refuse_lost(estimator: Any, validator: RowValidator, rows: pd.DataFrame, tex
         from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
         if from_text is not None and (from_value is None or not alike(from_text, from_value)):
             raise ArtifactError(
-                f"Row {before + places[0] + 1} of the data is refused: {name} holds {text.iloc[0]!r}, which the model's own code answers "
-                f'otherwise as text: pack the model with [{name}] type = "string" in its columns file, or write the number as JSON has it'
+                f"Row {before + places[0] + 1} of the data is refused: {name} holds {text.iloc[0]!r}, which the "
+                "model's own code answers "
+                f'otherwise as text: pack the model with [{name}] type = "string" in its columns file, or write the '
+                "number as JSON has it"
             )
 
 
@@ -256,8 +268,10 @@ def _in_units(estimator: Any, rows: pd.DataFrame, name: str) -> list[Any]:
 def _require_one_answer(name: str, found: list[Any]) -> None:
     if any(not alike(answer, found[0]) for answer in found):
         raise ArtifactError(
-            f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare what the training "
-            f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or type = "string"'
+            f"Column {name!r} holds dates, and the estimator answers them otherwise as text or in other units: declare "
+            "what the training "
+            f'frame had in a columns file (--columns): [{name}] dtype = "datetime64[ns]", or us, ms or s for ns, or '
+            'type = "string"'
         )
 
 

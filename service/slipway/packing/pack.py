@@ -65,14 +65,18 @@ def pack(
     force: bool = False,
     compiled: bool = False,
 ) -> Packed:
-    """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not fit.
+    """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not
+    fit.
 
-    `data`: a frame, or a CSV or Parquet file, of which `missing` are words for a missing value and `header` says whether it has one.
+    `data`: a frame, or a CSV or Parquet file, of which `missing` are words for a missing value and `header` says
+    whether it has one.
     `compiled`: with a compiled form beside the estimator, if one is proven on all of the data and quicker.
     """
     for what, value in (("name", name), ("version", version)):
         if not fullmatch(NAME_PATTERN, value):
-            raise ArtifactError(f"The {what} {value!r} cannot be part of a path: use letters, digits, dots, dashes and underscores")
+            raise ArtifactError(
+                f"The {what} {value!r} cannot be part of a path: use letters, digits, dots, dashes and underscores"
+            )
     directory = output / name / version
     if directory.exists() and not force:
         raise ArtifactError(f"{directory} exists already: choose another --version, or replace it with --force")
@@ -84,12 +88,15 @@ def pack(
     features = None if data_of is None else data_of.features
     names = inspection.names(estimator) if features is None else [str(name) for name in features]
     if "" in (names or ()):
-        raise ArtifactError("One of the columns has no name, and no row can name it: give it one before fitting, and pack that")
+        raise ArtifactError(
+            "One of the columns has no name, and no row can name it: give it one before fitting, and pack that"
+        )
     categories = [name for name, declaration in declarations.items() if declaration.is_category]
     known = known_columns(estimator, names or (), features, categories)
     if features is None and (untold := known.untold()):
         raise ArtifactError(
-            f"The estimator was fitted on {untold}, and does not tell enough of them to serve it without data: name some with --data"
+            f"The estimator was fitted on {untold}, and does not tell enough of them to serve it without data: name "
+            "some with --data"
         )
     is_typed = isinstance(data, pd.DataFrame) or (data is not None and is_parquet(data))
     if features is not None:
@@ -99,7 +106,9 @@ def pack(
         features = as_told(estimator, features, texts, notes)
         features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(
-        _signature(estimator, features, known, declarations, missing, notes, is_typed=is_typed, has_target=target is not None),
+        _signature(
+            estimator, features, known, declarations, missing, notes, is_typed=is_typed, has_target=target is not None
+        ),
         labels,
         estimator,
     )
@@ -179,17 +188,26 @@ def _signature(
             for name in features
         )
         if told.input == "text" and columns[0].type != "string":
-            raise ArtifactError(f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s")
+            raise ArtifactError(
+                f"A text model takes strings, the data's column {columns[0].name!r} holds {columns[0].type}s"
+            )
         if told.input == "text":  # no vectorizer takes a missing text
             columns = (columns[0].model_copy(update={"nullable": False}),)
     else:
-        notes.append("Without --data there are no example rows to verify answers with, and the columns' types and ranges are not known")
+        notes.append(
+            "Without --data there are no example rows to verify answers with, and the columns' types and "
+            "ranges are not known"
+        )
         if columns is not None and not told.named and len(declarations) == len(columns):
-            columns = tuple(column.model_copy(update={"name": name}) for column, name in zip(columns, declarations, strict=True))
+            columns = tuple(
+                column.model_copy(update={"name": name}) for column, name in zip(columns, declarations, strict=True)
+            )
     names = [column.name for column in columns or ()]
     unknown = [name for name in declarations if name not in names]
     if unknown:
-        raise ArtifactError(f"columns.toml declares columns that the model does not have: {listed(unknown)}; it has {listed(names)}")
+        raise ArtifactError(
+            f"columns.toml declares columns that the model does not have: {listed(unknown)}; it has {listed(names)}"
+        )
     if columns is None:
         return told
     columns = tuple(declared(column, declarations.get(column.name)) for column in columns)
@@ -207,13 +225,20 @@ def _labelled(signature: Signature, labels: Sequence[str] | None, estimator: Any
     if signature.classes is None or signature.multi_output:
         raise ArtifactError(f"--labels names the classes of one output, which {type(estimator).__name__} does not have")
     if len(labels) != len(signature.classes) or len(set(labels)) != len(labels):
-        raise ArtifactError(f"--labels must name {len(signature.classes)} different classes, in the order of {signature.classes}")
+        raise ArtifactError(
+            f"--labels must name {len(signature.classes)} different classes, in the order of {signature.classes}"
+        )
     return signature.model_copy(update={"labels": list(labels)})
 
 
-def _distribution(signature: Signature, rows: list[list[Any]], answers: Answers, notes: list[str]) -> Distribution | None:
+def _distribution(
+    signature: Signature, rows: list[list[Any]], answers: Answers, notes: list[str]
+) -> Distribution | None:
     if len(rows) < FEWEST_ROWS:
-        notes.append(f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there are {len(rows)}")
+        notes.append(
+            f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there "
+            f"are {len(rows)}"
+        )
         return None
     distribution = learn_distribution(signature, rows, answers)
     tracked = {variable.name for variable in distribution.features}

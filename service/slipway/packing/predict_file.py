@@ -45,7 +45,8 @@ def predict_file(
 ) -> Done:
     """Writes a row of answers per row of data to `output`, whole or not at all, or to stdout. Raises ArtifactError.
 
-    `missing`: words for a missing value in a CSV's text, None: as when it was packed; `header`: whether the CSV has one; `defuse`: text
+    `missing`: words for a missing value in a CSV's text, None: as when it was packed; `header`: whether the CSV has
+    one; `defuse`: text
     that a spreadsheet would take for a formula.
     """
     signature = artifact.signature
@@ -54,7 +55,9 @@ def predict_file(
     names = None if header or not is_csv else signature.names or [f"x{place}" for place in range(len(raw_header(data)))]
     if header and is_csv:
         names = _checked_names(data, signature)
-    known = known_columns(artifact.model.estimator, signature.names or ()) if isinstance(artifact.model, Model) else None
+    known = (
+        known_columns(artifact.model.estimator, signature.names or ()) if isinstance(artifact.model, Model) else None
+    )
     cells = replace(cells_of(signature, missing, names, known), has_header=header)
     validator = artifact.validator(CHUNK)
     count, notes = 0, []
@@ -82,7 +85,9 @@ def predict_file(
 
 
 def _checked_names(data: Path, signature: Signature) -> tuple[str, ...] | None:
-    """The model's names for a CSV whose columns are taken in their order, None: its own. Raises ArtifactError for a header that is none."""
+    """The model's names for a CSV whose columns are taken in their order, None: its own. Raises ArtifactError for a
+    header that is none.
+    """
     row, known = raw_header(data), signature.names or ()
     check_header(data, row, known, by_place=not signature.named)
     check_twice(data, row, known)
@@ -93,11 +98,17 @@ def _checked_names(data: Path, signature: Signature) -> tuple[str, ...] | None:
 def _refuse_ambiguous(rows: pd.DataFrame, signature: Signature, cells: Cells, before: int) -> None:
     """Raises ArtifactError for an empty cell that may be a missing value as well as a category of the column."""
     for column in signature.columns or ():
-        if column.nullable and "" in (column.categories or ()) and not cells.missing.get(column.name, ("",)) and column.name in rows:
+        if (
+            column.nullable
+            and "" in (column.categories or ())
+            and not cells.missing.get(column.name, ("",))
+            and column.name in rows
+        ):
             places = np.flatnonzero(rows[column.name] == "")
             if len(places):
                 raise ArtifactError(
-                    f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be a missing value or "
+                    f"Row {before + int(places[0]) + 1} of the data is refused: the empty cell of {column.name} may be "
+                    "a missing value or "
                     "its category '': write missing values as a word, such as NA, and name it (--missing NA), or pack "
                     f"the model with [{column.name}] nullable = false in its columns file, where no value is missing"
                 )
@@ -110,7 +121,9 @@ def _of_objects(rows: pd.DataFrame, signature: Signature, known: Knowledge) -> l
 
 
 def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:
-    """The model's columns of the frame, in its order; by position where their names were made up. Raises ArtifactError."""
+    """The model's columns of the frame, in its order; by position where their names were made up. Raises
+    ArtifactError.
+    """
     names = signature.names
     if names is None:
         return frame
@@ -122,12 +135,17 @@ def _in_order(frame: pd.DataFrame, signature: Signature) -> pd.DataFrame:
     missing = [name for name in names if name not in frame]
     required = [column.name for column in signature.columns or () if column.name in missing and not column.nullable]
     if required:
-        raise ArtifactError(f"The data does not have these columns of the model: {listed(required)}{naming_hint(frame, names)}")
+        raise ArtifactError(
+            f"The data does not have these columns of the model: {listed(required)}{naming_hint(frame, names)}"
+        )
     unknown = [name for name in frame if name not in names]
     if missing and unknown:  # as a request's unknown names are refused: they may be the missing ones, otherwise written
         raise ArtifactError(
             f"The data does not have these columns of the model: {listed(missing)}; it has others, {listed(unknown)}"
-            + (naming_hint(frame, names) or ": name the columns as the model does, or add empty ones where all values are missing")
+            + (
+                naming_hint(frame, names)
+                or ": name the columns as the model does, or add empty ones where all values are missing"
+            )
         )
     return frame.reindex(columns=list(names))
 
@@ -138,9 +156,14 @@ def _column_notes(frame: pd.DataFrame, signature: Signature) -> list[str]:
     if not set(names) & set(frame.columns):
         return []
     ignored, absent = [name for name in frame if name not in names], [name for name in names if name not in frame]
-    notes = [f"The model does not know these columns of the data, they were ignored: {listed(ignored)}"] if ignored else []
+    notes = (
+        [f"The model does not know these columns of the data, they were ignored: {listed(ignored)}"] if ignored else []
+    )
     if absent:
-        notes.append(f"The data does not have these columns of the model, all their values were taken for missing: {listed(absent)}")
+        notes.append(
+            "The data does not have these columns of the model, all their values were taken for missing: "
+            f"{listed(absent)}"
+        )
     return notes
 
 
@@ -150,7 +173,9 @@ def _answers(artifact: Artifact, validator: RowValidator, frame: pd.DataFrame, b
     try:
         return artifact.model.infer(validator.instances(rows).data)
     except InvalidInput as error:
-        raise ArtifactError(_refusal(validator, rows, before) or f"The model refuses {_span(rows, before)}: {error.detail}") from None
+        raise ArtifactError(
+            _refusal(validator, rows, before) or f"The model refuses {_span(rows, before)}: {error.detail}"
+        ) from None
     except Exception as error:  # an estimator may raise anything
         raise ArtifactError(f"The model fails on {_span(rows, before)}: {described(error)}") from error
 
@@ -171,7 +196,9 @@ def _span(rows: list[Any], before: int) -> str:
 
 
 def _header(signature: Signature, answers: Answers) -> list[str]:
-    """prediction, label, confidence, probability_LABEL; for several outputs all of them with the output's name, or number."""
+    """prediction, label, confidence, probability_LABEL; for several outputs all of them with the output's name, or
+    number.
+    """
     outputs = len(answers.predictions[0]) if isinstance(answers.predictions[0], list) else None
     if outputs is None:
         labels = [] if answers.probabilities is None else [f"probability_{label}" for label in signature.labels or ()]

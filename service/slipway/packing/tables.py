@@ -1,7 +1,7 @@
 """CSV and Parquet files as data frames, whole or in chunks, and data frames as rows of JSON values.
 
-Of a CSV's cells one rule says which are missing: in a column of text only the empty one, in others also NA, null, nan and their like. What
-`--missing` names is missing everywhere, unless the estimator knows it as a category.
+Of a CSV's cells one rule says which are missing: in a column of text only the empty one, in others also NA, null, nan
+and their like. What `--missing` names is missing everywhere, unless the estimator knows it as a category.
 """
 
 import contextlib
@@ -54,7 +54,9 @@ _BITS = {"1": True, "1.0": True, "0": False, "0.0": False}  # where it is known 
 
 
 class Chunk(NamedTuple):
-    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file. `texts`: `Cells.kept` as they are."""
+    """Some rows of a file, and how far into it they reach: bytes of a CSV, rows of a Parquet file. `texts`:
+    `Cells.kept` as they are.
+    """
 
     frame: pd.DataFrame
     reached: int
@@ -63,7 +65,9 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Cells:
-    """How a CSV's cells are read: the columns of strings, of exact integers and of truth; `missing`: words for none, by column."""
+    """How a CSV's cells are read: the columns of strings, of exact integers and of truth; `missing`: words for none,
+    by column.
+    """
 
     text: Collection[str] = ()
     integers: Collection[str] = ()
@@ -93,7 +97,10 @@ class Cells:
         try:
             pd.to_numeric(present)  # which says what is a number, but is not exact to the last digit, as Python is
             if name in self.integers:  # map() would make floats of them where some are missing
-                values = [math.nan if missing else _integer_or_float(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
+                values = [
+                    math.nan if missing else _integer_or_float(cell)
+                    for cell, missing in zip(cells, cells.isna(), strict=True)
+                ]
                 return pd.Series(values, index=cells.index, name=name, dtype=object)
             return cells.map(float, na_action="ignore").astype("float64")
         except (ValueError, TypeError):
@@ -101,21 +108,29 @@ class Cells:
 
 
 def cells_of(
-    signature: Signature, missing: Sequence[str] | None = None, names: Sequence[str] | None = None, known: Knowledge | None = None
+    signature: Signature,
+    missing: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    known: Knowledge | None = None,
 ) -> Cells:
     """How the cells of a CSV with the columns of this signature are read. `missing` None: as when the model was packed.
 
     `known`: what the estimator tells of columns of any type, and of those whose text is wanted.
     """
     columns = signature.columns or ()
-    told = {column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)}
+    told = {
+        column.name for column in columns if known is not None and column.type == "any" and known.is_text(column.name)
+    }
     return Cells(
         text=[column.name for column in columns if column.type in ("string", "datetime") or column.name in told],
         integers=[column.name for column in columns if column.keeps_integers],
         booleans=[column.name for column in columns if column.type == "boolean"],
-        kept=[column.name for column in columns if known is not None and column.numeric and column.name in known.opaque],
+        kept=[
+            column.name for column in columns if known is not None and column.numeric and column.name in known.opaque
+        ],
         missing={
-            column.name: _missing_words(column, missing) - (known.words(column.name) if known and column.name in told else set())
+            column.name: _missing_words(column, missing)
+            - (known.words(column.name) if known and column.name in told else set())
             for column in columns
         },
         names=names,
@@ -125,7 +140,8 @@ def cells_of(
 def _missing_words(column: Column, missing: Sequence[str] | None) -> set[str]:
     if missing is None:
         return set(column.missing_words)
-    # What is said now holds for all columns, but neither a category nor the empty string is missing where it was a value at packing.
+    # What is said now holds for all columns, but neither a category nor the empty string is missing where it was a
+    # value at packing.
     return {*missing} - {*(column.categories or ())} | {*column.missing_words} & {""}
 
 
@@ -176,7 +192,9 @@ def read_chunks(path: Path, cells: Cells, size: int) -> Iterator[Chunk]:
                 reached += len(batch)
                 # Integers stay exact where some are missing; those of float columns are made floats by validation.
                 yield Chunk(
-                    _with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans), reached, pd.DataFrame()
+                    _with_truth(batch.to_pandas(integer_object_nulls=True).rename(columns=str), cells.booleans),
+                    reached,
+                    pd.DataFrame(),
                 )
         else:
             names = _checked_names(path, cells)

@@ -1,4 +1,6 @@
-"""The columns of the data that a model predicts: left out of its features, and where there are several, the names of its outputs."""
+"""The columns of the data that a model predicts: left out of its features, and where there are several, the names of
+its outputs.
+"""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -18,7 +20,9 @@ COMPARED = 500  # rows of the data that tell whether two outputs have each other
 
 
 def targets_of(columns: Sequence[str], given: str | Sequence[str] | None) -> list[str]:
-    """The columns that are meant: each of `given` as a whole, or by its commas where the data has no such column. Raises ArtifactError."""
+    """The columns that are meant: each of `given` as a whole, or by its commas where the data has no such column.
+    Raises ArtifactError.
+    """
     found: list[str] = []
     for words in [given] if isinstance(given, str) else given or ():
         found += [words] if words in columns else [part.strip() for part in words.split(",")]
@@ -40,11 +44,15 @@ def _near(name: str, columns: Sequence[str]) -> str:
 
 
 def with_outputs(signature: Signature, targets: Sequence[str], examples: Sequence[Example]) -> Signature:
-    """The signature with its outputs named by several targets, in the order that the estimator was fitted on. Raises ArtifactError."""
+    """The signature with its outputs named by several targets, in the order that the estimator was fitted on. Raises
+    ArtifactError.
+    """
     answered = {len(example.prediction) if isinstance(example.prediction, list) else 1 for example in examples}
     if answered - {len(targets)}:
         named = ", ".join(targets)
-        raise ArtifactError(f"--target names {len(targets)} outputs, {named}, but the estimator answers {max(answered)}")
+        raise ArtifactError(
+            f"--target names {len(targets)} outputs, {named}, but the estimator answers {max(answered)}"
+        )
     try:
         return Signature.model_validate(signature.model_dump() | {"outputs": tuple(targets)})
     except ValidationError as error:
@@ -52,7 +60,9 @@ def with_outputs(signature: Signature, targets: Sequence[str], examples: Sequenc
 
 
 def exchanged(model: Model, features: pd.DataFrame, truth: pd.DataFrame) -> str | None:
-    """A sentence where two outputs seem to have each other's names: their answers to the data are much nearer to the other's column."""
+    """A sentence where two outputs seem to have each other's names: their answers to the data are much nearer to the
+    other's column.
+    """
     places = list(range(0, len(features), max(1, len(features) // COMPARED)))
     try:
         batch = RowValidator(model.signature, len(places)).instances(json_rows(features.iloc[places]))
@@ -64,7 +74,8 @@ def exchanged(model: Model, features: pd.DataFrame, truth: pd.DataFrame) -> str 
         as_named = _distance(answers[one], wanted[one]) + _distance(answers[other], wanted[other])
         if _distance(answers[one], wanted[other]) + _distance(answers[other], wanted[one]) < as_named / 2:
             return (
-                f"--target: what the estimator answers as {one} is much nearer to the column {other}, and the other way round: name the"
+                f"--target: what the estimator answers as {one} is much nearer to the column {other}, and the other "
+                "way round: name the"
                 " targets in the order that it was fitted on"
             )
     return None

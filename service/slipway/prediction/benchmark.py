@@ -61,7 +61,9 @@ def compare(directory: Path, settings: Settings, *, rows: int = 1, seconds: floa
         gc.unfreeze()
 
 
-async def _compare(estimator: Artifact, compiled: Artifact, settings: Settings, rows: int, seconds: float) -> Comparison:
+async def _compare(
+    estimator: Artifact, compiled: Artifact, settings: Settings, rows: int, seconds: float
+) -> Comparison:
     """`compiled`: without its form, where there is none, it is not measured."""
     metrics = Metrics(None, None)
     engine = Engine(settings, metrics)
@@ -75,7 +77,9 @@ async def _compare(estimator: Artifact, compiled: Artifact, settings: Settings, 
     try:
         ways: dict[str, Ask] = {way: _uncached(engine, model, requests) for way, model in models.items()}
         ways[CACHED] = _cached(engine, served, requests[0], metrics)
-        rounds: dict[tuple[str, int], list[Measurement]] = {(way, callers): [] for way in ways for callers in (LONE, BUSY)}
+        rounds: dict[tuple[str, int], list[Measurement]] = {
+            (way, callers): [] for way in ways for callers in (LONE, BUSY)
+        }
         for model in models.values():
             if (error := await engine.warm_up(model)) is not None:
                 raise ArtifactError(f"{estimator.name} cannot be measured: {error}")
@@ -86,24 +90,34 @@ async def _compare(estimator: Artifact, compiled: Artifact, settings: Settings, 
                     bar.set_postfix_str(f"{way}, {callers} at once")
                     found.append(await _measure(ways[way], callers, seconds / windows))
                     bar.update()
-        automatic = "compiled" if "compiled" in models else await asyncio.to_thread(_automatic, models["batched"], rows, settings)
+        automatic = (
+            "compiled"
+            if "compiled" in models
+            else await asyncio.to_thread(_automatic, models["batched"], rows, settings)
+        )
     except Problem as problem:
         raise ArtifactError(f"{estimator.name} cannot be measured: {problem.detail}") from problem
     finally:
         await asyncio.to_thread(engine.close)
     moment = INLINE_SECONDS if rows == 1 else LOOP_SECONDS
     packed_form = compiled.manifest is not None and compiled.manifest.compiled is not None
-    return Comparison({key: _median(found) for key, found in rounds.items()}, automatic, moment, packed_form, tuple(compiled.notes))
+    return Comparison(
+        {key: _median(found) for key, found in rounds.items()}, automatic, moment, packed_form, tuple(compiled.notes)
+    )
 
 
-def _loaded(artifact: Artifact, execution: Execution, batching: bool, settings: Settings, metrics: Metrics) -> LoadedModel:
+def _loaded(
+    artifact: Artifact, execution: Execution, batching: bool, settings: Settings, metrics: Metrics
+) -> LoadedModel:
     allow = settings.allow_version_mismatch
     return LoadedModel(
         artifact,
         artifact.validator(settings.max_rows),
         execution,
         metrics.inference(artifact.name, artifact.version),
-        ModelSource(artifact.directory, artifact.name, artifact.version, artifact.digest, allow, artifact.form, settings.trust),
+        ModelSource(
+            artifact.directory, artifact.name, artifact.version, artifact.digest, allow, artifact.form, settings.trust
+        ),
         batching,
     )
 
@@ -152,7 +166,8 @@ async def _measure(ask: Ask, callers: int, seconds: float) -> Measurement:
     for number in range(WARM_UP):
         await ask(number)
     gc.collect()
-    gc.freeze()  # as the server does: the collector would go through all that was made before, the other ways' answers included
+    # As the server does: the collector would go through all that was made before, the other ways' answers included.
+    gc.freeze()
     latencies: list[float] = []
     delays: list[float] = []
 
@@ -180,7 +195,9 @@ async def _measure(ask: Ask, callers: int, seconds: float) -> Measurement:
     cpu = (_cpu_seconds() - cpu) / len(latencies)
     await asyncio.sleep(TICK)  # the last look
     watching.cancel()
-    return Measurement(len(latencies) / elapsed, _percentile(latencies, 50), _percentile(latencies, 99), cpu, _percentile(delays, 99))
+    return Measurement(
+        len(latencies) / elapsed, _percentile(latencies, 50), _percentile(latencies, 99), cpu, _percentile(delays, 99)
+    )
 
 
 def _cpu_seconds() -> float:

@@ -15,7 +15,9 @@ Compute = Callable[[Batch], Awaitable[Answers]]
 
 
 class PredictionCache:
-    """Holds at most `size` rows, the least recently used go first. Every method answers the same question, so none is in the key."""
+    """Holds at most `size` rows, the least recently used go first. Every method answers the same question, so none
+    is in the key.
+    """
 
     def __init__(self, size: int, metrics: Metrics) -> None:
         self._size = size
@@ -23,7 +25,9 @@ class PredictionCache:
         self._answers: OrderedDict[Key, Answers] = OrderedDict()
         self._computing: dict[Key, asyncio.Future[Answers | None]] = {}
 
-    async def answers(self, model: LoadedModel, batch: Batch, compute: Compute, call: Call) -> tuple[Answers, list[bool]]:
+    async def answers(
+        self, model: LoadedModel, batch: Batch, compute: Compute, call: Call
+    ) -> tuple[Answers, list[bool]]:
         """The answers in the order of the rows, and for each row whether it took no inference."""
         keys = [(model.key, batch.key(i)) for i in range(len(batch))]
         known: dict[Key, Answers] = {}
@@ -37,7 +41,9 @@ class PredictionCache:
             await self._learn(missing, known, batch, compute, call)
         return Answers.concat([known[key] for key in keys]), cached
 
-    async def _learn(self, missing: dict[Key, int], known: dict[Key, Answers], batch: Batch, compute: Compute, call: Call) -> None:
+    async def _learn(
+        self, missing: dict[Key, int], known: dict[Key, Answers], batch: Batch, compute: Compute, call: Call
+    ) -> None:
         """Computes the rows that nobody computes yet, and waits for those that somebody does."""
         others = {key: self._computing[key] for key in missing if key in self._computing}
         mine = [key for key in missing if key not in others]

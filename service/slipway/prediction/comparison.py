@@ -28,7 +28,9 @@ WORTH_COMPILING = 0.0001  # seconds: a dearer row costs more than the HTTP aroun
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds. `cpu`: of all processes, per request; `loop_delay`: a look at the event loop is this late in one of a hundred cases."""
+    """Seconds. `cpu`: of all processes, per request; `loop_delay`: a look at the event loop is this late in one of a
+    hundred cases.
+    """
 
     requests_per_second: float
     p50: float
@@ -44,7 +46,8 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`measurements` by way (or CACHED) and callers; `automatic`: the server's own choice; `moment`: s that a request may hold the loop.
+    """`measurements` by way (or CACHED) and callers; `automatic`: the server's own choice; `moment`: s that a request
+    may hold the loop.
 
     `packed_form`: whether it was packed with a compiled form, which may be unusable here; `notes` say why.
     """
@@ -57,7 +60,9 @@ class Comparison:
 
     @property
     def recommended(self) -> Way:
-        """The simplest way with about the highest capacity; inline only where a request holds the event loop for a moment."""
+        """The simplest way with about the highest capacity; inline only where a request holds the event loop for a
+        moment.
+        """
         measured = [way for way in RUNS if (way, LONE) in self.measurements]
         fit = [way for way in measured if way != "inline" or self.measurements[way, LONE].p50 < self.moment]
         most = max(self.measurements[way, BUSY].capacity for way in fit)
@@ -66,11 +71,17 @@ class Comparison:
     def table(self) -> str:
         lines = [("way", "callers", "requests/s", "p50 ms", "p99 ms", "CPU µs", "event loop late by ms")]
         for (way, callers), found in self.measurements.items():
-            times = (f"{found.p50 * 1e3:.3f}", f"{found.p99 * 1e3:.3f}", f"{found.cpu * 1e6:,.0f}", f"{found.loop_delay * 1e3:.1f}")
+            times = (
+                f"{found.p50 * 1e3:.3f}",
+                f"{found.p99 * 1e3:.3f}",
+                f"{found.cpu * 1e6:,.0f}",
+                f"{found.loop_delay * 1e3:.1f}",
+            )
             lines.append((way, str(callers), f"{found.requests_per_second:,.0f}", *times))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
-            f"{line[0]:{widths[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
+            f"{line[0]:{widths[0]}}"
+            + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
             for line in lines
         )
 
@@ -81,13 +92,18 @@ class Comparison:
         if chosen != self.automatic:
             pins = PINS[chosen] if chosen == "compiled" or not compiled else f"compiled = false, {PINS[chosen]}"
             advice = [
-                f"Recommended: {chosen} ({RUNS[chosen]}), by `{pins}` in models.toml; the server itself would choose {self.automatic}."
+                f"Recommended: {chosen} ({RUNS[chosen]}), by `{pins}` in models.toml; the server itself would choose "
+                f"{self.automatic}."
             ]
         if not self.packed_form and self.measurements["inline", LONE].p50 > WORTH_COMPILING:
-            advice.append("It has no compiled form: `slipway pack --compile` writes one, where it is quicker and proven to answer alike.")
+            advice.append(
+                "It has no compiled form: `slipway pack --compile` writes one, where it is quicker and "
+                "proven to answer alike."
+            )
         repeated, computed = self.measurements[CACHED, LONE].p50, self.measurements[chosen, LONE].p50
         if repeated * WORTH_IT < computed:
             advice.append(
-                f"What was asked before: {repeated * 1e6:,.0f} µs from the cache (/predict-cached) instead of {computed * 1e6:,.0f} µs."
+                f"What was asked before: {repeated * 1e6:,.0f} µs from the cache (/predict-cached) instead of "
+                f"{computed * 1e6:,.0f} µs."
             )
         return "\n".join(advice)

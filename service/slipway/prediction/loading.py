@@ -1,4 +1,6 @@
-"""Which model is being loaded, where it can be read when the process has ended of it: in the log, the termination message and a file."""
+"""Which model is being loaded, where it can be read when the process has ended of it: in the log, the termination
+message and a file.
+"""
 
 import contextlib
 import json
@@ -17,9 +19,11 @@ log = logging.getLogger("slipway.models")
 
 
 class Loading:
-    """Of the process that loads before the fork. `directory`: the runtime folder, which outlives the container; None: nothing is kept.
+    """Of the process that loads before the fork. `directory`: the runtime folder, which outlives the container; None:
+    nothing is kept.
 
-    `seconds`: what takes longer is said to, and is remembered like what ends the process if the server is stopped meanwhile.
+    `seconds`: what takes longer is said to, and is remembered like what ends the process if the server is stopped
+    meanwhile.
     """
 
     def __init__(self, directory: Path | None, seconds: float = 60.0) -> None:
@@ -35,7 +39,9 @@ class Loading:
         self._forget()
 
     def ended(self, model: str, path: Path) -> bool:
-        """Whether this very file, of the model of that name and version, has ended an earlier start, or held it up until it was stopped."""
+        """Whether this very file, of the model of that name and version, has ended an earlier start, or held it up
+        until it was stopped.
+        """
         return [model, _fingerprint(path)] in self._ended
 
     @contextlib.contextmanager
@@ -56,7 +62,8 @@ class Loading:
                 self._done()
                 raise
             sentence = (
-                "stopped while model %s was loaded for more than %.0f s: the next start leaves it out if it is optional, else tries again"
+                "stopped while model %s was loaded for more than %.0f s: the next start leaves it out if it is "
+                "optional, else tries again"
             )
             log.error(sentence, model, self._seconds)
             raise
@@ -85,7 +92,9 @@ class Loading:
 
 
 class Rehearsal(Loading):
-    """Of a process that loads only to see whether it can: tells another one which model it is at, and leaves no trace."""
+    """Of a process that loads only to see whether it can: tells another one which model it is at, and leaves no
+    trace.
+    """
 
     def __init__(self, real: Loading, tell: Callable[[str], object]) -> None:
         super().__init__(None)
@@ -100,7 +109,8 @@ class Rehearsal(Loading):
 
 @contextlib.contextmanager
 def _last_words(model: str) -> Iterator[None]:
-    """An os._exit of this process says so, and never with 0, which would read as a stop that was asked for; nor may it be replaced.
+    """An os._exit of this process says so, and never with 0, which would read as a stop that was asked for; nor may it
+    be replaced.
 
     A signal to itself would read as such a stop, too.
     """

@@ -20,7 +20,8 @@ Read = Callable[[RowValidator], Batch]
 
 
 class Prediction(NamedTuple):
-    """What a dialect needs to answer. `seconds`: time of the inference; `cached`: per row, only where the cache was asked.
+    """What a dialect needs to answer. `seconds`: time of the inference; `cached`: per row, only where the cache was
+    asked.
 
     `headers`: of an answer that is logged, as ASGI has them.
     """
@@ -56,7 +57,9 @@ class Predictor:
     async def predict(
         self, entry: Entry, read: Read, call: Call, *, mode: Mode | None = None, cached: bool = False, log: bool = False
     ) -> Prediction:
-        """Raises a Problem, or MustWait; `read` takes the rows out of the body. `log`: in any case, in the background."""
+        """Raises a Problem, or MustWait; `read` takes the rows out of the body. `log`: in any case, in the
+        background.
+        """
         model = entry.model if entry.model is not None and entry.state == "ready" else await self._loaded(entry, call)
         inline_rows = 0 if cached else self.engine.inline_rows(model, mode)
         if not call.waits and (not inline_rows or (self._log_waits and not log)):

@@ -17,7 +17,9 @@ INTERVAL = 2.0  # seconds; a report counts for ten, so that four may be late bef
 class Readiness:
     """One per worker. The questions do not queue behind predictions: overload must not make a pod unready."""
 
-    def __init__(self, repository: Repository, engine: Engine, lifecycle: Lifecycle, prediction_log: PredictionLog) -> None:
+    def __init__(
+        self, repository: Repository, engine: Engine, lifecycle: Lifecycle, prediction_log: PredictionLog
+    ) -> None:
         self._repository = repository
         self._engine = engine
         self._lifecycle = lifecycle
@@ -33,7 +35,9 @@ class Readiness:
         self._repository.set_aside(self._lifecycle.board.aside, self._engine.warm_up)
         error = await self._first_error()
         if error != self._last_error:
-            log.log(logging.INFO if error is None else logging.ERROR, "ready" if error is None else f"not ready: {error}")
+            log.log(
+                logging.INFO if error is None else logging.ERROR, "ready" if error is None else f"not ready: {error}"
+            )
             termination.record(error or "")
             self._last_error = error
         self._lifecycle.board.report(self._lifecycle.slot, error)
@@ -42,7 +46,11 @@ class Readiness:
     async def _first_error(self) -> str | None:
         for entry in self._repository:
             if entry.expected:
-                error = entry.error if entry.model is None or entry.state == "failed" else await self._engine.check(entry.model)
+                error = (
+                    entry.error
+                    if entry.model is None or entry.state == "failed"
+                    else await self._engine.check(entry.model)
+                )
                 if error is not None or entry.model is None:
                     return f"{entry}: {error or 'not loaded'}"
         return self._prediction_log.trouble if self._prediction_log.durability == "sync" else None

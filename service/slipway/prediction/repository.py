@@ -58,7 +58,9 @@ class Entry:
 
 
 class Repository:
-    """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only fails itself."""
+    """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only
+    fails itself.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
         self._settings = settings
@@ -108,14 +110,20 @@ class Repository:
         if override is None or override.version is None:
             return max(versions, key=version_key)
         if override.version not in versions:
-            raise ArtifactError(f"models.toml pins {name} to version {override.version}, but there are only {', '.join(sorted(versions))}")
+            raise ArtifactError(
+                f"models.toml pins {name} to version {override.version}, but there are only "
+                f"{', '.join(sorted(versions))}"
+            )
         return override.version
 
     def _find_default_name(self) -> str | None:
-        marked = [name for name, version in self._default_versions.items() if self._entries[name][version].serving.default]
+        marked = [
+            name for name, version in self._default_versions.items() if self._entries[name][version].serving.default
+        ]
         if len(marked) > 1:
             raise ArtifactError(
-                f"More than one model is marked as the default: {', '.join(sorted(marked))}; keep one `default = true` in models.toml"
+                f"More than one model is marked as the default: {', '.join(sorted(marked))}; keep one `default = true` "
+                "in models.toml"
             )
         if marked:
             return marked[0]
@@ -148,7 +156,8 @@ class Repository:
             name = self.default_name
             if name is None:
                 raise UnknownModel(
-                    f"Several models are served ({', '.join(sorted(self._entries))}) and none is the default: name one with ?model="
+                    f"Several models are served ({', '.join(sorted(self._entries))}) and none is the default: name one "
+                    "with ?model="
                 )
         versions = self.versions(name)
         entry = versions.get(version or self._default_versions[name])
@@ -168,7 +177,9 @@ class Repository:
                 continue
             model, path = entry.label, entry.directory / MODEL_FILE
             if entry.serving.optional and loading.ended(model, path):
-                self._fail(entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it")
+                self._fail(
+                    entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it"
+                )
                 continue
             with loading.of(model, path):
                 self._load(entry)
@@ -206,7 +217,9 @@ class Repository:
             validator,
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
-            ModelSource(entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust),
+            ModelSource(
+                entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust
+            ),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
         )
@@ -217,7 +230,9 @@ class Repository:
             return self._read(entry)
 
     async def _load_in_worker(self, entry: Entry) -> None:
-        """In a thread, which is given up where it does not return: the others are to be loaded all the same, and the worker is replaced."""
+        """In a thread, which is given up where it does not return: the others are to be loaded all the same, and the
+        worker is replaced.
+        """
         async with self._one_load:
             if entry.aside:
                 return
@@ -248,7 +263,8 @@ class Repository:
             self._fail(entry, error)
 
     def set_aside(self, models: Mapping[str, str], warm_up: WarmUp) -> None:
-        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried again.
+        """`models`: name and version of those that are not to be asked, and why. Who is no longer among them is tried
+        again.
 
         On the event loop. Nobody waits for what is tried again: it may hang once more.
         """
@@ -264,7 +280,9 @@ class Repository:
                     entry.loading = asyncio.create_task(self._load_lazily(entry, warm_up))
 
     async def ready(self, entry: Entry, warm_up: WarmUp, call: Call) -> LoadedModel:
-        """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed, ModelLoading, ClientGone."""
+        """The loaded model, loading it first where it is lazy: once, however many ask. Raises ModelFailed,
+        ModelLoading, ClientGone.
+        """
         if entry.model is not None and entry.state == "ready":
             return entry.model
         if entry.state == "failed":
@@ -300,7 +318,8 @@ def _models_in(folder: Path) -> list[tuple[str, str, Path]]:
     """Name, version and directory of each. Raises ArtifactError where there are none."""
     if not folder.is_dir():
         raise ArtifactError(
-            f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with SLIPWAY_MODELS"
+            f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with "
+            "SLIPWAY_MODELS"
         )
     found, others = find_models(folder), overlooked(folder)
     if not found:

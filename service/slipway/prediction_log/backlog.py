@@ -25,7 +25,9 @@ log = logging.getLogger("slipway.log")
 
 
 class Backlog:
-    """In the order of arrival. `refuse`: nothing is dropped past the bounds, but `refusing` says that no more should come."""
+    """In the order of arrival. `refuse`: nothing is dropped past the bounds, but `refusing` says that no more should
+    come.
+    """
 
     def __init__(self, spool: Spool, metrics: LogMetrics, *, refuse: bool, bounds: Bounds = BOUNDS) -> None:
         self._spool = spool
@@ -52,7 +54,9 @@ class Backlog:
         return len(self._held)
 
     async def append(self, entries: Sequence[Entry], *, durable: bool = False) -> bool:
-        """Whether they are on disk. If not, and they were not to be `durable`, they are held in memory as far as that may be."""
+        """Whether they are on disk. If not, and they were not to be `durable`, they are held in memory as far as
+        that may be.
+        """
         lines = await _lines(entries)
         held = list(self._held)
         try:
@@ -103,7 +107,9 @@ class Backlog:
         await self.measure()
 
     async def adopt(self) -> None:
-        """Takes over what workers that are dead left on disk. Whether there is one that takes records is known afterwards."""
+        """Takes over what workers that are dead left on disk. Whether there is one that takes records is known
+        afterwards.
+        """
         await self._check()
         try:
             found = await self._on_disk(self._spool.adopt)
@@ -119,7 +125,9 @@ class Backlog:
         self._metrics.spool_bytes(await self._on_disk(self._spool.size))
 
     async def close(self) -> int:
-        """What is on disk waits for whoever comes next, and past the bound what was in memory; answers how many entries are lost."""
+        """What is on disk waits for whoever comes next, and past the bound what was in memory; answers how many
+        entries are lost.
+        """
         if self._held:
             with contextlib.suppress(OSError):  # TimeoutError is one
                 async with asyncio.timeout(self._bounds.close):
@@ -148,7 +156,10 @@ class Backlog:
         if isinstance(self._failure, SpoolFull) or self._held_bytes + size > self._bounds.held_bytes:
             if not self._refuse:
                 if not self.dropping:
-                    log.error("records of the prediction log are dropped from now on: neither its database nor its spool takes them")
+                    log.error(
+                        "records of the prediction log are dropped from now on: neither its database nor its "
+                        "spool takes them"
+                    )
                 self.dropping = True
                 self._metrics.counted("dropped", len(lines))
                 return
@@ -171,7 +182,11 @@ class Backlog:
 
 
 def _refusal(error: OSError | SpoolFull) -> str:
-    remedy = "mend the database, or allow more" if isinstance(error, SpoolFull) else "mend it, or let SLIPWAY_LOG_SPOOL name another folder"
+    remedy = (
+        "mend the database, or allow more"
+        if isinstance(error, SpoolFull)
+        else ("mend it, or let SLIPWAY_LOG_SPOOL name another folder")
+    )
     return f"the prediction log's spool takes no records: {error}: {remedy}"
 
 

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
-MOST_ROWS = 50_000  # in a worker's queue, and as many again on their way; past it they come faster than they can be written
+# In a worker's queue, and as many again on their way; past it they come faster than they can be written.
+MOST_ROWS = 50_000
 BATCH_ROWS = 1_000  # so many are enough to write
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Times in seconds. `pauses`: until the next attempt after so many failures; a connection that broke is opened again at once."""
+    """Times in seconds. `pauses`: until the next attempt after so many failures; a connection that broke is opened
+    again at once.
+    """
 
     flush: float = 0.5  # what is in memory alone is no older, or is on its way to the database that long
     adopt: float = 10.0  # between looks for files of workers that are gone
@@ -22,7 +25,8 @@ class Bounds:
     close: float = 1.0  # for a database or a disk at the end
     most_written: int = 2_000  # rows in one transaction
     crowded: int = MOST_ROWS // 2  # rows in the queue: the database is too slow for them, on to the spool
-    held_bytes: int = 4 * 1024 * 1024  # in memory, where the disk fails; past the spool's own bound only what cannot be refused is held
+    # In memory, where the disk fails; past the spool's own bound only what cannot be refused is held.
+    held_bytes: int = 4 * 1024 * 1024
 
 
 BOUNDS = Bounds()

@@ -1,4 +1,6 @@
-"""A worker's connection to the database: every call bounded in time, opened again after a failure, and said once that it is away."""
+"""A worker's connection to the database: every call bounded in time, opened again after a failure, and said once
+that it is away.
+"""
 
 import asyncio
 import contextlib
@@ -25,9 +27,13 @@ log = logging.getLogger("slipway.log")
 
 
 class Database:
-    """`prepare`, run in a thread before the store is opened, makes the file of an embedded database where there is none."""
+    """`prepare`, run in a thread before the store is opened, makes the file of an embedded database where there is
+    none.
+    """
 
-    def __init__(self, connect: Callable[[], "Store"], prepare: Callable[[], None], metrics: LogMetrics, bounds: Bounds = BOUNDS) -> None:
+    def __init__(
+        self, connect: Callable[[], "Store"], prepare: Callable[[], None], metrics: LogMetrics, bounds: Bounds = BOUNDS
+    ) -> None:
         self._connect = connect
         self._prepare = prepare
         self._metrics = metrics
@@ -112,7 +118,8 @@ class Database:
         return store
 
     async def _note(self, away: StoreAway) -> None:
-        if self.trouble is None or (self._kind == "replaced" and away.kind != "replaced"):  # why the new file cannot be used, either
+        # Why the new file cannot be used, either.
+        if self.trouble is None or (self._kind == "replaced" and away.kind != "replaced"):
             log.error("%s", away)
             self._metrics.database_up(False)
         self._metrics.failed(away.kind)

@@ -84,7 +84,8 @@ class PredictionLog:
         await self._writer.close()
 
     def put(self, model: LoadedModel, batch: Batch, answers: Answers, call: Call, *, always: bool = False) -> Headers:
-        """Headers for the answer, as ASGI has them; it is kept in the background. As set, and sampled by the model's rate, or `always`.
+        """Headers for the answer, as ASGI has them; it is kept in the background. As set, and sampled by the model's
+        rate, or `always`.
 
         Raises LogFull past the bounds, where those refuse.
         """
@@ -105,23 +106,33 @@ class PredictionLog:
         header = (ID_HEADER, answered.key.encode())
         if self.durability == "sync":
             if not kept:
-                raise LogAway(f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}")
+                raise LogAway(
+                    f"The answer cannot be logged before it is given: {self.trouble or 'the database is away'}"
+                )
             return (header, (b"x-logged", b"true"))
         if not kept and self._refuse:
-            raise LogFull("The answer cannot be logged before it is given: neither its spool nor its database takes records")
+            raise LogFull(
+                "The answer cannot be logged before it is given: neither its spool nor its database takes records"
+            )
         return () if not kept and self._backlog.dropping and self.trouble is not None else (header,)
 
     def feedback(self, outcomes: list[tuple[str, int, str]], client: str | None) -> None:
-        """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text. Raises LogFull."""
+        """True outcomes: the key of a request's first row, the row's position in it, and the outcome as JSON text.
+        Raises LogFull.
+        """
         if self._writer.outcomes.full or self._backlog.refusing:
             raise LogFull("The prediction log takes no more feedback for now: too much of it waits to be stored")
         now, first = time.time(), new_key()
         rows = enumerate(outcomes)
-        self._writer.outcomes.put([Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows])
+        self._writer.outcomes.put(
+            [Feedback(row_key(first, i), now, row_key(key, at), outcome, client) for i, (key, at, outcome) in rows]
+        )
         self._writer.start()
 
     async def kept(self, call: Call) -> tuple[float, float]:
-        """Between which times, in seconds since 1970, a request was made whose rows may be here; from 0 where that is not known."""
+        """Between which times, in seconds since 1970, a request was made whose rows may be here; from 0 where that
+        is not known.
+        """
         if time.monotonic() >= self._look_at:
             if not call.waits:
                 raise MustWait
@@ -141,7 +152,11 @@ class PredictionLog:
         refusing = self._backlog.refusing
         if self._writer.queue.rows < MOST_ROWS and not refusing:
             return True
-        why = "its database is away, and the spool is full" if refusing else f"{MOST_ROWS} rows wait to be written already"
+        why = (
+            "its database is away, and the spool is full"
+            if refusing
+            else (f"{MOST_ROWS} rows wait to be written already")
+        )
         if self._refuse:
             raise LogFull(f"The prediction log takes no more records: {why}")
         self._metrics.counted("dropped", len(answers.predictions))
@@ -156,12 +171,24 @@ def _answered(model: LoadedModel, batch: Batch, answers: Answers, call: Call) ->
     latency_ms = int((time.monotonic() - call.arrival) * 1e7) / 1e4  # what round() would do takes three times as long
     rows = batch.rows or batch
     return Answered(
-        key, time.time(), request_id.get(), call.path, call.client, model, rows, answers.predictions, answers.confidences, latency_ms
+        key,
+        time.time(),
+        request_id.get(),
+        call.path,
+        call.client,
+        model,
+        rows,
+        answers.predictions,
+        answers.confidences,
+        latency_ms,
     )
 
 
-def open_log(settings: Settings, signatures: Sequence[tuple[str, Signature | None]], metrics: LogMetrics) -> PredictionLog:
-    """`signatures` by model, None where it is not known yet. What is needed is imported before the fork, and an embedded file made.
+def open_log(
+    settings: Settings, signatures: Sequence[tuple[str, Signature | None]], metrics: LogMetrics
+) -> PredictionLog:
+    """`signatures` by model, None where it is not known yet. What is needed is imported before the fork, and an
+    embedded file made.
 
     Raises ArtifactError for settings that cannot be met.
     """
@@ -181,7 +208,11 @@ def _redaction(settings: Settings, signatures: Sequence[tuple[str, Signature | N
     redaction = Redaction(settings.log_omit, settings.log_hash, key.encode(), settings.log_record_bytes)
     seen = [(model, signature) for model, signature in signatures if signature is not None]
     if unknown := redaction.unknown(seen):
-        named = [f"SLIPWAY_{name.upper()}" for name in ("log_omit", "log_hash") if not set(unknown).isdisjoint(getattr(settings, name))]
+        named = [
+            f"SLIPWAY_{name.upper()}"
+            for name in ("log_omit", "log_hash")
+            if not set(unknown).isdisjoint(getattr(settings, name))
+        ]
         known = sorted({f"{model}.{column}" for model, signature in seen for column in signature.names or ()})
         there = f"{', '.join(known[:MOST_NAMES])}{', …' if len(known) > MOST_NAMES else ''}" or "none with names"
         sentence = f"{' and '.join(named)}: no model has the columns {', '.join(unknown)}; there are {there}"

@@ -1,4 +1,6 @@
-"""Feedback on its way to the database: each waits for its row, which another worker may be storing, and few are kept without one."""
+"""Feedback on its way to the database: each waits for its row, which another worker may be storing, and few are kept
+without one.
+"""
 
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -10,7 +12,8 @@ from .record import Feedback
 WAIT_SECONDS = 2.0  # for a row that is not there: other workers write every half second
 MOST_WAITING = 10_000  # outcomes, in memory
 MOST_BYTES = 16 * 1024 * 1024  # of them
-STRAYS = 10_000  # outcomes without a row that a worker keeps at once, and then one a second; one of many kilobytes counts as so many
+# Outcomes without a row that a worker keeps at once, and then one a second; one of many kilobytes counts as so many.
+STRAYS = 10_000
 
 
 class Outcomes:
@@ -45,7 +48,9 @@ class Outcomes:
         return ([], [*late, *new]) if last else (new, late)
 
     def admitted(self, new: list[Feedback], late: list[Feedback], found: Collection[str]) -> list[Feedback]:
-        """Of what was taken: all whose row was found, and as many strays as may be. New ones without a row wait once more."""
+        """Of what was taken: all whose row was found, and as many strays as may be. New ones without a row wait once
+        more.
+        """
         waiting = [row for row in new if row.prediction not in found]
         self._late.extend((monotonic() + WAIT_SECONDS, row) for row in waiting)
         self._bytes += sum(len(row.outcome) for row in waiting)

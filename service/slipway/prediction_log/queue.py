@@ -87,7 +87,8 @@ class Queue:
         self._enough = enough
         self._bounds = bounds
         self._requests: deque[Answered] = deque()
-        self.rows = 0  # in it, in requests that are taken but not made yet, and in those that wait for theirs to be kept
+        # In it, in requests that are taken but not made yet, and in those that wait for theirs to be kept.
+        self.rows = 0
 
     def put(self, request: Answered) -> None:
         self._requests.append(request)

@@ -3,8 +3,11 @@
 from typing import NamedTuple
 
 
-class Record(NamedTuple):  # one answered row; field order is the column order of the table `predictions`, and of a spool's line
-    key: str  # UUIDv7 as text, 36 characters; of row i of a request: the first row's + i (the low 20 bits count rows, zero in the first)
+# One answered row; field order is the column order of the table `predictions`, and of a spool's line.
+class Record(NamedTuple):
+    # UUIDv7 as text, 36 characters; of row i of a request: the first row's + i (the low 20 bits count rows, zero in the
+    # first).
+    key: str
     time: float  # seconds since the epoch, UTC, when the answer was made; the day of it decides the partition
     request_id: str
     position: int  # of the row in its request, from 0

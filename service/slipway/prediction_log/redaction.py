@@ -17,7 +17,9 @@ _encode = Encoder().encode
 
 
 class Redaction:
-    """`omit` and `hashed` name columns, `age` of every model or `churn.age` of one. `most_bytes`: of a record's features and answer."""
+    """`omit` and `hashed` name columns, `age` of every model or `churn.age` of one. `most_bytes`: of a record's
+    features and answer.
+    """
 
     def __init__(self, omit: Iterable[str], hashed: Iterable[str], key: bytes, most_bytes: int) -> None:
         self._omit = frozenset(omit)
@@ -26,7 +28,9 @@ class Redaction:
         self.most_bytes = most_bytes
 
     def encoder(self, model: str, signature: Signature) -> Encode:
-        """Makes a row's values, in column order, the JSON text that is kept: an object where the columns have names, else a list."""
+        """Makes a row's values, in column order, the JSON text that is kept: an object where the columns have names,
+        else a list.
+        """
         names = signature.names or ()
         left_out = self._places(self._omit, model, names)
         hashed = self._places(self._hashed, model, names) - left_out
@@ -38,7 +42,9 @@ class Redaction:
         return lambda row: json_bytes({name: self._hash(row[i]) if i in hashed else row[i] for name, i in kept})
 
     def fitting(self, features: bytes, answer: bytes) -> tuple[bytes, bytes]:
-        """The same two JSON texts, or a note in the place of the longer one, or of both, where they are too long together."""
+        """The same two JSON texts, or a note in the place of the longer one, or of both, where they are too long
+        together.
+        """
         sizes = len(features), len(answer)
         if sum(sizes) <= self.most_bytes:
             return features, answer
@@ -52,7 +58,12 @@ class Redaction:
 
     def unknown(self, models: Iterable[tuple[str, Signature]]) -> list[str]:
         """The names that no column of these models has: what they should protect would be kept as it is."""
-        known = {name for model, signature in models for column in signature.names or () for name in (column, f"{model}.{column}")}
+        known = {
+            name
+            for model, signature in models
+            for column in signature.names or ()
+            for name in (column, f"{model}.{column}")
+        }
         return sorted((self._omit | self._hashed) - known)
 
     def _values(self, row: Sequence[Any], left_out: frozenset[int], hashed: frozenset[int]) -> Sequence[Any]:
@@ -60,7 +71,9 @@ class Redaction:
         return [None if i in left_out else self._hash(value) if i in hashed else value for i, value in enumerate(row)]
 
     def _hash(self, value: Any) -> str | None:
-        """HMAC-SHA256 of the value's JSON text, in hexadecimal: equal values stay equal. A missing value stays missing."""
+        """HMAC-SHA256 of the value's JSON text, in hexadecimal: equal values stay equal. A missing value stays
+        missing.
+        """
         if value is None or value != value:
             return None
         return hmac.digest(self._key, json_bytes(value), hashlib.sha256).hex()

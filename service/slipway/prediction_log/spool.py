@@ -1,6 +1,8 @@
-"""The spool: lines on local disk that wait for the database. Bounded, in order, and taken over by a living worker when its own dies.
+"""The spool: lines on local disk that wait for the database. Bounded, in order, and taken over by a living worker when
+its own dies.
 
-Files `<worker>.<number>.jsonl` in one folder per pod; whoever holds the lock on `<worker>.lock` owns that worker's files.
+Files `<worker>.<number>.jsonl` in one folder per pod; whoever holds the lock on `<worker>.lock` owns that worker's
+files.
 """
 
 import errno
@@ -67,7 +69,9 @@ class Spool:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def append(self, lines: Sequence[bytes], *, durable: bool, bounded: bool = True) -> None:
-        """Adds lines, each with its line break. All of them or none. `durable`: they survive a power cut. Raises SpoolFull."""
+        """Adds lines, each with its line break. All of them or none. `durable`: they survive a power cut. Raises
+        SpoolFull.
+        """
         data = b"".join(lines)
         with self._busy:
             if bounded:
@@ -100,7 +104,8 @@ class Spool:
                 self._reading.seek(self._committed)
                 lines: list[bytes] = []
                 for line in self._reading:
-                    if not line.endswith(b"\n") or len(lines) == most:  # torn by a death in mid-write: nobody was promised that one
+                    # Torn by a death in mid-write: nobody was promised that one.
+                    if not line.endswith(b"\n") or len(lines) == most:
                         break
                     lines.append(line)
                 if lines:
@@ -124,7 +129,9 @@ class Spool:
             if not self._folder.is_dir():
                 return 0
             found = 0
-            for owner in sorted({match["owner"] for path in self._folder.iterdir() if (match := owned(path))} - self._locks.keys()):
+            for owner in sorted(
+                {match["owner"] for path in self._folder.iterdir() if (match := owned(path))} - self._locks.keys()
+            ):
                 if self._lock(owner):
                     segments = sorted(self._folder.glob(f"{owner}.*.jsonl"))
                     self._rest()
@@ -152,7 +159,9 @@ class Spool:
 
     def _check_room(self, size: int) -> None:
         if self._measure() + size > self._most_bytes:
-            raise SpoolFull(f"the files in {self._folder} have the {self._most_bytes} bytes that SLIPWAY_LOG_SPOOL_BYTES allows")
+            raise SpoolFull(
+                f"the files in {self._folder} have the {self._most_bytes} bytes that SLIPWAY_LOG_SPOOL_BYTES allows"
+            )
 
     def _own(self) -> None:
         """The folder is ours alone: features are nobody else's business."""
@@ -160,7 +169,8 @@ class Spool:
         for _ in range(NAMES_TRIED):
             if self._owner in self._locks or self._lock(self._owner):
                 return
-            self._owner = uuid.uuid4().hex  # another one took the lock for a dead worker's between its making and its locking
+            # Another one took the lock for a dead worker's between its making and its locking.
+            self._owner = uuid.uuid4().hex
         raise OSError(f"{self._folder} cannot be locked")
 
     def _begin(self, durable: bool) -> BinaryIO:
@@ -199,7 +209,9 @@ class Spool:
             self._unlock(owner)
 
     def _rest(self) -> None:
-        """Whatever is read next is read from the beginning of a file: what the database has already is passed over there."""
+        """Whatever is read next is read from the beginning of a file: what the database has already is passed over
+        there.
+        """
         if self._reading is not None:
             self._reading.close()
             self._reading = None
@@ -224,7 +236,8 @@ class Spool:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_ino != path.stat().st_ino:  # another one took it over, was done with it, and removed it
+            # Another one took it over, was done with it, and removed it.
+            if os.fstat(descriptor).st_ino != path.stat().st_ino:
                 raise FileNotFoundError(path)
         except (BlockingIOError, FileNotFoundError):
             os.close(descriptor)
@@ -233,7 +246,9 @@ class Spool:
         return True
 
     def _unlock(self, owner: str) -> None:
-        """The lock's file goes first, where none of the worker's are left: whoever had opened it sees that it is gone."""
+        """The lock's file goes first, where none of the worker's are left: whoever had opened it sees that it is
+        gone.
+        """
         descriptor = self._locks.pop(owner)
         if not any(self._folder.glob(f"{owner}.*.jsonl")):
             (self._folder / f"{owner}.lock").unlink(missing_ok=True)

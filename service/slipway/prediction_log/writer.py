@@ -1,4 +1,6 @@
-"""The background task of a worker: what is in the queue goes to the database, or to the spool and from there to the database."""
+"""The background task of a worker: what is in the queue goes to the database, or to the spool and from there to the
+database.
+"""
 
 import asyncio
 import contextlib
@@ -32,7 +34,14 @@ class Writer:
     """`queue` is where answers are put. `commit`: who waits, waits for the database, else for the disk if it works."""
 
     def __init__(
-        self, database: Database, backlog: Backlog, recorder: Recorder, metrics: LogMetrics, *, commit: bool, bounds: Bounds = BOUNDS
+        self,
+        database: Database,
+        backlog: Backlog,
+        recorder: Recorder,
+        metrics: LogMetrics,
+        *,
+        commit: bool,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._database = database
         self._backlog = backlog
@@ -46,7 +55,8 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._replaying: asyncio.Task[None] | None = None
         self._stopping = False
-        self._straight_until = float("inf")  # from then on rows go to the spool, which takes more of them in the time before the end
+        # From then on rows go to the spool, which takes more of them in the time before the end.
+        self._straight_until = float("inf")
 
     def keep(self, request: Answered) -> asyncio.Future[bool]:
         """The future's result is there in bounded time, whatever becomes of the database."""
@@ -57,7 +67,9 @@ class Writer:
         return kept
 
     def start(self) -> None:
-        """Again and again, to no effect. Not within the context of the request that may have been the first to need it."""
+        """Again and again, to no effect. Not within the context of the request that may have been the first to need
+        it.
+        """
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
@@ -118,7 +130,9 @@ class Writer:
             await self._backlog.append(())
 
     async def _flush_outcomes(self) -> None:
-        """After the rows of this worker, behind which they go to the spool, too: what is there is bounded, and cannot be looked up."""
+        """After the rows of this worker, behind which they go to the spool, too: what is there is bounded, and
+        cannot be looked up.
+        """
         new, late = self.outcomes.take(last=self._stopping)
         rows = [*new, *late]
         if rows and self._backlog.empty:
@@ -130,7 +144,9 @@ class Writer:
             await self._deliver(rows[start : start + most])
 
     async def _deliver(self, entries: Sequence[Entry]) -> None:
-        """Straight to the database while nothing older waits, it answers at once, and the queue does not fill; to the spool otherwise."""
+        """Straight to the database while nothing older waits, it answers at once, and the queue does not fill; to
+        the spool otherwise.
+        """
         at_hand = self._database.trouble is None and not self._database.busy and monotonic() < self._straight_until
         if at_hand and self._backlog.empty and self.queue.rows < self._bounds.crowded:
             writing = asyncio.create_task(self._database.write(entries))
@@ -178,7 +194,9 @@ class Writer:
             self._replaying = asyncio.create_task(self._replay())
 
     async def _replay(self) -> None:
-        """The backlog, the oldest first, until it is short; what comes next waits for the next flush, so that it comes in batches."""
+        """The backlog, the oldest first, until it is short; what comes next waits for the next flush, so that it
+        comes in batches.
+        """
         try:
             if self._backlog.empty:
                 await self._database.open_anew()

@@ -1,4 +1,6 @@
-"""POST /predict, features in column order, and /models/{name}/predict, by column name: one row or many, JSON in and out."""
+"""POST /predict, features in column order, and /models/{name}/predict, by column name: one row or many, JSON in and
+out.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypedDict
@@ -16,7 +18,11 @@ from ..prediction.repository import Entry, Repository
 from ..settings import Settings
 
 Output = Annotated[
-    Any, Field(description="The class, label or number that the model answers; an array, or an object by name, of several outputs.")
+    Any,
+    Field(
+        description="The class, label or number that the model answers; an array, or an object by name, of "
+        "several outputs."
+    ),
 ]
 Confidence = Annotated[
     float | list[float | None] | dict[str, float | None] | None,
@@ -99,7 +105,10 @@ class PredictedRows(BaseModel):
 
 def predicted(prediction: Prediction) -> list[dict[str, Any]]:
     answers = prediction.answers
-    return [{"prediction": value, "confidence": sure} for value, sure in zip(answers.predictions, answers.confidences, strict=True)]
+    return [
+        {"prediction": value, "confidence": sure}
+        for value, sure in zip(answers.predictions, answers.confidences, strict=True)
+    ]
 
 
 def one_or_many(rows: list[dict[str, Any]], *, many: bool) -> Any:
@@ -109,10 +118,14 @@ def one_or_many(rows: list[dict[str, Any]], *, many: bool) -> Any:
 
 class NamedRow(BaseModel):
     prediction: Output
-    label: Annotated[str | list[str] | dict[str, str] | None, Field(description="The class by its label; null where there are no classes.")]
+    label: Annotated[
+        str | list[str] | dict[str, str] | None,
+        Field(description="The class by its label; null where there are no classes."),
+    ]
     confidence: Confidence
     probabilities: Annotated[
-        Probabilities | list[Probabilities] | dict[str, Probabilities] | None, Field(description="By label; null where the model has none.")
+        Probabilities | list[Probabilities] | dict[str, Probabilities] | None,
+        Field(description="By label; null where the model has none."),
     ]
 
 
@@ -195,8 +208,17 @@ def predict_request(max_rows: int) -> Schema:
     }
     return {
         "oneOf": [
-            {"title": title, "type": "object", "required": [name], "additionalProperties": False, "properties": {name: schema}}
-            for title, name, schema in (("One row", "features", {"$ref": f"{SCHEMAS}Features"}), ("Many rows", "instances", many))
+            {
+                "title": title,
+                "type": "object",
+                "required": [name],
+                "additionalProperties": False,
+                "properties": {name: schema},
+            }
+            for title, name, schema in (
+                ("One row", "features", {"$ref": f"{SCHEMAS}Features"}),
+                ("Many rows", "instances", many),
+            )
         ]
     }
 
@@ -254,4 +276,13 @@ def named_outputs(signature: Signature) -> Schema:
         else nothing,
     }
     row: Schema = {"type": "object", "required": list(properties), "properties": properties}
-    return {"anyOf": [row, {"type": "object", "required": ["predictions"], "properties": {"predictions": {"type": "array", "items": row}}}]}
+    return {
+        "anyOf": [
+            row,
+            {
+                "type": "object",
+                "required": ["predictions"],
+                "properties": {"predictions": {"type": "array", "items": row}},
+            },
+        ]
+    }

@@ -24,7 +24,9 @@ FLOWER = RowValidator(
         input="array",
         named=True,
         columns=(
-            Column(name="sepal_length", type="number", description="Sepal length in cm", exclusive_minimum=0, maximum=10),
+            Column(
+                name="sepal_length", type="number", description="Sepal length in cm", exclusive_minimum=0, maximum=10
+            ),
             Column(name="sepal_width", type="number", description="Sepal width in cm", exclusive_minimum=0, maximum=10),
             Column(name="petal_length", type="number", description="Petal length in cm", minimum=0, maximum=7),
             Column(name="petal_width", type="number", description="Petal width in cm", minimum=0, maximum=3),
@@ -36,7 +38,9 @@ FLOWER = RowValidator(
 
 class TimedRow(BaseModel):
     prediction: Output
-    latency_ms: Annotated[float, Field(description="Time of the inference in milliseconds; of the whole batch where there are many rows.")]
+    latency_ms: Annotated[
+        float, Field(description="Time of the inference in milliseconds; of the whole batch where there are many rows.")
+    ]
 
 
 class TimedRows(BaseModel):
@@ -63,7 +67,9 @@ class CachedRows(BaseModel):
 class Species(BaseModel):
     species_id: Annotated[int, Field(description="0 setosa, 1 versicolor, 2 virginica.")]
     species_name: str
-    probabilities: Annotated[dict[str, float | None] | None, Field(description="By species; null where the model has none.")]
+    probabilities: Annotated[
+        dict[str, float | None] | None, Field(description="By species; null where the model has none.")
+    ]
 
 
 def species(prediction: Prediction) -> dict[str, Any]:
@@ -90,7 +96,9 @@ def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> 
         prediction = await predictor.predict(entry, lambda validator: validator.features(flower), call)
         return reply(species(prediction), prediction)
 
-    async def ask(call: Call, *, mode: Mode | None = None, cached: bool = False, log: bool = False) -> tuple[Prediction, bool]:
+    async def ask(
+        call: Call, *, mode: Mode | None = None, cached: bool = False, log: bool = False
+    ) -> tuple[Prediction, bool]:
         """The prediction, and whether it is of many rows."""
         entry = exchange.entry(call)
         rows = OneOrMany(await exchange.read(call), entry)
@@ -117,14 +125,18 @@ def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> 
         return reply(one_or_many(found, many=many), prediction)
 
     async def predict_with_logging(call: Call) -> Reply:
-        """In the background, and in any case: whatever the prediction log is set to. X-Prediction-ID is the key of the first row."""
+        """In the background, and in any case: whatever the prediction log is set to. X-Prediction-ID is the key of
+        the first row.
+        """
         prediction, many = await ask(call, log=True)
         logged = [{"prediction": value} for value in prediction.answers.predictions]
         return reply(one_or_many(logged, many=many), prediction)
 
     flower: Described = {
         "body": FLOWER.row_schema(),
-        "examples": lambda: {"one row": {"value": {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}}},
+        "examples": lambda: {
+            "one row": {"value": {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}}
+        },
         "components": {},
     }
     rows = positional(predictor.repository, settings.max_rows)
@@ -142,6 +154,15 @@ def operations(predictor: Predictor, exchange: Exchange, settings: Settings) -> 
         Operation("/predict-safe", predict_safe, plain, "Every bad input is a clear 4xx", tag, **rows),
         Operation("/predict-threaded", predict_threaded, plain, "Inference in the thread pool", tag, **rows),
         Operation("/predict-slow", predict_slow, TimedRow | TimedRows, "With the time of the inference", tag, **rows),
-        Operation("/predict-cached", predict_cached, CachedRow | CachedRows, "Through the prediction cache", tag, **rows),
-        Operation("/predict-with-logging", predict_with_logging, LoggedRow | LoggedRows, "With a row in the prediction log", tag, **rows),
+        Operation(
+            "/predict-cached", predict_cached, CachedRow | CachedRows, "Through the prediction cache", tag, **rows
+        ),
+        Operation(
+            "/predict-with-logging",
+            predict_with_logging,
+            LoggedRow | LoggedRows,
+            "With a row in the prediction log",
+            tag,
+            **rows,
+        ),
     ]

@@ -1,4 +1,6 @@
-"""Takes connections from the listening socket that all workers share, so that each worker holds about as many as the others."""
+"""Takes connections from the listening socket that all workers share, so that each worker holds about as many as the
+others.
+"""
 
 import asyncio
 import heapq
@@ -17,14 +19,15 @@ from ..system.board import Board
 
 log = logging.getLogger("slipway.accept")
 
-# Whichever worker wakes first could take a whole burst: of 64 kept-alive connections, one of two workers got all, in one run of six.
-# SO_REUSEPORT would share out by chance, and lose what waits for a worker that is killed or hangs.
+# Whichever worker wakes first could take a whole burst: of 64 kept-alive connections, one of two workers got all, in
+# one run of six. SO_REUSEPORT would share out by chance, and lose what waits for a worker that is killed or hangs.
 _AHEAD = 2  # connections by which a worker may lead before it lets another go first
 _PATIENCE = 0.002  # seconds that the other has; it may be busy, or hang
 _BURST = 4  # connections taken when it did not come
 _HANDSHAKE = 0.5  # seconds for those that are connecting when the worker stops
 _NO_DESCRIPTORS = 1.0  # seconds until the next try when the process has too many files open
-_SPARE_DESCRIPTORS = 32  # for what a worker opens besides: metrics, the prediction log and its spool, pipes to its children
+# For what a worker opens besides: metrics, the prediction log and its spool, pipes to its children.
+_SPARE_DESCRIPTORS = 32
 _FEWEST = 8  # connections that a worker takes, however few descriptors it has
 _SHARE = 16  # of all connections one in so many is closed at a time: to find the longest idle takes a look at each
 _ALL_BUSY = 0.05  # seconds until the next try when nobody is idle
@@ -34,7 +37,8 @@ Idle = Iterable[tuple[float, Callable[[], object]]]  # since when a connection h
 
 
 class Acceptor:
-    """The listening side of one worker, in the shape of an asyncio server. `count` answers the connections that are open.
+    """The listening side of one worker, in the shape of an asyncio server. `count` answers the connections that are
+    open.
 
     It keeps to `most` of them: for a new one the longest idle go. `handshake`: seconds for a client to begin TLS.
     """
@@ -101,7 +105,10 @@ class Acceptor:
 
     def _accept(self) -> bool:
         if self._count() + len(self._opening) >= self._most:
-            self._say(f"{self._most} connections are open, as many as there are file descriptors for: the longest idle are closed")
+            self._say(
+                f"{self._most} connections are open, as many as there are file descriptors for: the longest idle "
+                "are closed"
+            )
             if not self._make_room():
                 self._stand_back(_ALL_BUSY, self._resume)
             return False  # it is accepted in the next turn of the loop, when they have closed
@@ -114,7 +121,9 @@ class Acceptor:
             self._stand_back(_ALL_BUSY if self._make_room() else _NO_DESCRIPTORS, self._resume)
             return False
         connection.setblocking(False)
-        opening = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection, **self._tls))
+        opening = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._protocol_factory, connection, **self._tls)
+        )
         self._opening[opening] = self._loop.time()
         opening.add_done_callback(self._opened)
         self._board.connections(self._slot, self._count() + len(self._opening))
@@ -134,7 +143,8 @@ class Acceptor:
 
     def _opened(self, opening: "asyncio.Task[object]") -> None:
         del self._opening[opening]
-        if not opening.cancelled() and (error := opening.exception()) is not None:  # a client that speaks no TLS, or another one
+        # A client that speaks no TLS, or another one.
+        if not opening.cancelled() and (error := opening.exception()) is not None:
             log.debug("a connection was not opened: %s", error)
 
 

@@ -1,74 +1,81 @@
-"""A client's connection: Uvicorn's, but a prediction that takes no waiting for is answered as soon as its request is read."""
+"""A client's connection: Uvicorn's, but a prediction that takes no waiting for is answered as soon as its request is
+read.
+"""
 
 import asyncio
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ..errors import MalformedRequest, Problem, RequestTimeout
 from ..http.envelope import Envelope
 from ..http.fast_path import HotPath
 from ..http.operation import Reply
+from .deadlines import Deadlines
 from .request_body import SLICE, Body, comes_alone, line_ends, part_end
-from .request_head import MOST_BETWEEN, MOST_HEAD_BYTES, check_trailers, checked_fields, problem_of, too_large, without_offer
+from .request_head import (
+    MOST_BETWEEN,
+    MOST_HEAD_BYTES,
+    check_trailers,
+    checked_fields,
+    problem_of,
+    too_large,
+    without_offer,
+)
 from .timeouts import Timeouts
-from .transport import Flow, OneWrite, as_sent, takes_its_answers, tell_gone
+from .transport import Flow, OneWrite, as_sent, tell_gone
 
-MOST_UNANSWERED = 16  # requests that a connection may send ahead: each takes kilobytes until those before it are answered
+# Requests that a connection may send ahead: each takes kilobytes until those before it are answered.
+MOST_UNANSWERED = 16
 _PART = 256  # bytes of a SLICE that a part takes at least: small requests cost by their number
 
 
-class Connection(HttpToolsProtocol):
-    """Can be asked to close after its next answer, and is closed when its client asks nothing, never ends asking, or reads no answer.
+class Connection(Deadlines):
+    """Can be asked to close after its next answer, and is closed when its client asks nothing, never ends asking, or
+    reads no answer.
 
-    Uvicorn makes a scope, a cycle and a task of each request, which cost more than a cheap prediction. A request to a prediction path that
-    comes in one piece is shown to the application first; only if it cannot answer at once does the request go Uvicorn's way.
+    Uvicorn makes a scope, a cycle and a task of each request, which cost more than a cheap prediction. A request to a
+    prediction path that comes in one piece is shown to the application first; only if it cannot answer at once does the
+    request go Uvicorn's way.
     """
 
     __slots__ = (  # Uvicorn's own are more than Python finds quickly in a dictionary
         "_application",
-        "_begun_at",
         "_blank",
         "_body",
         "_chunks",
-        "_clock",
-        "_due",
-        "_ended_at",
         "_fields",
         "_head",
-        "_head_bytes",
-        "_head_complete",
         "_hot",
-        "_idle_since",
         "_is_first",
         "_leaving",
         "_now",
         "_output",
         "_piece",
         "_refusal",
-        "_refused",
         "_rest",
         "_rest_at",
         "_running",
-        "_timeouts",
-        "_unread",
-        "_unread_since",
     )
 
     def __init__(
-        self, config: Config, server_state: ServerState, app_state: dict[str, Any], application: Envelope, timeouts: Timeouts
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        application: Envelope,
+        timeouts: Timeouts,
     ) -> None:
-        super().__init__(config, server_state, app_state)
+        super().__init__(config, server_state, app_state, timeouts)
         self._application = application
-        self._timeouts = timeouts
         self._leaving = False
-        self._refused = False  # what still comes is thrown away
         self._refusal: Problem | None = None  # is answered after the requests before it
         self._output: OneWrite
-        self._running: RequestResponseCycle | None = None  # the request that Uvicorn answers, or answered last; `cycle` is the newest
+        # The request that Uvicorn answers, or answered last; `cycle` is the newest.
+        self._running: RequestResponseCycle | None = None
         self._hot: HotPath | None = None  # of the request that is being read, as long as Uvicorn does not know of it
         self._head: list[tuple[bytes, bytes]]  # its headers
         self._fields: dict[bytes, bytes]  # by name
@@ -76,24 +83,17 @@ class Connection(HttpToolsProtocol):
         self._body = Body()  # what of it Uvicorn has been given
         self._blank = 0  # bytes of line ends before it
         self._piece = 0  # bytes of what has been read last
-        self._head_bytes: int | None = None  # since the piece in which a request began or its body went on; None between requests
-        self._head_complete = False  # of the request that is being read
-        self._is_first = True  # in what has been received at a time; a client that sends many ahead must not hold the loop
+        # In what has been received at a time; a client that sends many ahead must not hold the loop.
+        self._is_first = True
         self._rest, self._rest_at = b"", 0  # received and not read yet, from there on
         self._now: float  # when something was received
-        self._begun_at: float  # when the request that is being read began
-        self._idle_since: float  # when the last request was complete, or its answer: what a client sends in between does not count
-        self._unread: int  # bytes, when the client was last found not to read
-        self._unread_since: float
-        self._ended_at: float
-        self._clock: asyncio.TimerHandle  # rings at `_due`
-        self._due: float
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._output = OneWrite(transport, self.loop, self._timeouts)
         super().connection_made(cast(asyncio.Transport, self._output))
         self.flow: Flow = Flow(self.transport)
-        # Uvicorn starts a clock after each answer, and none before the first: it would keep a silent connection for ever.
+        # Uvicorn starts a clock after each answer, and none before the first: it would keep a silent connection for
+        # ever.
         self._now = self._idle_since = self.loop.time()
         self._look_at(self._now + self.timeout_keep_alive)
 
@@ -106,7 +106,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
-        """The client is taken as gone, but what has been answered is sent, so that it does not matter in how many pieces it was asked."""
+        """The client is taken as gone, but what has been answered is sent, so that it does not matter in how many
+        pieces it was asked.
+        """
         self._output.flush()
 
     def on_response_complete(self) -> None:
@@ -124,12 +126,6 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
-    def idle_since(self) -> float | None:
-        """Since when the client has neither asked anything whole nor been answered; None while a whole request of its waits for us."""
-        if self._head_bytes is not None:
-            return self._begun_at
-        return self._idle_since if self._is_quiet() or self.flow.write_paused or self._refused else None
-
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return  # until the client closes or the clock does
@@ -145,7 +141,9 @@ class Connection(HttpToolsProtocol):
             self._read_rest()
 
     def _read_rest(self) -> None:
-        """As far as may be at a time: each part ends where a request's head or body does, so that none is read beyond the last allowed."""
+        """As far as may be at a time: each part ends where a request's head or body does, so that none is read
+        beyond the last allowed.
+        """
         self._is_first = True
         data, at, room = self._rest, self._rest_at, SLICE
         while at < len(data) and room > 0 and self._unanswered() < MOST_UNANSWERED and not self._refused:
@@ -153,9 +151,15 @@ class Connection(HttpToolsProtocol):
                 self._blank += blank
                 at += blank
                 if self._blank > MOST_BETWEEN:
-                    self._refuse(MalformedRequest("These line ends are no HTTP request: one line end may come before a request"))
+                    self._refuse(
+                        MalformedRequest("These line ends are no HTTP request: one line end may come before a request")
+                    )
                 continue
-            left = self._body.left(self._fields, self._chunks) if self._head_bytes is not None and self._head_complete else None
+            left = (
+                self._body.left(self._fields, self._chunks)
+                if self._head_bytes is not None and self._head_complete
+                else None
+            )
             until = part_end(data, at, left)
             self._read(data[at:until])
             room -= _PART if left is not None else max(until - at, _PART)
@@ -215,7 +219,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # it is read once more, without the offer
-        self._head, self.headers = self.headers, []  # what comes from now on are trailers, which must not stand in for headers
+        # What comes from now on are trailers, which must not stand in for headers.
+        self._head, self.headers = self.headers, []
         self._fields = dict(self._head)
         if b"host" not in self._fields or b"transfer-encoding" in self._fields or len(self._fields) < len(self._head):
             self._fields = checked_fields(self._head, self.parser.get_http_version())
@@ -272,13 +277,17 @@ class Connection(HttpToolsProtocol):
         )
 
     def _without_offer(self, rest: bytes) -> bytes:
-        """The request that offers another protocol, as if it did not: nobody has to take an offer. The parser stops behind its head."""
+        """The request that offers another protocol, as if it did not: nobody has to take an offer. The parser stops
+        behind its head.
+        """
         parser, self.parser = self.parser, HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as Uvicorn does
         return without_offer(parser.get_method(), self.url, parser.get_http_version(), self.headers) + rest
 
     def _refuse(self, problem: Problem) -> None:
-        """Nothing more is read. The requests before are answered first; one that broke off in its body is answered by this alone."""
+        """Nothing more is read. The requests before are answered first; one that broke off in its body is answered
+        by this alone.
+        """
         self._refused = True
         self._ended_at = self.loop.time()
         self._rest = b""
@@ -309,14 +318,12 @@ class Connection(HttpToolsProtocol):
             self._send(self._application.refuse(refusal))
         if self.transport.can_write_eof():  # TLS cannot
             self._output.flush()
-            self.transport.write_eof()  # not close(): what the client still sends would reset the connection, and take the answer with it
+            # Not close(): what the client still sends would reset the connection, and take the answer with it.
+            self.transport.write_eof()
             self._ended_at = self.loop.time()
             self._look_by(self._ended_at + self._timeouts.goodbye)
         else:
             self.transport.close()
-
-    def _is_quiet(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
 
     def _hand_over(self) -> None:
         """Lets Uvicorn take the request as far as it has been read."""
@@ -341,57 +348,9 @@ class Connection(HttpToolsProtocol):
         self._output.write_whole(as_sent(answer, self.server_state.default_headers))
         self.server_state.total_requests += 1
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._begin_to_wait_for_reader()
-
-    def _begin_to_wait_for_reader(self) -> None:
-        self._unread = self.transport.get_write_buffer_size()
-        self._unread_since = self.loop.time()
-        self._look_by(self._unread_since + self._timeouts.unread)
-
-    def _reading_time(self) -> float:
-        return self._timeouts.request if self._head_complete else self._timeouts.head
-
-    def _look_at(self, due: float) -> None:
-        self._due = due
-        self._clock = self.loop.call_at(due, self._look)
-
-    def _look_by(self, due: float) -> None:
-        if due < self._due:
-            self._clock.cancel()
-            self._look_at(due)
-
-    def _look(self) -> None:
-        """One clock for the whole connection: to set one anew for every request costs as much as a small model."""
-        if self.transport.is_closing():  # which has a clock of its own
-            return
-        now, keep_alive = self.loop.time(), self.timeout_keep_alive
-        self._due = float("inf")
-        if self.flow.write_paused:
-            due, act = self._unread_since + self._timeouts.unread, self._cut_unless_read
-        elif self._refused and self._is_quiet():
-            due, act = self._ended_at + self._timeouts.goodbye, self.transport.abort
-        elif self._head_bytes is not None and not self.flow.read_paused:
-            due, act = self._begun_at + self._reading_time(), self._give_up
-        elif not self._is_quiet() or self.flow.read_paused:
-            self._begun_at = now  # it is we who do not read on
-            self._look_at(now + min(keep_alive, self._timeouts.head))
-            return
-        else:
-            due, act = self._idle_since + keep_alive, self.transport.close
-        if due > now:
-            self._look_at(due)
-        else:
-            act()
-
-    def _cut_unless_read(self) -> None:
-        if takes_its_answers(self._unread, self.transport.get_write_buffer_size()):
-            self._begin_to_wait_for_reader()
-        else:
-            self.transport.abort()
-
     def _give_up(self) -> None:
-        self._refuse(RequestTimeout(f"The request did not arrive within {self._reading_time()} s: send it at a stretch"))
+        self._refuse(
+            RequestTimeout(f"The request did not arrive within {self._reading_time()} s: send it at a stretch")
+        )
         if not self.transport.is_closing():
             self._look_by(self.loop.time() + self.timeout_keep_alive)

@@ -32,8 +32,8 @@ def serve_for_development(settings: Settings) -> None:
         log_config=None,
         access_log=False,
     )
-    # Folders count too: a packed model arrives by a rename, and what is inside a new one may go unseen. Set here, for among its
-    # arguments Uvicorn would take "*" for all that lies in the working directory, and watch that as well.
+    # Folders count too: a packed model arrives by a rename, and what is inside a new one may go unseen. Set here, for
+    # among its arguments Uvicorn would take "*" for all that lies in the working directory, and watch that as well.
     config.reload_includes = ["*"]
     config.reload_excludes = ["__pycache__", "*.pyc*"]
     ChangeReload(config, target=uvicorn.Server(config).run, sockets=[config.bind_socket()]).run()

@@ -1,4 +1,6 @@
-"""`slipway drain`: asks the clients of the server on this machine to leave, and waits for them. For a preStop hook, so quick to import."""
+"""`slipway drain`: asks the clients of the server on this machine to leave, and waits for them. For a preStop hook,
+so quick to import.
+"""
 
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +18,8 @@ _SCRAPED_LATELY = 300.0  # the longest interval at which Prometheus keeps a seri
 
 
 def drain(settings: "Settings") -> None:
-    """Returns when no client is connected and Prometheus, if it scrapes here, has seen their last answers; or after the drain timeout.
+    """Returns when no client is connected and Prometheus, if it scrapes here, has seen their last answers; or after the
+    drain timeout.
 
     Raises SystemExit with a sentence where no server runs.
     """
@@ -38,7 +41,11 @@ def drain(settings: "Settings") -> None:
             print(f"Drained in {elapsed:.1f} s: no client connection is left.")
             return
         if elapsed >= settings.drain_timeout:
-            left = "the last answers have not been scraped" if connections == 0 else f"{connections} client connections are left"
+            left = (
+                "the last answers have not been scraped"
+                if connections == 0
+                else (f"{connections} client connections are left")
+            )
             print(f"Stopped waiting after {elapsed:.1f} s: {left}.")
             return
         time.sleep(_POLL)

@@ -36,8 +36,9 @@ from .rehearsal import Rehearsing, Tell
 from .worker import Worker
 
 _DESCRIPTORS = 65_536  # per process
-# New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log and calls in flight
-# hold is walked each time: with Python's 700 a logged row costs 5 µs more, and one that is not 2 µs.
+# New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log
+# and calls in flight hold is walked each time: with Python's 700 a logged row costs 5 µs more, and one that is not 2
+# µs.
 _YOUNG_OBJECTS = 20_000
 
 # By the kernel for memory, or by whoever stops workers: no model does so.
@@ -47,7 +48,8 @@ log = logging.getLogger("slipway.server")
 
 
 def serve(settings: Settings, reload: bool = False, typed: Collection[str] = ()) -> None:
-    """Serves until SIGTERM or SIGINT, then raises SystemExit(0); SystemExit(1), and a line that says why, when it cannot start.
+    """Serves until SIGTERM or SIGINT, then raises SystemExit(0); SystemExit(1), and a line that says why, when it
+    cannot start.
 
     With `reload` one process serves, and starts anew whenever the code or the models change: for development.
     `typed`: the settings that were given as flags, which messages then name.
@@ -91,7 +93,9 @@ class Application(BaseApplication):  # type: ignore[misc]
         try:
             self.lifecycle = Lifecycle(Board(board_path(directory), workers))
         except OSError as exc:
-            raise CannotStart(f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder") from exc
+            raise CannotStart(
+                f"{directory} has no room ({exc.strerror}): clear it, or set SLIPWAY_RUNTIME_DIR to a larger folder"
+            ) from exc
         self.loading = Loading(directory, settings.load_timeout)
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
@@ -113,7 +117,9 @@ class Application(BaseApplication):  # type: ignore[misc]
         return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading)
 
     def freeze(self) -> None:
-        """Before the workers are forked. The collector would write to every object, and so copy the pages that they share."""
+        """Before the workers are forked. The collector would write to every object, and so copy the pages that they
+        share.
+        """
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS)
@@ -166,9 +172,11 @@ class Application(BaseApplication):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example rows.
+    """Gunicorn's master, but on SIGHUP the old workers serve until the new ones have answered their models' example
+    rows.
 
-    A model may end its worker with any exit code, and with none of them the server: a worker that cannot start says so on the board.
+    A model may end its worker with any exit code, and with none of them the server: a worker that cannot start says so
+    on the board.
     """
 
     # No exit code is read as one of these. As such, they become 1 and 2.
@@ -200,7 +208,8 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             super().spawn_worker()
         except OSError:
-            self.app.keep_slots({worker.slot for worker in self.WORKERS.values()})  # the one that was taken for it is free again
+            # The one that was taken for it is free again.
+            self.app.keep_slots({worker.slot for worker in self.WORKERS.values()})
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -215,7 +224,9 @@ class Master(Arbiter):  # type: ignore[misc]
         super().reap_workers()
 
     def bury(self, worker: Worker) -> None:
-        """The worker is gone: whose doing was it? Raises HaltServer where a worker of the first ones could not start."""
+        """The worker is gone: whose doing was it? Raises HaltServer where a worker of the first ones could not
+        start.
+        """
         board, ended = self.app.lifecycle.board, worker.ended
         if not self.stopping and board.failed_to_start(worker.slot) and worker.age <= self.cfg.workers:
             raise HaltServer("Worker failed to boot.", Arbiter.WORKER_BOOT_ERROR)
@@ -230,17 +241,24 @@ class Master(Arbiter):  # type: ignore[misc]
         else:
             for each in in_hand:
                 log.warning(
-                    "model %s was at work (%s) in a worker that was killed", each.model, each.doing, extra={"request_ids": each.requests}
+                    "model %s was at work (%s) in a worker that was killed",
+                    each.model,
+                    each.doing,
+                    extra={"request_ids": each.requests},
                 )
 
     def manage_workers(self) -> None:
-        """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each signal."""
+        """Keeps as many workers of this generation as wanted. The main loop calls it every second and after each
+        signal.
+        """
         for worker in self.WORKERS.values():
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
                 self.quarantine.strike(*complaint)
         self.quarantine.release()
         self._look_at_rehearsal()
-        serving = sorted((worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age)
+        serving = sorted(
+            (worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age
+        )
         current = [worker for worker in serving if self._is_current(worker)]
         try:
             for _ in range(self.num_workers - len(current)):
@@ -270,7 +288,9 @@ class Master(Arbiter):  # type: ignore[misc]
             self.rehearsal.end()  # the folder may be another by now
             self.rehearsal = None
         try:
-            self.rehearsal = Rehearsing(self.app.rehearse, self.app.settings.load_timeout, {*self.SIGNALS, signal.SIGCHLD})
+            self.rehearsal = Rehearsing(
+                self.app.rehearse, self.app.settings.load_timeout, {*self.SIGNALS, signal.SIGCHLD}
+            )
         except OSError as exc:
             log.error("the models stay as they are, for no process can be had to read them again: %s", exc)
 
@@ -320,13 +340,17 @@ def _stop_loading(number: int, _frame: object) -> None:
 
 
 def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
-    return CannotStart(f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT")
+    return CannotStart(
+        f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT"
+    )
 
 
 def _bind(host: str, port: int) -> socket.socket:
     """Bound but not listening yet, so that a taken port is known before anything is loaded. Raises CannotStart."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -339,7 +363,9 @@ def _allow_many_connections() -> None:
     """Each takes a file descriptor, of which the customary 1,024 are meant for programs that use select()."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _DESCRIPTORS:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard), hard))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard), hard)
+        )
 
 
 def _check_tls(settings: Settings) -> None:
@@ -348,7 +374,9 @@ def _check_tls(settings: Settings) -> None:
     if certificate is None and key is None:
         return
     if certificate is None or key is None:
-        raise CannotStart("SLIPWAY_TLS_CERTIFICATE and SLIPWAY_TLS_KEY go together: set both, or neither to serve plain HTTP")
+        raise CannotStart(
+            "SLIPWAY_TLS_CERTIFICATE and SLIPWAY_TLS_KEY go together: set both, or neither to serve plain HTTP"
+        )
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except OSError as exc:  # ssl.SSLError is one

@@ -13,7 +13,8 @@ log = logging.getLogger("slipway.models")
 
 Reason = Literal["hung", "died"]
 
-# Each costs a worker, or a child process, and whatever that had in hand. One may be a row of its own sort, two a coincidence.
+# Each costs a worker, or a child process, and whatever that had in hand. One may be a row of its own sort, two a
+# coincidence.
 MOST = 3
 WITHIN = 600.0  # seconds: who does it less often is replaced as quickly as it breaks
 ASIDE = 600.0  # seconds until it is tried again; a client's row that it cannot take may be gone by then
@@ -37,7 +38,14 @@ class Quarantine:
         for each in in_hand:
             name, version = each.model.split(" ")
             self._metrics.inference_lost(name, version, reason)
-            log.error("model %s (%s): %s; %s", each.model, each.doing, _SENTENCES[reason], how, extra={"request_ids": each.requests})
+            log.error(
+                "model %s (%s): %s; %s",
+                each.model,
+                each.doing,
+                _SENTENCES[reason],
+                how,
+                extra={"request_ids": each.requests},
+            )
         if len({each.model for each in in_hand}) == 1:  # of several nobody knows which one it was
             self.strike(in_hand[0], reason)
 
@@ -52,7 +60,11 @@ class Quarantine:
         strikes.clear()
         # What fails before it has answered anybody would fail again at once, and cost workers each time.
         self._until[culprit.model] = now + ASIDE if culprit.doing == "predict" else float("inf")
-        again = f"it is tried again after {ASIDE / 60:.0f} minutes" if culprit.doing == "predict" else "it is tried again after a restart"
+        again = (
+            f"it is tried again after {ASIDE / 60:.0f} minutes"
+            if culprit.doing == "predict"
+            else ("it is tried again after a restart")
+        )
         self._why[culprit.model] = f"set aside: {MOST} times within {WITHIN / 60:.0f} minutes {what}; {again}"
         log.error("model %s is %s", culprit.model, self._why[culprit.model])
         self._show()

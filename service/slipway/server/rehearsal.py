@@ -1,4 +1,6 @@
-"""Before a reload: a child of the master loads the new models first, while the master hears signals and replaces workers as ever."""
+"""Before a reload: a child of the master loads the new models first, while the master hears signals and replaces
+workers as ever.
+"""
 
 import contextlib
 import logging
@@ -15,10 +17,14 @@ _DONE = "done"
 
 
 class Rehearsing:
-    """`load` is called in the child, with what tells the name of each model before it is loaded; what it raises does not matter here."""
+    """`load` is called in the child, with what tells the name of each model before it is loaded; what it raises does
+    not matter here.
+    """
 
     def __init__(self, load: Callable[[Tell], None], seconds: float, signals: Iterable[signal.Signals]) -> None:
-        """`seconds`: for each model. `signals`: those that the master handles. Raises OSError where there can be no child."""
+        """`seconds`: for each model. `signals`: those that the master handles. Raises OSError where there can be no
+        child.
+        """
         self._seconds = seconds
         self._model = ""
         self._since = time.monotonic()
@@ -27,7 +33,8 @@ class Rehearsing:
         self._news, there = os.pipe()
         os.set_blocking(self._news, False)
         parent = os.getpid()
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # the child is not to handle one as the master would
+        # The child is not to handle one as the master would.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
             self._pid = os.fork()
             if self._pid == 0:
@@ -49,7 +56,9 @@ class Rehearsing:
                 self._ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
 
     def verdict(self) -> str | None:
-        """None as long as there is none; empty: they can be loaded; else what keeps them from it. Ask again and again."""
+        """None as long as there is none; empty: they can be loaded; else what keeps them from it. Ask again and
+        again.
+        """
         self.reap()
         self._listen()
         which = f"model {self._model}" if self._model else "the folder"

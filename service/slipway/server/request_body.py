@@ -7,7 +7,11 @@ from ..errors import BodyTooLarge, MalformedRequest, Problem
 SLICE = 65_536  # bytes of heads and chunks, read in one turn of the loop: each may be a header or a chunk of five bytes
 _UNWANTED = 262_144  # bytes of a body that still comes when its request has been answered
 _CHUNKS, _CHUNK_BYTES = 10_000, 16  # of more chunks than that, each holds so many bytes on the average
-_SMALL_CHUNKS = f"The body comes in more than {_CHUNKS} chunks of less than {_CHUNK_BYTES} bytes each: send larger ones, or Content-Length"
+_SMALL_CHUNKS = (
+    f"The body comes in more than {_CHUNKS} chunks of less than {_CHUNK_BYTES} bytes each: send larger "
+    "ones, or "
+    "Content-Length"
+)
 _HEAD_END = b"\r\n\r\n"
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 
@@ -49,7 +53,9 @@ class Body:
 
 
 def comes_alone(data: bytes) -> bool:
-    """Whether what came between two requests is read at once: no line ends first, one head at most, and not too much of it."""
+    """Whether what came between two requests is read at once: no line ends first, one head at most, and not too much
+    of it.
+    """
     return data[0] > 13 and len(data) <= SLICE and data.count(_HEAD_END) < 2
 
 
@@ -60,7 +66,9 @@ def line_ends(data: bytes, at: int) -> int:
 
 
 def part_end(data: bytes, at: int, left: int | None) -> int:
-    """Where to read to: the end of a head or of a body, of which `left` bytes are to come; None in heads and in chunks."""
+    """Where to read to: the end of a head or of a body, of which `left` bytes are to come; None in heads and in
+    chunks.
+    """
     if left is not None:
         return min(at + max(left, 1), len(data))
     if ends := line_ends(data, at):  # they may end a head of which the rest has been read

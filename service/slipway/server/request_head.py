@@ -14,7 +14,9 @@ _CODING = "Send the body with Content-Length, or with Transfer-Encoding: chunked
 
 
 def checked_fields(headers: Headers, version: str) -> dict[bytes, bytes]:
-    """The headers by name; one that came twice is a list from now on, as RFC 9110 has it. Raises a Problem, which ends the connection."""
+    """The headers by name; one that came twice is a list from now on, as RFC 9110 has it. Raises a Problem, which
+    ends the connection.
+    """
     hosts = sum(name == b"host" for name, _ in headers)
     if hosts > 1 or (hosts == 0 and version != "1.0"):
         raise MalformedRequest("A request of HTTP/1.1 has one Host header, no more and no less")

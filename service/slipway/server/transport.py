@@ -17,7 +17,8 @@ UNREAD_BYTES = 65_536  # that a client must take within Timeouts.unread, if it h
 class OneWrite:
     """A transport that sends what is written in one turn of the event loop as one piece, at the end of the turn.
 
-    uvloop would send the head and the body of an answer as they come: two system calls, and one that is answered is not counted yet.
+    uvloop would send the head and the body of an answer as they come: two system calls, and one that is answered is not
+    counted yet.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, timeouts: Timeouts) -> None:
@@ -48,7 +49,9 @@ class OneWrite:
             self._transport.write(b"".join(held))
 
     def close(self) -> None:
-        """As every transport: what has been written is sent first. A client that takes none of it does not keep the connection open."""
+        """As every transport: what has been written is sent first. A client that takes none of it does not keep the
+        connection open.
+        """
         self.flush()
         if not self._transport.is_closing():
             self._transport.close()
@@ -57,7 +60,9 @@ class OneWrite:
     def _see_off(self) -> None:
         unsent = self._transport.get_write_buffer_size()
         if unsent or self._transport.get_extra_info("sslcontext"):  # TLS waits for the client's last word, too
-            self._loop.call_later(self._timeouts.unread if unsent else self._timeouts.goodbye, self._cut_unless_read, unsent)
+            self._loop.call_later(
+                self._timeouts.unread if unsent else self._timeouts.goodbye, self._cut_unless_read, unsent
+            )
 
     def _cut_unless_read(self, unsent: int) -> None:
         if takes_its_answers(unsent, self._transport.get_write_buffer_size()):
@@ -87,7 +92,9 @@ def tell_gone(cycle: RequestResponseCycle) -> None:
 
 
 class Flow(FlowControl):
-    """Uvicorn's, whose requests let reading go on whenever they want more: not while the connection holds it, and the other way about."""
+    """Uvicorn's, whose requests let reading go on whenever they want more: not while the connection holds it, and
+    the other way about.
+    """
 
     _held = False
     _full = False  # as Uvicorn has it

@@ -71,7 +71,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = LeavingServer(self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings))
+        server = LeavingServer(
+            self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings)
+        )
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         starting = asyncio.create_task(self._notify_until_started(server))
@@ -81,14 +83,18 @@ class Worker(UvicornWorker):  # type: ignore[misc]
             starting.cancel()
 
     async def _notify_until_started(self, server: "LeavingServer") -> None:
-        """Each warm-up has a deadline of its own, and there may be many: the master is not to take them together for a hang."""
+        """Each warm-up has a deadline of its own, and there may be many: the master is not to take them together for
+        a hang.
+        """
         while not server.started:
             self.notify()
             await asyncio.sleep(1)
 
 
 class LeavingServer(Server):
-    """Counts its connections on the board, and closes them where their clients expect it: after an answer that says so."""
+    """Counts its connections on the board, and closes them where their clients expect it: after an answer that says
+    so.
+    """
 
     def __init__(self, config: Config, application: Envelope, board: Board, slot: int, timeouts: Timeouts) -> None:
         super().__init__(config)
@@ -128,7 +134,9 @@ class LeavingServer(Server):
         return await super().on_tick(counter)
 
     def _share(self) -> None:
-        """Kept-alive connections never leave by themselves: after a restart the others would hold all, and the new worker none."""
+        """Kept-alive connections never leave by themselves: after a restart the others would hold all, and the new
+        worker none.
+        """
         fewest = self._board.fewest_connections(besides=self._slot)
         lead = 0 if fewest is None else self._count() - fewest
         if lead > max(_SMALLEST_LEAD, self._count() // 4):
@@ -144,7 +152,8 @@ class LeavingServer(Server):
         for server in self.servers:
             server.close()
             await server.wait_closed()
-        # Uvicorn would now close all connections that are between two requests, and fail each request that is on its way.
+        # Uvicorn would now close all connections that are between two requests, and fail each request that is on its
+        # way.
         for connection in self._connections():
             connection.leave()
         deadline = asyncio.get_running_loop().time() + self._timeouts.linger

@@ -37,13 +37,17 @@ class Overrides(BaseModel):
 
 
 def find_models(folder: Path) -> list[tuple[str, str, Path]]:
-    """All (name, version, directory) by name and version; a bare model is version 1. Raises ArtifactError where two are the same."""
+    """All (name, version, directory) by name and version; a bare model is version 1. Raises ArtifactError where two
+    are the same.
+    """
     found: dict[tuple[str, str], Path] = {}
     for name, version, directory in _candidates(folder):
         if not _holds_model(directory):
             continue
         if (name, version) in found:
-            raise ArtifactError(f"{found[name, version]} and {directory} both hold model {name} {version}: move one of them away")
+            raise ArtifactError(
+                f"{found[name, version]} and {directory} both hold model {name} {version}: move one of them away"
+            )
         found[name, version] = directory
     ordered = sorted(found, key=lambda key: (key[0], version_key(key[1])))
     return [(name, version, found[name, version]) for name, version in ordered]
@@ -56,12 +60,16 @@ def overlooked(folder: Path) -> list[str]:
 
 
 def models_in(directory: Path) -> list[Path]:
-    """The model directories that a command is given: this one, or all below it. Raises ArtifactError where there are none."""
+    """The model directories that a command is given: this one, or all below it. Raises ArtifactError where there are
+    none.
+    """
     if _holds_model(directory):
         return [directory]
     found = [path for _, _, path in find_models(directory)]
     if not found:
-        hint = next(iter(overlooked(directory)), None) or "name a model's folder, such as models/iris/1, or a folder of models"
+        hint = next(iter(overlooked(directory)), None) or (
+            "name a model's folder, such as models/iris/1, or a folder of models"
+        )
         raise ArtifactError(f"{directory} holds no {MODEL_FILE}: {hint}")
     return found
 
@@ -110,12 +118,16 @@ def read_overrides(folder: Path) -> dict[str, Overrides]:
         try:
             overrides[name] = Overrides.model_validate(table)
         except ValidationError as error:
-            raise ArtifactError(f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Overrides.model_fields)}") from None
+            raise ArtifactError(
+                f"{path}: [{name}] {first_error(error)}; the keys are {', '.join(Overrides.model_fields)}"
+            ) from None
     return overrides
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    """Subfolders with a name that can stand in a path; `..data` of a mounted ConfigMap and other hidden ones are not models."""
+    """Subfolders with a name that can stand in a path; `..data` of a mounted ConfigMap and other hidden ones are not
+    models.
+    """
     try:
         return sorted(entry for entry in folder.iterdir() if re.fullmatch(NAME_PATTERN, entry.name) and entry.is_dir())
     except FileNotFoundError:

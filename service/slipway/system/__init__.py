@@ -1,6 +1,7 @@
 """The machine: CPU limit, files, shared memory, processes. Knows nothing of models.
 
-`board`: what master, workers and `slipway drain` tell each other: draining, and whether all workers are ready, or why not.
+`board`: what master, workers and `slipway drain` tell each other: draining, and whether all workers are ready, or why
+not.
 `runtime_dir`: the folder in memory where they meet.
 `process`: children die with their parents.
 `cpu`: the CPU limit, workers, threads.

@@ -1,4 +1,6 @@
-"""Starting, ready, draining: what the master, its workers and `slipway drain` tell each other, in one shared piece of memory."""
+"""Starting, ready, draining: what the master, its workers and `slipway drain` tell each other, in one shared piece
+of memory.
+"""
 
 import contextlib
 import json
@@ -30,7 +32,9 @@ _LENGTH = struct.Struct("=H")
 
 
 class InHand(NamedTuple):
-    """What a worker does with a model: `doing` is load, check or predict; `requests`: the ids of those that it is done for."""
+    """What a worker does with a model: `doing` is load, check or predict; `requests`: the ids of those that it is
+    done for.
+    """
 
     model: str  # name and version
     doing: str
@@ -38,7 +42,9 @@ class InHand(NamedTuple):
 
 
 class Mark:
-    """A place on the board for one thing that a worker has in hand. It stays there when the worker dies in the middle."""
+    """A place on the board for one thing that a worker has in hand. It stays there when the worker dies in the
+    middle.
+    """
 
     __slots__ = ("at", "memory")
 
@@ -56,12 +62,15 @@ class Mark:
 
 
 class Board:
-    """Fixed-size shared memory: the drain mark and a slot per worker. Times are CLOCK_MONOTONIC, one clock for all processes."""
+    """Fixed-size shared memory: the drain mark and a slot per worker. Times are CLOCK_MONOTONIC, one clock for all
+    processes.
+    """
 
     _aside_seen: dict[str, str] = {}  # noqa: RUF012 - replaced as a whole
 
     def __init__(self, path: Path | None, slots: int) -> None:
-        """Ready once `slots` workers have reported. Creates the file `path`; None: memory of this process and its forks alone.
+        """Ready once `slots` workers have reported. Creates the file `path`; None: memory of this process and its forks
+        alone.
 
         Raises OSError where there is no room for it.
         """
@@ -120,7 +129,9 @@ class Board:
         self._memory[_SCRAPED : _SCRAPED + _TIME.size] = _TIME.pack(began)
 
     def report(self, slot: int, error: str | None) -> None:
-        """The worker in this slot has just asked its models: `error` is the first thing that is wrong, None when all is well."""
+        """The worker in this slot has just asked its models: `error` is the first thing that is wrong, None when all
+        is well.
+        """
         at = _offset(slot)
         text = (error or "").encode(errors="replace")[: _NOTE - _ERROR]
         self._memory[at + _ERROR : at + _ERROR + len(text)] = text
@@ -129,7 +140,9 @@ class Board:
             self._write(_USED, slot + 1)
 
     def note(self, slot: int, text: str | None) -> None:
-        """What the worker in this slot has to say beside its report: something is wrong that predictions can do without."""
+        """What the worker in this slot has to say beside its report: something is wrong that predictions can do
+        without.
+        """
         at = _offset(slot) + _NOTE
         content = (text or "").encode(errors="replace")[: _SLOT - _NOTE - _LENGTH.size]
         self._memory[at + _LENGTH.size : at + _LENGTH.size + len(content)] = content
@@ -167,7 +180,9 @@ class Board:
         return [each for each in found if each is not None]
 
     def complain(self, slot: int, text: bytes) -> None:
-        """The worker in this slot has lost an inference: why, a blank, and what in the form of a mark. The master takes it."""
+        """The worker in this slot has lost an inference: why, a blank, and what in the form of a mark. The master
+        takes it.
+        """
         Mark(self._memory, _offset(slot) + _COMPLAINT).begin(text)
 
     def take_complaint(self, slot: int) -> tuple[InHand, str] | None:
@@ -196,7 +211,8 @@ class Board:
     def aside(self) -> dict[str, str]:
         """The models that the master has set aside, by name and version, and why."""
         (length,) = _LENGTH.unpack(self._memory[_ASIDE_LENGTH : _ASIDE_LENGTH + _LENGTH.size])
-        with contextlib.suppress(ValueError):  # the master is writing: what was there before will do until the next look
+        # The master is writing: what was there before will do until the next look.
+        with contextlib.suppress(ValueError):
             self._aside_seen = json.loads(self._memory[_ASIDE : _ASIDE + length]) if length else {}
         return self._aside_seen
 
@@ -222,7 +238,9 @@ class Board:
         return self._report(slot)[0] > 0
 
     def verdict(self) -> str | None:
-        """None while as many workers as expected have lately answered well and none answered badly; otherwise a sentence."""
+        """None while as many workers as expected have lately answered well and none answered badly; otherwise a
+        sentence.
+        """
         now, ready = time.monotonic(), 0
         for slot in self._serving():
             checked_at, pid, length = self._report(slot)
@@ -272,7 +290,8 @@ def _in_hand(content: bytes) -> InHand | None:
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Makes the file that long, and its pages its own: writing to a mapped page that memory has no room for ends a process by SIGBUS.
+    """Makes the file that long, and its pages its own: writing to a mapped page that memory has no room for ends a
+    process by SIGBUS.
 
     Raises OSError where there is no room.
     """
@@ -284,7 +303,9 @@ def reserve(descriptor: int, size: int) -> None:
 
 @dataclass(slots=True)
 class Lifecycle:
-    """The board, and the slot of this process on it: made in the master, shared by reference, the slot set after the fork."""
+    """The board, and the slot of this process on it: made in the master, shared by reference, the slot set after the
+    fork.
+    """
 
     board: Board
     slot: int = 0

@@ -1,16 +1,21 @@
-"""The CPU limit of this process: its cgroup's quota and its affinity. A container sees all CPUs of its host otherwise."""
+"""The CPU limit of this process: its cgroup's quota and its affinity. A container sees all CPUs of its host
+otherwise.
+"""
 
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-# One per library that brings threads of its own: OpenMP (scikit-learn, XGBoost, LightGBM), OpenBLAS (numpy, scipy), MKL.
+# One per library that brings threads of its own: OpenMP (scikit-learn, XGBoost, LightGBM), OpenBLAS (numpy, scipy),
+# MKL.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def cpu_limit(root: Path = Path("/")) -> float:
-    """CPUs that this process may use, such as 1.5: the least of its affinity and the quotas of its cgroup and of that one's parents."""
+    """CPUs that this process may use, such as 1.5: the least of its affinity and the quotas of its cgroup and of
+    that one's parents.
+    """
     return min([float(_affinity()), *_quotas(root)])
 
 
@@ -20,7 +25,9 @@ def worker_count(limit: float) -> int:
 
 
 def thread_variables(limit: float, workers: int) -> dict[str, str]:
-    """Environment variables that hold numeric libraries to `limit` CPUs over all workers. They are read when numpy is first imported."""
+    """Environment variables that hold numeric libraries to `limit` CPUs over all workers. They are read when numpy
+    is first imported.
+    """
     return dict.fromkeys(THREAD_VARIABLES, str(max(1, math.floor(limit / workers))))
 
 

@@ -1,4 +1,6 @@
-"""Text that clients and models made up, where it could do something: drive a terminal, or run as a spreadsheet's formula."""
+"""Text that clients and models made up, where it could do something: drive a terminal, or run as a spreadsheet's
+formula.
+"""
 
 import csv
 import re
@@ -17,7 +19,10 @@ def printable(text: str) -> str:
 
 def defused(cells: Iterable[Any]) -> list[Any]:
     """A row of a CSV file with an apostrophe before every text that would be a formula. Numbers stay, as text, too."""
-    return [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell for cell in cells]
+    return [
+        f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+        for cell in cells
+    ]
 
 
 class CsvWriter:
@@ -26,7 +31,8 @@ class CsvWriter:
     def __init__(self, file: TextIO, *, defuse: bool) -> None:
         self._file = file
         self._defuse = defuse
-        # Python before 3.13 quotes a carriage return only where it is part of the line's end, and every reader ends a row at a bare one.
+        # Python before 3.13 quotes a carriage return only where it is part of the line's end, and every reader ends a
+        # row at a bare one.
         self._writer = csv.writer(self, lineterminator="\r\n")
 
     def write(self, line: str) -> None:

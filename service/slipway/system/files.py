@@ -1,4 +1,6 @@
-"""A model's files, which anybody may have put into its folder, read with care; and what is written, for its owner alone."""
+"""A model's files, which anybody may have put into its folder, read with care; and what is written, for its owner
+alone.
+"""
 
 import contextlib
 import errno
@@ -32,7 +34,9 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def make_private_folder(folder: Path) -> None:
-    """What is missing of it and above it, whatever the umask: pathlib's `parents` would be for everybody. Raises OSError."""
+    """What is missing of it and above it, whatever the umask: pathlib's `parents` would be for everybody. Raises
+    OSError.
+    """
     for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
 

@@ -29,17 +29,25 @@ def metrics_path(directory: Path) -> Path:
 
 
 def claim(directory: Path) -> None:
-    """Makes the folder ours until this process and its forks have ended, and clears it of an earlier life. Raises CannotStart."""
+    """Makes the folder ours until this process and its forks have ended, and clears it of an earlier life. Raises
+    CannotStart.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as exc:
-        raise CannotStart(f"{directory} cannot be used ({exc.strerror}): set SLIPWAY_RUNTIME_DIR to a folder of your own") from exc
+        raise CannotStart(
+            f"{directory} cannot be used ({exc.strerror}): set SLIPWAY_RUNTIME_DIR to a folder of your own"
+        ) from exc
     if os.fstat(descriptor).st_uid != os.geteuid():
-        raise CannotStart(f"{directory} belongs to another user: remove it, or set SLIPWAY_RUNTIME_DIR to another folder")
+        raise CannotStart(
+            f"{directory} belongs to another user: remove it, or set SLIPWAY_RUNTIME_DIR to another folder"
+        )
     os.fchmod(descriptor, 0o700)
     if not _lock(descriptor, fcntl.LOCK_EX):
-        raise CannotStart(f"{directory} is in use by another Slipway server: stop that one, or choose another port with SLIPWAY_PORT")
+        raise CannotStart(
+            f"{directory} is in use by another Slipway server: stop that one, or choose another port with SLIPWAY_PORT"
+        )
     board_path(directory).unlink(missing_ok=True)
     shutil.rmtree(metrics_path(directory), ignore_errors=True)
     metrics_path(directory).mkdir(mode=0o700)

@@ -1,4 +1,6 @@
-"""Why this container is not ready, where `kubectl describe pod` shows it: the kubelet's events leave out the body of a failed probe."""
+"""Why this container is not ready, where `kubectl describe pod` shows it: the kubelet's events leave out the body of
+a failed probe.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The metrics of drift: rows counted by bin, and the shares that are expected of the bins. A recording rule makes PSI of them."""
+"""The metrics of drift: rows counted by bin, and the shares that are expected of the bins. A recording rule makes
+PSI of them.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -25,7 +27,9 @@ class DriftMetrics(Collector):
             registry=registry,
         )
         # Panel: PSI is of a sample while this rises.
-        skipped = Counter("slipway_drift_skipped_rows", "Rows that drift was not counted of: there were too many.", registry=registry)
+        skipped = Counter(
+            "slipway_drift_skipped_rows", "Rows that drift was not counted of: there were too many.", registry=registry
+        )
         self.skipped: Count = skipped.inc
         self._expected: dict[tuple[str, str], Distribution] = {}
         registry.register(self)
@@ -34,16 +38,23 @@ class DriftMetrics(Collector):
         self._expected[model, version] = distribution
 
     def counters(self, model: str, version: str, distribution: Distribution) -> dict[str, list[list[Count]]]:
-        """By part, variable and bin. Each begins with 0: Prometheus does not see the increase to a series' first value."""
+        """By part, variable and bin. Each begins with 0: Prometheus does not see the increase to a series' first
+        value.
+        """
         return {
-            part: [[counter(self._values.labels(model, version, part, each.name, name)) for name in each.bins] for each in variables]
+            part: [
+                [counter(self._values.labels(model, version, part, each.name, name)) for name in each.bins]
+                for each in variables
+            ]
             for part, variables in distribution.parts.items()
         }
 
     def collect(self) -> Iterable[Metric]:
         """No gauge of the library's: the shares never change, and need no file of each worker."""
         # Recording rule slipway:drift_psi.
-        family = GaugeMetricFamily("slipway_drift_expected_share", "Share of a bin in the training distribution.", labels=_LABELS)
+        family = GaugeMetricFamily(
+            "slipway_drift_expected_share", "Share of a bin in the training distribution.", labels=_LABELS
+        )
         for (model, version), distribution in self._expected.items():
             for part, variables in distribution.parts.items():
                 for each in variables:

@@ -19,9 +19,13 @@ class LogMetrics:
             registry=registry,
         )
         self._records = {outcome: records.labels(outcome) for outcome in get_args(Outcome)}
-        # Alert before it reaches the bound, SLIPWAY_LOG_SPOOL_BYTES; panel: what an outage of the database has left to replay.
+        # Alert before it reaches the bound, SLIPWAY_LOG_SPOOL_BYTES; panel: what an outage of the database has left to
+        # replay.
         self._spool_bytes = Gauge(
-            "slipway_log_spool_bytes", "Bytes on disk that wait for the database.", registry=registry, multiprocess_mode="livesum"
+            "slipway_log_spool_bytes",
+            "Bytes on disk that wait for the database.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         # SlipwayLogDatabaseAway alerts where it is below slipway_workers.
         self._database_up = Gauge(
@@ -34,7 +38,8 @@ class LogMetrics:
         self._failures = Counter(
             "slipway_log_database_failures", "Calls of the database that failed, by kind.", ("kind",), registry=registry
         )
-        # Panel: how near it is to its bound, SLIPWAY_LOG_DATABASE_BYTES; past it records wait in the spool, and are dropped.
+        # Panel: how near it is to its bound, SLIPWAY_LOG_DATABASE_BYTES; past it records wait in the spool, and are
+        # dropped.
         self._database_bytes = Gauge(
             "slipway_log_database_bytes",
             "Bytes of the SQLite file and its write-ahead log.",
@@ -42,10 +47,17 @@ class LogMetrics:
             multiprocess_mode="mostrecent",
         )
         # Panel: feedback for ids that were never given, or whose rows are lost.
-        strays = Counter("slipway_log_strays", "Feedback whose row nobody finds, by what became of it.", ("outcome",), registry=registry)
+        strays = Counter(
+            "slipway_log_strays",
+            "Feedback whose row nobody finds, by what became of it.",
+            ("outcome",),
+            registry=registry,
+        )
         self._strays = {outcome: strays.labels(outcome) for outcome in ("stored", "dropped")}
         # Panel: what the bound of the SQLite file has cost.
-        self._deleted = Counter("slipway_log_deleted_rows", "Rows of the oldest days that made room in the SQLite file.", registry=registry)
+        self._deleted = Counter(
+            "slipway_log_deleted_rows", "Rows of the oldest days that made room in the SQLite file.", registry=registry
+        )
         # Panel: whether the writer keeps up.
         self._queue = Gauge("slipway_log_queue_rows", "Rows in memory.", registry=registry, multiprocess_mode="livesum")
 

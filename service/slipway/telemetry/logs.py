@@ -24,7 +24,9 @@ def configure(settings: Settings) -> None:
     terminal = sys.stderr.isatty()
     console = terminal if settings.log_format == "auto" else settings.log_format == "console"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=_for_people(colors=terminal) if console else [_fields, _to_json]))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=_for_people(colors=terminal) if console else [_fields, _to_json])
+    )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     logging.captureWarnings(True)
     logging.getLogger("alembic").setLevel(max(logging.WARNING, logging.root.level))  # its steps are nobody's news
@@ -60,7 +62,9 @@ def _with_traceback(logger: WrappedLogger, name: str, fields: EventDict) -> Even
     except Stopped:
         raise
     except BaseException:  # a model's exception runs code of its own when it is looked at
-        return {name: value for name, value in fields.items() if name != "exc_info"} | {"exception": "It cannot be shown"}
+        return {name: value for name, value in fields.items() if name != "exc_info"} | {
+            "exception": "It cannot be shown"
+        }
     if "exception" in fields:
         fields["exception"] = _cut(fields["exception"])
     return fields
@@ -77,7 +81,11 @@ def _cut(text: str) -> str:
 def _for_people(*, colors: bool) -> list[Processor]:
     # Strings are quoted, and messages escaped: a path or a name may hold what starts a new line or drives the terminal.
     renderer = structlog.dev.ConsoleRenderer(
-        colors=colors, sort_keys=False, repr_native_str=True, event_key="message", exception_formatter=structlog.dev.plain_traceback
+        colors=colors,
+        sort_keys=False,
+        repr_native_str=True,
+        event_key="message",
+        exception_formatter=structlog.dev.plain_traceback,
     )
     return [_fields, _with_traceback, _escaped, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), renderer]
 

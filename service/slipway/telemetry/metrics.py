@@ -1,4 +1,6 @@
-"""Every metric once, with the alert, panel or autoscaler that reads it; right across worker processes and their restarts."""
+"""Every metric once, with the alert, panel or autoscaler that reads it; right across worker processes and their
+restarts.
+"""
 
 import os
 from collections.abc import Callable, Iterable
@@ -10,7 +12,15 @@ from platform import python_version
 from typing import Literal, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    values,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -42,7 +52,9 @@ def _sklearn_version() -> str:
 
 
 class InferenceMetrics:
-    """The metrics of one model version, its children kept: looking them up at each request costs as much as counting."""
+    """The metrics of one model version, its children kept: looking them up at each request costs as much as
+    counting.
+    """
 
     def __init__(self, duration: Histogram, errors: Counter, predictions: Counter, name: str, version: str) -> None:
         self.observe = observer(duration.labels(name, version))
@@ -63,7 +75,8 @@ class InferenceMetrics:
 
 
 class Metrics:
-    """`directory` None: everything in this process. Otherwise each process writes the files of its `slot` there, and `render` adds them up.
+    """`directory` None: everything in this process. Otherwise each process writes the files of its `slot` there, and
+    `render` adds them up.
 
     The slots outlive the processes, so that totals survive a worker's death and the files do not multiply.
     """
@@ -102,22 +115,36 @@ class Metrics:
         )
         # The autoscaler's signal: work that waits, before the CPU shows it.
         self.in_flight = Gauge(
-            "slipway_http_requests_in_flight", "Prediction requests being handled.", registry=registry, multiprocess_mode="livesum"
+            "slipway_http_requests_in_flight",
+            "Prediction requests being handled.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         # Alert: more replicas or a larger bound are needed.
-        self._rejected = Counter("slipway_requests_rejected", "Requests turned away with 503.", ("reason",), registry=registry)
+        self._rejected = Counter(
+            "slipway_requests_rejected", "Requests turned away with 503.", ("reason",), registry=registry
+        )
         # Panel: a client that was deployed with the wrong features.
         self._validation_failures = Counter(
-            "slipway_validation_failures", "Requests refused with 4xx for what they contain.", ("reason",), registry=registry
+            "slipway_validation_failures",
+            "Requests refused with 4xx for what they contain.",
+            ("reason",),
+            registry=registry,
         )
         # Panel: the hit rate, which tells whether the cache is worth its memory.
-        cache = Counter("slipway_cache_requests", "Rows looked up in the prediction cache.", ("result",), registry=registry)
+        cache = Counter(
+            "slipway_cache_requests", "Rows looked up in the prediction cache.", ("result",), registry=registry
+        )
         self._hits, self._misses = cache.labels("hit"), cache.labels("miss")
 
     def _add_inferences(self, registry: CollectorRegistry) -> None:
         # Panel: the model's own share of the latency; its _count is the number of inference calls.
         self._inference_duration = Histogram(
-            "slipway_inference_duration_seconds", "Time in the model.", ("model", "version"), buckets=_BUCKETS, registry=registry
+            "slipway_inference_duration_seconds",
+            "Time in the model.",
+            ("model", "version"),
+            buckets=_BUCKETS,
+            registry=registry,
         )
         # Panel: the model raises or answers rubbish. The alert is on the 500s that follow.
         self._inference_errors = Counter(
@@ -147,7 +174,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="max",
         )
-        # Panel: which models serve, and whether one has failed in some worker. The alert is on /ready, which says 503 then.
+        # Panel: which models serve, and whether one has failed in some worker. The alert is on /ready, which says 503
+        # then.
         self._model_state = Gauge(
             "slipway_model_state",
             "Workers in which the model is in this state.",
@@ -158,12 +186,18 @@ class Metrics:
 
     def _add_workers(self, registry: CollectorRegistry) -> None:
         # Panel: fewer workers than configured.
-        self._workers = Gauge("slipway_workers", "Worker processes alive.", registry=registry, multiprocess_mode="livesum")
+        self._workers = Gauge(
+            "slipway_workers", "Worker processes alive.", registry=registry, multiprocess_mode="livesum"
+        )
         # Alert: workers that are killed, by the kernel for memory or by the master for hanging.
         self._restarts = Counter("slipway_worker_restarts", "Workers that died and were replaced.", registry=registry)
         # Panel: which build runs where, to lay over a change in latency.
         self._build_info = Gauge(
-            "slipway_build_info", "Always 1.", ("version", "python", "sklearn"), registry=registry, multiprocess_mode="max"
+            "slipway_build_info",
+            "Always 1.",
+            ("version", "python", "sklearn"),
+            registry=registry,
+            multiprocess_mode="max",
         )
 
     def process_started(self) -> None:
@@ -201,7 +235,9 @@ class Metrics:
         if key not in self._models:
             for reason in ("hung", "died"):  # an alert sees no increase in a series that begins with 1
                 self._inferences_lost.labels(name, version, reason)
-            self._models[key] = InferenceMetrics(self._inference_duration, self._inference_errors, self._predictions, name, version)
+            self._models[key] = InferenceMetrics(
+                self._inference_duration, self._inference_errors, self._predictions, name, version
+            )
         return self._models[key]
 
     def inference_lost(self, name: str, version: str, reason: Literal["hung", "died"]) -> None:
@@ -243,7 +279,9 @@ def _share(directory: Path, slot: Callable[[], str]) -> None:
 
 
 class _AllSlots(Collector):
-    """The sum of all files. Not the library's own collector, which fails on a file that a worker has made and not filled yet."""
+    """The sum of all files. Not the library's own collector, which fails on a file that a worker has made and not
+    filled yet.
+    """
 
     def __init__(self, directory: Path, same_in_all: Collector) -> None:
         self._directory = directory

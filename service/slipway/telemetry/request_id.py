@@ -1,4 +1,5 @@
-"""X-Request-ID: a client's, or our own, a UUID of version 7, which is also the key of the request's first row in the prediction log.
+"""X-Request-ID: a client's, or our own, a UUID of version 7, which is also the key of the request's first row in the
+prediction log.
 
 They sort by time; the rows of a request are numbered in the last 20 bits.
 """
@@ -36,9 +37,12 @@ def row_key(first: str, position: int) -> str:
 
 
 def identity_of(headers: dict[bytes, bytes]) -> tuple[str, str | None]:
-    """The request's id: a client's if it can do no harm in a header or a log line, else our own, which is also a key that no other has."""
+    """The request's id: a client's if it can do no harm in a header or a log line, else our own, which is also a key
+    that no other has.
+    """
     identity = headers.get(b"x-request-id")
     if identity is not None and HARMLESS_ID.fullmatch(identity):
         return identity.decode(), None
-    key = new_key()  # the time first: in the order of time an index of ids grows at its end, which takes a fifth of the work
+    # The time first: in the order of time an index of ids grows at its end, which takes a fifth of the work.
+    key = new_key()
     return key, key

@@ -1,7 +1,8 @@
-"""Metric values in the files of a slot, counted up with less ado than by the library itself: each request counts five times.
+"""Metric values in the files of a slot, counted up with less ado than by the library itself: each request counts five
+times.
 
-The files lie in memory that may be full: what finds no room there is counted for nobody, and said to be, for a page that a mapped file
-has and memory has not would end the process.
+The files lie in memory that may be full: what finds no room there is counted for nobody, and said to be, for a page
+that a mapped file has and memory has not would end the process.
 """
 
 import errno
@@ -35,7 +36,9 @@ def series_lost() -> bool:
 
 
 class ReservedDict(MmapedDict):
-    """The library's file of values, all of whose pages are its own. What finds no room in it shares a place that nobody reads."""
+    """The library's file of values, all of whose pages are its own. What finds no room in it shares a place that
+    nobody reads.
+    """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         try:
@@ -52,7 +55,8 @@ class ReservedDict(MmapedDict):
             super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
-        needed = self._used + len(key.encode()) + 64  # the length, the padding, two doubles, and the place that nobody reads
+        # The length, the padding, two doubles, and the place that nobody reads.
+        needed = self._used + len(key.encode()) + 64
         capacity = self._capacity
         while capacity < needed:
             capacity *= 2
@@ -81,13 +85,16 @@ def _reserve(filename: str, size: int) -> None:
 def _say_lost(filename: str) -> None:
     if not _lost[0]:
         log.error(
-            "metrics are lost, for there is no room for them in %s: set SLIPWAY_RUNTIME_DIR to a larger folder", os.path.dirname(filename)
+            "metrics are lost, for there is no room for them in %s: set SLIPWAY_RUNTIME_DIR to a larger folder",
+            os.path.dirname(filename),
         )
     _lost[0] = 1
 
 
 def slot_values(slot: Callable[[], str]) -> Any:
-    """A class for prometheus_client.values.ValueClass. One thread counts; the first `set` after a fork finds the new slot."""
+    """A class for prometheus_client.values.ValueClass. One thread counts; the first `set` after a fork finds the new
+    slot.
+    """
 
     base: Any = MultiProcessValue(slot)  # type: ignore[no-untyped-call]
 

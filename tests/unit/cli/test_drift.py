@@ -20,7 +20,9 @@ DAY = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """iris packed, and a log with two days of it, petals in millimetres on the second; the model `bare` was never packed."""
+    """iris packed, and a log with two days of it, petals in millimetres on the second; the model `bare` was never
+    packed.
+    """
     folder = tmp_path_factory.mktemp("drift")
     packed = train_and_pack("iris", folder / "models")
     names = packed.artifact.signature.names or ()
@@ -30,7 +32,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         features = dict(zip(names, [*row[:2], row[2] * (10 if day else 1), row[3]], strict=True))
         key = str(uuid.UUID(int=int((DAY + day * 86400 + i) * 1000) << 80 | 7 << 76 | 2 << 62 | i))
         records.append(
-            Record(key, DAY + day * 86400 + i % 2400, "r", 0, model, "1", "sha256:0", "/predict", json.dumps(features), "0", 0.9, 0.1, None)
+            Record(
+                key,
+                DAY + day * 86400 + i % 2400,
+                "r",
+                0,
+                model,
+                "1",
+                "sha256:0",
+                "/predict",
+                json.dumps(features),
+                "0",
+                0.9,
+                0.1,
+                None,
+            )
         )
 
     async def write() -> None:
@@ -49,13 +65,22 @@ def url(folder: Path) -> str:
 
 
 def drift(folder: Path, *arguments: str) -> int:
-    common = ["--log-database", url(folder), "--models", str(folder / "models"), "--output", str(folder / "report.html")]
+    common = [
+        "--log-database",
+        url(folder),
+        "--models",
+        str(folder / "models"),
+        "--output",
+        str(folder / "report.html"),
+    ]
     with pytest.raises(SystemExit) as end:
         cli.main(["drift", *common, *arguments])
     return int(end.value.code or 0)
 
 
-def test_the_data_at_packing_is_the_reference_where_none_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_data_at_packing_is_the_reference_where_none_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert drift(folder, "--model", "iris", "--current", "2026-11-02..2026-11-03") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("iris 1: ")
@@ -63,7 +88,9 @@ def test_the_data_at_packing_is_the_reference_where_none_is_named(folder: Path, 
     assert "compared with 150 of the data at packing" in (folder / "report.html").read_text()
 
 
-def test_two_periods_of_a_model_that_was_never_packed_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_periods_of_a_model_that_was_never_packed_are_compared(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     period = "2026-11-01..2026-11-02"
     assert drift(folder, "--model", "bare", "--reference", period, "--current", "2026-11-02..2026-11-03") == 0
     assert "bare: 1 of 5 have drifted: petal_length." in capsys.readouterr().out

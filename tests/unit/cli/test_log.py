@@ -29,7 +29,9 @@ def run(*arguments: str) -> int:
     return int(exit.value.code or 0)
 
 
-def test_a_log_is_made_read_exported_and_kept_small(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_is_made_read_exported_and_kept_small(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("migrate") == 0
     assert "The schema is 0001 now; it was not there" in capsys.readouterr().out
     now = datetime.now(UTC)
@@ -43,7 +45,10 @@ def test_a_log_is_made_read_exported_and_kept_small(url: str, tmp_path: Path, ca
     assert run("maintain", "--log-retention-days", "5") == 0
     assert "deleted: 1" in capsys.readouterr().out
     assert run("stats") == 0
-    assert [line for line in capsys.readouterr().out.splitlines() if "rows" in line and ":" in line] == ["iris 1: 1 rows", "wine 1: 1 rows"]
+    assert [line for line in capsys.readouterr().out.splitlines() if "rows" in line and ":" in line] == [
+        "iris 1: 1 rows",
+        "wine 1: 1 rows",
+    ]
 
 
 HOSTILE = "\x1b]0;x\x07\x9b\u202e\u2028\n"
@@ -91,13 +96,18 @@ def test_an_export_holds_no_formulas_unless_that_is_asked_for(url: str, tmp_path
         (["tail", "--rows", "0"], "--rows must be from 1 to 1000000"),
         (["tail", "--rows", "999999999999999999999"], "--rows must be from 1 to 1000000"),
         (["stats", "--since", "1d", "--until", "2d"], "--since 1d is not before --until 2d"),
-        (["export", "--output", "x.csv", "--since", "2026-11-02", "--until", "2026-11-02"], "--since 2026-11-02 is not before --until"),
+        (
+            ["export", "--output", "x.csv", "--since", "2026-11-02", "--until", "2026-11-02"],
+            "--since 2026-11-02 is not before --until",
+        ),
         (["export", "--output", "x.xlsx"], "x.xlsx ends in none of .csv, .parquet"),
         (["migrate", "--log-database", "mysql://me:hunter2@db/log"], "must be sqlite:///PATH or postgresql://"),
     ],
 )
 @pytest.mark.usefixtures("url")
-def test_what_a_user_can_mend_is_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_user_can_mend_is_a_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(*arguments) == 2
     told = capsys.readouterr().err
     assert sentence in told
@@ -109,8 +119,14 @@ def test_what_a_user_can_mend_is_a_sentence(arguments: list[str], sentence: str,
     ("arguments", "sentence"),
     [
         (["--model", "iriss"], "The prediction log has no rows of model 'iriss'; it has those of iris, wine"),
-        (["--model", "iris", "--version", "3"], "The prediction log has no rows of model 'iris' in version '3'; it has 1, 2"),
-        (["--version", "3"], "The prediction log has no rows of any model in version '3'; it has the models iris, wine"),
+        (
+            ["--model", "iris", "--version", "3"],
+            "The prediction log has no rows of model 'iris' in version '3'; it has 1, 2",
+        ),
+        (
+            ["--version", "3"],
+            "The prediction log has no rows of any model in version '3'; it has the models iris, wine",
+        ),
     ],
 )
 def test_a_model_that_the_log_has_never_seen_is_an_error_that_lists_those_it_has(
@@ -128,7 +144,9 @@ def test_a_model_that_the_log_has_never_seen_is_an_error_that_lists_those_it_has
     assert output.read_bytes() == exported
 
 
-def test_a_period_without_rows_of_a_known_model_is_no_error(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_period_without_rows_of_a_known_model_is_no_error(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("migrate")
     assert run("tail") == 0
     assert capsys.readouterr().err.endswith("The log has no such rows.\n")
@@ -137,9 +155,13 @@ def test_a_period_without_rows_of_a_known_model_is_no_error(url: str, tmp_path: 
     assert run("stats", "--model", "iris", "--until", "2020-01-01") == 0
 
 
-@pytest.mark.parametrize("statement", ["CREATE TABLE predictions (mine TEXT)", f"CREATE TABLE {REVISION_TABLE} (version_num TEXT)"])
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE predictions (mine TEXT)", f"CREATE TABLE {REVISION_TABLE} (version_num TEXT)"]
+)
 @pytest.mark.usefixtures("url")
-def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, statement: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_of_another_program_is_left_as_it_is(
+    tmp_path: Path, statement: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
         connection.execute(statement)
         connection.execute("CREATE TABLE IF NOT EXISTS predictions (mine TEXT)")

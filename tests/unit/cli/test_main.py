@@ -99,7 +99,9 @@ def test_an_example_is_packed_and_the_next_command_is_printed(run: Any, tmp_path
     first, second, third = found.out.splitlines()
     assert (found.code, first, third) == (0, f"Packed {tmp_path}/iris/1", f"Next: slipway serve --models {tmp_path}")
     assert re.fullmatch(
-        r"Compiled into model\.linear\.json: \S+ times as quick on one row, \S+ times on 100; proven within 1e-12 on [\d,]+ rows", second
+        r"Compiled into model\.linear\.json: \S+ times as quick on one row, \S+ times on 100; proven within 1e-12 on "
+        r"[\d,]+ rows",
+        second,
     )
     assert "exists already" in one_sentence(run("example", "iris", "--output", tmp_path))
     assert run("example", "iris", "--output", tmp_path, "--force").code == 0
@@ -120,7 +122,9 @@ def test_pack_writes_what_was_said(files: Path) -> None:
 def test_pack_writes_how_to_serve(run: Any, files: Path, tmp_path: Path) -> None:
     assert run(*packing(files, output=tmp_path), "--execution", "thread", "--lazy", "--optional", "--default").code == 0
     manifest = json.loads((tmp_path / "iris/1/manifest.json").read_text())
-    assert manifest["serving"].items() >= {"execution": "thread", "lazy": True, "optional": True, "default": True}.items()
+    assert (
+        manifest["serving"].items() >= {"execution": "thread", "lazy": True, "optional": True, "default": True}.items()
+    )
 
 
 def test_pack_compiles_where_that_is_said(run: Any, files: Path, tmp_path: Path) -> None:
@@ -129,17 +133,24 @@ def test_pack_compiles_where_that_is_said(run: Any, files: Path, tmp_path: Path)
     assert "Compiled into model.linear.json: " in found.out
     assert (tmp_path / "iris/1/model.linear.json").exists()
     lines = run("check", tmp_path / "iris/1").out.splitlines()[1:]
-    assert [line.split()[:2] for line in lines] == [["ok", subject] for subject in ("digest", "load", "compiled", "examples", "verdict")]
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", subject] for subject in ("digest", "load", "compiled", "examples", "verdict")
+    ]
     assert "linear: within 1e-12 of the estimator, on " in lines[2]
     assert lines[2].endswith(" rows when it was packed and on 8 now")
     assert "compiled" not in run("check", "--no-compiled", tmp_path / "iris/1").out
     (tmp_path / "iris/1/model.linear.json").unlink()
     found = run("check", tmp_path / "iris/1")
-    assert (found.code, found.out.count("note  load      The estimator answers, for its compiled form cannot: ")) == (1, 1)
+    assert (found.code, found.out.count("note  load      The estimator answers, for its compiled form cannot: ")) == (
+        1,
+        1,
+    )
     assert run("check", "--no-compiled", tmp_path / "iris/1").code == 0
 
 
-def test_check_and_predict_load_as_the_variables_say(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_and_predict_load_as_the_variables_say(
+    run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(*packing(files, output=tmp_path), "--compile").code == 0
     (tmp_path / "iris/1/model.linear.json").unlink()
     predict = ("predict", tmp_path / "iris/1", "--data", files / "iris.csv")
@@ -267,7 +278,9 @@ def test_check_fails_for_a_bare_model(run: Any, files: Path, tmp_path: Path) -> 
     assert "nothing vouches for this model: pack it with `slipway pack`" in found.out
 
 
-def test_every_command_that_loads_can_refuse_a_bare_model(run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_that_loads_can_refuse_a_bare_model(
+    run: Any, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "model.joblib").write_bytes((files / "model.joblib").read_bytes())
     monkeypatch.setenv("SLIPWAY_TRUST", "manifest")
     assert "SLIPWAY_TRUST=manifest refuses" in run("check", tmp_path).out
@@ -317,7 +330,9 @@ def test_predict_answers_the_rows_of_a_file(run: Any, files: Path, tmp_path: Pat
     ]
     estimator = joblib.load(files / "model.joblib")
     assert [int(row["prediction"]) for row in found] == estimator.predict(X).tolist()
-    np.testing.assert_allclose([float(row["confidence"]) for row in found], estimator.predict_proba(X).max(axis=1), atol=1e-9)
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in found], estimator.predict_proba(X).max(axis=1), atol=1e-9
+    )
     assert found[0]["label"] == "setosa"
     written = run("predict", files / "models/iris/1", "--data", files / "iris.csv", "--output", tmp_path / "out.csv")
     assert (written.code, written.out) == (0, "")
@@ -357,7 +372,9 @@ def test_predict_names_the_row_that_is_refused_and_writes_nothing(run: Any, file
     frame.loc[16, "petal_length"] = 9
     frame.to_csv(tmp_path / "bad.csv", index=False)
     found = run("predict", files / "models/iris/1", "--data", tmp_path / "bad.csv", "--output", tmp_path / "out.csv")
-    assert "Row 17 of the data is refused: petal_length: Expected a number at least 0 and at most 7" in one_sentence(found)
+    assert "Row 17 of the data is refused: petal_length: Expected a number at least 0 and at most 7" in one_sentence(
+        found
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
 
 
@@ -365,10 +382,15 @@ def test_predict_names_the_row_that_is_refused_and_writes_nothing(run: Any, file
     ("columns", "sentence"),
     [
         (NAMES[:3], "does not have these columns of the model: petal_width"),
-        (["a", "b", "c", "d"], "does not have these columns of the model: sepal_length, sepal_width, petal_length, petal_width"),
+        (
+            ["a", "b", "c", "d"],
+            "does not have these columns of the model: sepal_length, sepal_width, petal_length, petal_width",
+        ),
     ],
 )
-def test_predict_names_the_columns_that_are_missing(run: Any, files: Path, tmp_path: Path, columns: list[str], sentence: str) -> None:
+def test_predict_names_the_columns_that_are_missing(
+    run: Any, files: Path, tmp_path: Path, columns: list[str], sentence: str
+) -> None:
     pd.DataFrame(X[:, : len(columns)], columns=columns).to_csv(tmp_path / "data.csv", index=False)
     assert sentence in one_sentence(run("predict", files / "models/iris/1", "--data", tmp_path / "data.csv"))
 
@@ -391,7 +413,9 @@ def test_predict_takes_the_columns_of_a_bare_model_by_their_place(run: Any, file
     found = run("predict", tmp_path, "--data", tmp_path / "data.csv")
     assert len(answers(found.out)) == 150
     assert "note: No manifest: nothing vouches for this model" in found.err
-    assert "takes 4 features, the data has 5 columns" in one_sentence(run("predict", tmp_path, "--data", files / "iris.csv"))
+    assert "takes 4 features, the data has 5 columns" in one_sentence(
+        run("predict", tmp_path, "--data", files / "iris.csv")
+    )
 
 
 def test_predict_gives_each_of_several_outputs_its_columns(run: Any, tmp_path: Path) -> None:
@@ -402,7 +426,14 @@ def test_predict_gives_each_of_several_outputs_its_columns(run: Any, tmp_path: P
     pd.DataFrame(found.data).to_csv(tmp_path / "data.csv", index=False)
     rows = answers(run("predict", tmp_path, "--data", tmp_path / "data.csv").out)
     assert list(rows[0]) == [
-        *("prediction_0", "label_0", "confidence_0", "probability_0_setosa", "probability_0_versicolor", "probability_0_virginica"),
+        *(
+            "prediction_0",
+            "label_0",
+            "confidence_0",
+            "probability_0_setosa",
+            "probability_0_versicolor",
+            "probability_0_virginica",
+        ),
         *("prediction_1", "label_1", "confidence_1", "probability_1_a", "probability_1_b"),
     ]
     assert [[row["prediction_0"], row["prediction_1"]] for row in rows] == found.estimator.predict(found.data).tolist()
@@ -467,10 +498,21 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, bool]]:
     return calls
 
 
-def test_flags_go_before_variables_and_variables_before_defaults(run: Any, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_go_before_variables_and_variables_before_defaults(
+    run: Any, served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "9001")
     monkeypatch.setenv("SLIPWAY_HOST", "0.0.0.0")
-    arguments = ["--port", 9002, "--models", "there", "--no-access-log", "--cors-origins", "https://a.example", "https://b.example"]
+    arguments = [
+        "--port",
+        9002,
+        "--models",
+        "there",
+        "--no-access-log",
+        "--cors-origins",
+        "https://a.example",
+        "https://b.example",
+    ]
     assert run("serve", *arguments, "--request-timeout", 2.5, "--execution", "thread").code == 0
     settings, reload = served[0]
     assert not reload
@@ -512,7 +554,11 @@ def test_drain_reads_the_same_settings(run: Any, served: Any, tmp_path: Path) ->
         (["--workers", "many"], {}, "--workers: Input should be a valid integer"),
         ([], {"SLIPWAY_PORT": "none"}, "SLIPWAY_PORT: Input should be a valid integer"),
         ([], {"SLIPWAY_EXECUTION": "gpu"}, "SLIPWAY_EXECUTION: Input should be"),
-        ([], {"SLIPWAY_CORS_ORIGINS": "https://a.example"}, "SLIPWAY_CORS_ORIGINS: it is a list, which is written as JSON"),
+        (
+            [],
+            {"SLIPWAY_CORS_ORIGINS": "https://a.example"},
+            "SLIPWAY_CORS_ORIGINS: it is a list, which is written as JSON",
+        ),
         (["--root-path", "iris/"], {}, "--root-path: String should match pattern"),
         (["--log-hash", "age"], {}, ": --log-hash needs SLIPWAY_LOG_HASH_KEY: without a key"),
         ([], {"SLIPWAY_LOG_HASH": '["age"]'}, ": SLIPWAY_LOG_HASH needs SLIPWAY_LOG_HASH_KEY: without a key"),
@@ -559,7 +605,9 @@ except SystemExit:
         (["drain", "--models", "there"], "drain", "there is no flag --models"),
     ],
 )
-def test_a_misspelt_flag_gets_its_commands_usage_and_the_nearest_flag(run: Any, arguments: list[Any], command: str, sentence: str) -> None:
+def test_a_misspelt_flag_gets_its_commands_usage_and_the_nearest_flag(
+    run: Any, arguments: list[Any], command: str, sentence: str
+) -> None:
     found = run(*arguments)
     assert (found.code, found.out) == (2, "")
     assert found.err.startswith(f"usage: slipway {command} ")
@@ -593,7 +641,12 @@ def test_a_misspelt_variable_is_named_with_the_nearest_setting_by_every_command(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_WORKER", "4")
     sentence = "slipway: warning: SLIPWAY_WORKER is no setting and has no effect: did you mean SLIPWAY_WORKERS?\n"
-    for arguments in (["check", files / "models"], ["pack", files / "nowhere.joblib", "--name", "x"], ["log", "tail"], ["drain"]):
+    for arguments in (
+        ["check", files / "models"],
+        ["pack", files / "nowhere.joblib", "--name", "x"],
+        ["log", "tail"],
+        ["drain"],
+    ):
         assert run(*arguments).err.startswith(sentence)
 
 
@@ -610,7 +663,9 @@ def test_a_setting_with_one_letter_wrong_is_found(name: str, data: st.DataObject
 def test_a_message_names_the_flag_or_the_variable_that_was_typed() -> None:
     message = "choose another with SLIPWAY_HOST and SLIPWAY_PORT, or set SLIPWAY_COMPILED=true"
     assert spoken(message, {"host", "port", "compiled"}) == "choose another with --host and --port, or set --compiled"
-    assert spoken(message, {"port"}, {"host"}) == "choose another with SLIPWAY_HOST and --port, or set --compiled (SLIPWAY_COMPILED=true)"
+    assert spoken(message, {"port"}, {"host"}) == (
+        "choose another with SLIPWAY_HOST and --port, or set --compiled (SLIPWAY_COMPILED=true)"
+    )
     assert spoken(message, ()) == message
 
 
@@ -619,5 +674,9 @@ def test_no_message_names_a_flag_for_a_setting_that_may_be_a_variable() -> None:
     flags = re.compile(r"--(" + "|".join(name.replace("_", "-") for name in Settings.model_fields) + r")\b")
     files = [*ROOT.glob("service/slipway/*.py"), *ROOT.glob("service/slipway/*/*.py")]
     assert not [
-        line for file in files if file.parent.name not in ("cli", "packing") for line in file.read_text().splitlines() if flags.search(line)
+        line
+        for file in files
+        if file.parent.name not in ("cli", "packing")
+        for line in file.read_text().splitlines()
+        if flags.search(line)
     ]

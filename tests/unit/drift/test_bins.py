@@ -62,7 +62,9 @@ def test_categories_are_the_most_frequent_values_and_the_rest_is_other() -> None
 
 
 def test_categories_whose_names_would_be_mistaken_for_another_bin_or_are_long_are_other() -> None:
-    values: list[object] = ["(missing)"] * 100 + ["(other)"] * 100 + ["1"] * 100 + [1] * 50 + ["x" * 101] * 100 + ["other"] * 50
+    values: list[object] = (
+        ["(missing)"] * 100 + ["(other)"] * 100 + ["1"] * 100 + [1] * 50 + ["x" * 101] * 100 + ["other"] * 50
+    )
     assert learn("x", "category", values).bins == ("1", "other", "(other)", "(missing)")
 
 
@@ -83,7 +85,13 @@ def test_labels_name_the_values() -> None:
     assert (variable.values, variable.labels, variable.bins[0]) == ((1, 0), ("yes", "no"), "yes")
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=64) | st.none() | st.integers(-3, 3), min_size=1, max_size=300))
+@given(
+    st.lists(
+        st.floats(allow_nan=False, allow_infinity=False, width=64) | st.none() | st.integers(-3, 3),
+        min_size=1,
+        max_size=300,
+    )
+)
 def test_every_value_is_counted_once_and_the_shares_are_of_the_values_learned_from(values: list[float | None]) -> None:
     variable = learn("x", "number", values)
     counts = Bins(variable).count(values)

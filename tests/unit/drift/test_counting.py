@@ -35,7 +35,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_and_pack(name, folder)
     random = np.random.default_rng(0)
     x = pd.DataFrame(random.normal(size=(200, 2)), columns=["a", "b"])
-    joblib.dump(MultiOutputClassifier(LogisticRegression()).fit(x.to_numpy(), (x > 0).to_numpy().astype(int)), folder / "several.joblib")
+    joblib.dump(
+        MultiOutputClassifier(LogisticRegression()).fit(x.to_numpy(), (x > 0).to_numpy().astype(int)),
+        folder / "several.joblib",
+    )
     pack(folder / "several.joblib", name="several", output=folder, data=x)
     texts = pd.DataFrame({"text": ["good " * (1 + i % 30) + f"word{i}" for i in range(200)]})
     classifier = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts["text"], [i % 2 for i in range(200)])
@@ -74,7 +77,9 @@ class Worker:
         self.drift.observe(model, batch, model.artifact.model.infer(batch.data))
 
     def count(self, model: str, part: str, name: str, bin: str) -> float | None:
-        return shown(self.metrics, "slipway_drift_values_total", model=model, version="1", part=part, name=name, bin=bin)
+        return shown(
+            self.metrics, "slipway_drift_values_total", model=model, version="1", part=part, name=name, bin=bin
+        )
 
     def total(self, model: str, part: str, name: str) -> float:
         variables = self.model(model).distribution.parts[part]  # type: ignore[union-attr]
@@ -91,7 +96,7 @@ def test_values_classes_and_confidences_are_counted_by_bin(worker: Worker) -> No
     worker.answer("iris", [[5.1, 3.5, 1.4, 0.2], [7.7, 3.0, 6.1, 2.3]])
     worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
     worker.drift.close()
-    variable = next(each for each in worker.model("iris").distribution.features if each.name == "sepal_length")  # type: ignore[union-attr]
+    variable = next(each for each in worker.model("iris").distribution.features if each.name == "sepal_length")
     assert worker.count("iris", "feature", "sepal_length", variable.bins[-2]) == 1
     assert worker.total("iris", "feature", "petal_length") == 3
     assert worker.count("iris", "prediction", "prediction", "setosa") == 2
@@ -99,7 +104,7 @@ def test_values_classes_and_confidences_are_counted_by_bin(worker: Worker) -> No
 
 
 def test_strings_booleans_missing_values_and_new_categories_are_counted(worker: Worker) -> None:
-    rows = [example.features for example in worker.model("passengers").artifact.manifest.examples]  # type: ignore[union-attr]
+    rows = [example.features for example in worker.model("passengers").artifact.manifest.examples]
     columns = list(worker.model("passengers").artifact.signature.names or ())
     row = list(rows[0])
     row[columns.index("age")] = None
@@ -113,7 +118,7 @@ def test_strings_booleans_missing_values_and_new_categories_are_counted(worker: 
 
 
 def test_a_regressions_answers_have_bins_and_no_confidence(worker: Worker) -> None:
-    worker.answer("diabetes", [worker.model("diabetes").artifact.manifest.examples[0].features] * 3)  # type: ignore[union-attr]
+    worker.answer("diabetes", [worker.model("diabetes").artifact.manifest.examples[0].features] * 3)
     worker.drift.close()
     assert worker.total("diabetes", "prediction", "prediction") == 3
     assert not worker.model("diabetes").distribution.confidences  # type: ignore[union-attr]

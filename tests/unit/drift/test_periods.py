@@ -34,7 +34,8 @@ SIGNATURE = Signature(
 def rows(number: int, seed: int, shift: float = 0.0) -> tuple[list[list[Any]], Answers]:
     random = np.random.default_rng(seed)
     values = [
-        [float(age), str(port)] for age, port in zip(random.normal(40 + shift, 10, number), random.choice(["A", "B"], number), strict=True)
+        [float(age), str(port)]
+        for age, port in zip(random.normal(40 + shift, 10, number), random.choice(["A", "B"], number), strict=True)
     ]
     return values, Answers(random.choice(["no", "yes"], number).tolist(), random.uniform(0.5, 1, number).tolist())
 
@@ -47,9 +48,18 @@ def pages(period: Period, number: int = 3000, seed: int = 1, shift: float = 0.0,
     """Rows of a period at even intervals, as the log gives them; the last third is shifted."""
     values, answers = rows(number, seed)
     page = []
-    for i, (row, prediction, confidence) in enumerate(zip(values, answers.predictions, answers.confidences, strict=True)):
+    for i, (row, prediction, confidence) in enumerate(
+        zip(values, answers.predictions, answers.confidences, strict=True)
+    ):
         found = dict(zip(NAMES, [row[0] + shift * (i >= number * 2 / 3), row[1]], strict=True))
-        page.append((period.start + (period.end - period.start) * i / number, json.dumps(found), json.dumps(prediction), confidence))
+        page.append(
+            (
+                period.start + (period.end - period.start) * i / number,
+                json.dumps(found),
+                json.dumps(prediction),
+                confidence,
+            )
+        )
         if len(page) == size:
             yield page
             page = []
@@ -118,7 +128,9 @@ def test_a_period_is_shown_as_exactly_as_it_was_given() -> None:
 def test_what_the_log_left_out_or_hashed_is_named_and_not_taken_for_drift() -> None:
     def redacted(period: Period) -> Iterable[Page]:
         for page in pages(period):
-            yield [(time, json.dumps({"port": "0123456789abcdef" * 4}), answer, score) for time, _, answer, score in page]
+            yield [
+                (time, json.dumps({"port": "0123456789abcdef" * 4}), answer, score) for time, _, answer, score in page
+            ]
 
     drift = compare(distribution(), NAMES, None, NOW, redacted)
     assert drift.unusable == ["age", "port"]
@@ -165,7 +177,9 @@ def test_the_page_is_whole_and_shows_names_as_text() -> None:
 
 
 def test_the_text_lists_the_most_drifted_first() -> None:
-    lines = text("m 1", compare(distribution(), NAMES, None, NOW, lambda period: pages(period, shift=40.0))).splitlines()
+    lines = text(
+        "m 1", compare(distribution(), NAMES, None, NOW, lambda period: pages(period, shift=40.0))
+    ).splitlines()
     assert lines[0] == "m 1: 1 of 3 have drifted: age."
     assert re.fullmatch("age .* drifted", lines[3])
     assert lines[4].endswith("stable")

@@ -174,7 +174,12 @@ def test_each_is_told_the_time_of_the_inference_that_answered_it(held: LoadedMod
 def test_what_would_exceed_the_bound_of_rows_waits_and_smaller_calls_go_along(held: LoadedModel) -> None:
     async def scene() -> None:
         async with busy(held) as ask:
-            tasks = [await ask(rows(*range(10, 16))), await ask(rows(20, 21, 22)), await ask(rows(30, 31)), await ask(rows(40))]
+            tasks = [
+                await ask(rows(*range(10, 16))),
+                await ask(rows(20, 21, 22)),
+                await ask(rows(30, 31)),
+                await ask(rows(40)),
+            ]
             Held.gate.set()
             assert [await outcome(task) for task in tasks] == [[*range(10, 16)], [20, 21, 22], [30, 31], [40]]
             assert Held.calls == [[0], [10, 11, 12, 13, 14, 15, 30, 31], [20, 21, 22, 40]]
@@ -228,7 +233,15 @@ class ByHand:
         self.submitted: list[tuple[list[float], Future[Inferred]]] = []
         self.deaths: dict[Future[Any], Death] = {}
         self.blamed: list[list[float]] = []
-        self.lane = Lane(self._submit, lambda *_: None, lambda: None, width=2, most_rows=MOST_ROWS, deaths=self.deaths, blame=self._blame)
+        self.lane = Lane(
+            self._submit,
+            lambda *_: None,
+            lambda: None,
+            width=2,
+            most_rows=MOST_ROWS,
+            deaths=self.deaths,
+            blame=self._blame,
+        )
 
     def _submit(self, jobs: Sequence[Job]) -> Future[Inferred]:
         self.submitted.append((self._rows(jobs), Future()))
@@ -335,7 +348,9 @@ def test_whose_child_somebody_has_killed_is_tried_again_once_and_never_blamed() 
 
 
 @pytest.mark.parametrize("failing", [2, 3], ids=["StopIteration", "SystemExit"])
-def test_whatever_a_model_raises_its_caller_is_told_and_the_others_are_answered(held: LoadedModel, failing: float) -> None:
+def test_whatever_a_model_raises_its_caller_is_told_and_the_others_are_answered(
+    held: LoadedModel, failing: float
+) -> None:
     async def scene() -> None:
         async with busy(held) as ask:
             tasks = [await ask(rows(1)), await ask(rows(2, failing=failing)), await ask(rows(3))]
@@ -407,7 +422,8 @@ def test_who_waits_when_the_server_ends_is_told(held: LoadedModel) -> None:
             waiting = [asyncio.create_task(engine.run(held, rows(2), patient())) for _ in range(2)]
             await asyncio.sleep(0)
             closing = asyncio.create_task(asyncio.to_thread(engine.close))
-            await until(lambda: not engine._open)  # a call would be refused from here on; asking it would wait where it is not
+            # A call would be refused from here on; asking it would wait where it is not.
+            await until(lambda: not engine._open)
             Held.gate.set()
             await closing
             assert await outcome(begun) == [1]
@@ -453,7 +469,9 @@ def test_calls_are_not_joined_where_that_saves_no_time(tmp_path: Path, monkeypat
     assert place(loaded(tmp_path, estimators.Laborious().fit())).joined_rows == 0
 
 
-def test_calls_are_not_joined_where_a_row_is_answered_otherwise_among_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_calls_are_not_joined_where_a_row_is_answered_otherwise_among_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert place(loaded(tmp_path, estimators.Ranked().fit())).joined_rows == 0
     assert "answers a row otherwise where others are beside it" in caplog.text
 
@@ -461,9 +479,15 @@ def test_calls_are_not_joined_where_a_row_is_answered_otherwise_among_others(tmp
 COLUMNS = {
     "whole": (Column(name="whole", dtype="int64"), st.integers(-5, 5).map(float) | st.sampled_from([0.5, 2.0**60])),
     "number": (Column(name="number", nullable=True), st.none() | st.integers(-3, 3).map(float)),
-    "kind": (Column(name="kind", type="string", dtype="category", observed_categories=("a", "b")), st.sampled_from("abc")),
+    "kind": (
+        Column(name="kind", type="string", dtype="category", observed_categories=("a", "b")),
+        st.sampled_from("abc"),
+    ),
     "text": (Column(name="text", type="string", nullable=True), st.none() | st.text(max_size=3)),
-    "anything": (Column(name="anything", type="any", nullable=True), st.none() | st.booleans() | st.floats(0, 1) | st.text(max_size=2)),
+    "anything": (
+        Column(name="anything", type="any", nullable=True),
+        st.none() | st.booleans() | st.floats(0, 1) | st.text(max_size=2),
+    ),
 }
 
 
@@ -490,7 +514,9 @@ def test_each_is_answered_as_it_would_be_alone(tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize("parts", [[[1.0, 2.0], [3.0]], [["a", "b"], ["c"]]], ids=["array", "texts"])
 def test_arrays_and_texts_are_joined_in_order(parts: Sequence[Sequence[Any]]) -> None:
     kind = "text" if isinstance(parts[0][0], str) else "array"
-    validator = RowValidator(Signature(input=kind, columns=(Column(name="x", type="string" if kind == "text" else "number"),)), 100)
+    validator = RowValidator(
+        Signature(input=kind, columns=(Column(name="x", type="string" if kind == "text" else "number"),)), 100
+    )
     batches = [validator.instances([[value] for value in part]) for part in parts]
     joined = validator.joined(batches)
     together = validator.instances([[value] for part in parts for value in part]).data

@@ -45,7 +45,9 @@ def bare(tmp_path: Path, estimator: Any) -> Path:
 @pytest.fixture
 def packed(tmp_path: Path, estimator: Any) -> Path:
     joblib.dump(estimator, tmp_path / "iris.joblib")
-    return pack(tmp_path / "iris.joblib", name="iris", output=tmp_path / "models", data=pd.DataFrame(X, columns=NAMES)).directory
+    return pack(
+        tmp_path / "iris.joblib", name="iris", output=tmp_path / "models", data=pd.DataFrame(X, columns=NAMES)
+    ).directory
 
 
 def opened(directory: Path, **options: Any) -> Artifact:
@@ -63,7 +65,9 @@ class Witness:
 
 
 @pytest.mark.parametrize("way", ["deleted", "dangling"])
-def test_what_no_manifest_vouches_for_can_be_refused_before_it_is_unpickled(packed: Path, tmp_path: Path, way: str) -> None:
+def test_what_no_manifest_vouches_for_can_be_refused_before_it_is_unpickled(
+    packed: Path, tmp_path: Path, way: str
+) -> None:
     assert opened(packed, trust="manifest").manifest is not None
     joblib.dump(Witness(tmp_path / "ran"), packed / "model.joblib")
     with pytest.raises(ArtifactError, match="is not the file that was packed"):
@@ -71,7 +75,9 @@ def test_what_no_manifest_vouches_for_can_be_refused_before_it_is_unpickled(pack
     (packed / "manifest.json").unlink()
     if way == "dangling":
         (packed / "manifest.json").symlink_to(tmp_path / "gone")
-    with pytest.raises(ArtifactError, match="is a link to a file that is not there" if way == "dangling" else "SLIPWAY_TRUST=manifest"):
+    with pytest.raises(
+        ArtifactError, match="is a link to a file that is not there" if way == "dangling" else "SLIPWAY_TRUST=manifest"
+    ):
         opened(packed, trust="manifest")
     assert not (tmp_path / "ran").exists()
 
@@ -117,7 +123,12 @@ def test_a_packed_model_loads_and_answers_its_examples(packed: Path) -> None:
     batch = artifact.example_batch()
     assert batch is not None
     assert artifact.disagreement(artifact.model.infer(batch.data)) is None
-    assert (artifact.name, artifact.version, artifact.estimator_name, artifact.notes) == ("iris", "1", "LogisticRegression", [])
+    assert (artifact.name, artifact.version, artifact.estimator_name, artifact.notes) == (
+        "iris",
+        "1",
+        "LogisticRegression",
+        [],
+    )
     assert artifact.digest == artifact.manifest.digest
     assert artifact.load_seconds > 0
 
@@ -149,7 +160,8 @@ def test_another_scikit_learn_is_refused_and_nothing_runs(packed: Path) -> None:
     joblib.dump(Bomb(mark), packed / "model.joblib")
     edit(packed, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
     with pytest.raises(
-        ArtifactError, match=f"Packed with scikit-learn 1.2.3, but {sklearn.__version__} is installed: install scikit-learn==1.2.3"
+        ArtifactError,
+        match=f"Packed with scikit-learn 1.2.3, but {sklearn.__version__} is installed: install scikit-learn==1.2.3",
     ):
         opened(packed)
     assert not mark.exists()
@@ -157,7 +169,9 @@ def test_another_scikit_learn_is_refused_and_nothing_runs(packed: Path) -> None:
 
 def test_another_scikit_learn_loads_where_that_is_allowed_and_is_noted(packed: Path) -> None:
     edit(packed, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
-    assert opened(packed, allow_version_mismatch=True).notes == [f"Packed with scikit-learn 1.2.3, loaded with {sklearn.__version__}"]
+    assert opened(packed, allow_version_mismatch=True).notes == [
+        f"Packed with scikit-learn 1.2.3, loaded with {sklearn.__version__}"
+    ]
 
 
 def test_another_version_of_another_library_is_noted(packed: Path) -> None:
@@ -168,11 +182,15 @@ def test_another_version_of_another_library_is_noted(packed: Path) -> None:
     ]
 
 
-def test_a_bare_model_of_another_scikit_learn_is_noted(bare: Path, estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bare_model_of_another_scikit_learn_is_noted(
+    bare: Path, estimator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("sklearn.base.__version__", "1.5.0")  # what fitting there would have left in the file
         joblib.dump(estimator, bare / "model.joblib")
-    assert opened(bare).notes[1:] == [f"Fitted with scikit-learn 1.5.0, loaded with {sklearn.__version__}: answers may differ"]
+    assert opened(bare).notes[1:] == [
+        f"Fitted with scikit-learn 1.5.0, loaded with {sklearn.__version__}: answers may differ"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -201,11 +219,16 @@ def test_a_broken_manifest_is_refused(packed: Path, content: str, sentence: str)
         (lambda manifest: manifest.update(version="2"), "its manifest says iris 2: rename the folder or pack again"),
         (lambda manifest: manifest["signature"]["columns"].pop(), "the manifest has 3 columns, the estimator 4"),
         (lambda manifest: manifest["signature"].update(classes=[2, 1, 0]), "classes are not the estimator's"),
-        (lambda manifest: manifest["examples"][0].update(features=[1]), "an example row does not fit the manifest's own signature"),
+        (
+            lambda manifest: manifest["examples"][0].update(features=[1]),
+            "an example row does not fit the manifest's own signature",
+        ),
         (lambda manifest: manifest["signature"]["columns"][0].update(maximum=1), "an example row does not fit"),
     ],
 )
-def test_a_manifest_that_was_edited_by_hand_is_refused(packed: Path, change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+def test_a_manifest_that_was_edited_by_hand_is_refused(
+    packed: Path, change: Callable[[dict[str, Any]], object], sentence: str
+) -> None:
     edit(packed, change)
     with pytest.raises(ArtifactError, match=sentence):
         opened(packed)
@@ -219,7 +242,10 @@ def swap(manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda manifest: manifest["signature"]["columns"][0].update(name="other"), "has a column 'other' where the estimator has 'a'"),
+        (
+            lambda manifest: manifest["signature"]["columns"][0].update(name="other"),
+            "has a column 'other' where the estimator has 'a'",
+        ),
         (swap, "has a column 'c' where the estimator has 'b'"),
         (
             lambda manifest: manifest["signature"]["columns"][0].update(dtype="nonsense"),
@@ -227,7 +253,9 @@ def swap(manifest: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_columns_that_were_edited_by_hand_are_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+def test_columns_that_were_edited_by_hand_are_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], sentence: str
+) -> None:
     frame = pd.DataFrame(np.random.default_rng(0).random((20, 3)), columns=["a", "b", "c"])
     joblib.dump(LogisticRegression().fit(frame, [0, 1] * 10), tmp_path / "model.joblib")
     directory = pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=frame).directory
@@ -278,7 +306,9 @@ def test_a_file_that_is_larger_than_it_can_be_is_not_read(compiled: Path, name: 
             opened(compiled)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x05.", pickle.dumps(3), b"\x78\x9c"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x00" * 100, b"PK\x03\x04", b"\x80\x05.", pickle.dumps(3), b"\x78\x9c"]
+)
 def test_a_file_that_is_no_estimator_is_refused(bare: Path, content: bytes) -> None:
     (bare / "model.joblib").write_bytes(content)
     with pytest.raises(ArtifactError):
@@ -293,7 +323,9 @@ def test_a_truncated_file_is_refused(bare: Path, part: float) -> None:
         opened(bare)
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), OSError("x"), RecursionError("x"), ImportError("x"), ZeroDivisionError("x")])
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), OSError("x"), RecursionError("x"), ImportError("x"), ZeroDivisionError("x")]
+)
 def test_an_error_that_the_file_itself_raises_is_told(bare: Path, error: Exception) -> None:
     joblib.dump(Raises(error), bare / "model.joblib")
     with pytest.raises(ArtifactError, match=f"is no joblib file that can be loaded: {type(error).__name__}"):
@@ -321,7 +353,11 @@ def test_a_class_that_was_defined_in_a_notebook_is_named(bare: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(main, "Notebook", type("Notebook", (), {"__module__": "__main__"}), raising=False)
         joblib.dump(main.Notebook(), bare / "model.joblib")
-    with pytest.raises(ArtifactError, match=r"refers to a class or function that cannot be imported here \(.*Notebook.*: move it"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"refers to a class or function that cannot be imported here "
+        r"\(.*Notebook.*: move it",
+    ):
         opened(bare)
 
 
@@ -351,11 +387,16 @@ class Unclassed:
     [
         (lambda example: example.update(prediction=2), "example 0 of its manifest expects 2, it answers 0"),
         (lambda example: example.update(prediction="0"), "example 0 of its manifest expects '0', it answers 0"),
-        (lambda example: example.update(probabilities=[0.5, 0.25, 0.25]), "example 0 of its manifest expects the probabilities"),
+        (
+            lambda example: example.update(probabilities=[0.5, 0.25, 0.25]),
+            "example 0 of its manifest expects the probabilities",
+        ),
         (lambda example: example.pop("probabilities"), "expects the probabilities None"),
     ],
 )
-def test_an_example_that_is_answered_otherwise_is_told(packed: Path, change: Callable[[dict[str, Any]], object], sentence: str) -> None:
+def test_an_example_that_is_answered_otherwise_is_told(
+    packed: Path, change: Callable[[dict[str, Any]], object], sentence: str
+) -> None:
     edit(packed, lambda manifest: manifest.update(examples=[{"features": X[0].tolist(), **answered(packed)}]))
     edit(packed, lambda manifest: change(manifest["examples"][0]))
     artifact = opened(packed)
@@ -413,8 +454,17 @@ def test_a_forked_child_answers_although_its_parent_loaded_a_model_that_starts_t
     pytest.importorskip("xgboost", exc_type=(ImportError, OSError))
     for name in ("hist_gradient_boosting_missing", "xgboost_classifier"):
         (tmp_path / name).mkdir()
-        joblib.dump(next(specimen for specimen in ZOO if specimen.name == name).estimator, tmp_path / name / "model.joblib")
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, *sorted(str(folder) for folder in tmp_path.iterdir())]
+        joblib.dump(
+            next(specimen for specimen in ZOO if specimen.name == name).estimator, tmp_path / name / "model.joblib"
+        )
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        FORKED,
+        *sorted(str(folder) for folder in tmp_path.iterdir()),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -460,8 +510,15 @@ def test_a_compiled_form_needs_no_other_library_in_its_version(compiled: Path) -
     [
         (lambda folder: (folder / "model.linear.json").unlink(), "No such file"),
         (lambda folder: (folder / "model.linear.json").write_text("{}"), "not the file that was proven"),
-        (lambda folder: edit(folder, lambda manifest: manifest["examples"][2].update(prediction=7)), "example 2 of the manifest expects 7"),
-        (lambda folder: edit(folder, lambda manifest: manifest["compiled"].update(form="onnx")), r"model\.onnx cannot be read"),
+        (
+            lambda folder: edit(folder, lambda manifest: manifest["examples"][2].update(prediction=7)),
+            "example 2 of the manifest expects 7",
+        ),
+        (
+            lambda folder: edit(folder, lambda manifest: manifest["compiled"].update(form="onnx")),
+            r"model\.onnx cannot "
+            r"be read",
+        ),
     ],
 )
 def test_a_form_that_cannot_be_used_gives_way_to_the_estimator_and_says_so(
@@ -489,10 +546,16 @@ def test_another_estimator_than_the_packed_one_is_refused_beside_a_form_too(comp
         opened(compiled)
 
 
-def test_without_scikit_learn_a_form_answers_and_an_estimator_is_refused(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scikit_learn_a_form_answers_and_an_estimator_is_refused(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(sys.modules, "slipway.model.joblib_file")
     monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
     assert opened(compiled).form == "linear"
     (compiled / "model.linear.json").unlink()
-    with pytest.raises(ArtifactError, match=r"model\.linear\.json cannot be read.*needs the Python module 'sklearn\.exceptions'"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"model\.linear\.json cannot be read.*needs the Python module "
+        r"'sklearn\.exceptions'",
+    ):
         opened(compiled)

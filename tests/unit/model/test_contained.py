@@ -24,7 +24,15 @@ class Unprintable(BaseException):
 
 @pytest.mark.parametrize(
     "error",
-    [SystemExit(0), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit(), StopIteration(), StopAsyncIteration(), Unprintable()],
+    [
+        SystemExit(0),
+        KeyboardInterrupt(),
+        asyncio.CancelledError(),
+        GeneratorExit(),
+        StopIteration(),
+        StopAsyncIteration(),
+        Unprintable(),
+    ],
 )
 def test_what_would_end_something_of_ours_leaves_as_an_ordinary_exception(error: BaseException) -> None:
     with pytest.raises(Escaped, match=type(error).__name__) as caught, contained:
@@ -89,7 +97,9 @@ def test_what_a_model_says_is_bounded_and_can_be_sent() -> None:
 
 def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
     code = "from slipway.cli.entry import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("raised", ["SystemExit", "KeyboardInterrupt", "CancelledError"])
@@ -117,6 +127,9 @@ def test_what_a_model_raises_at_a_prediction_is_a_sentence_of_the_command(tmp_pa
 
 
 def test_a_stack_trace_of_another_language_is_cut() -> None:
-    message = "[20:30:00] /workspace/src/data.cc:12: Check failed: a == b\nStack trace:\n  [bt] (0) /lib/libxgboost.so(+0x2b) [0x7f]\n\n"
+    message = (
+        "[20:30:00] /workspace/src/data.cc:12: Check failed: a == b\nStack trace:\n  [bt] (0) "
+        "/lib/libxgboost.so(+0x2b) [0x7f]\n\n"
+    )
     assert described(ValueError(message)) == "ValueError: [20:30:00] /workspace/src/data.cc:12: Check failed: a == b"
     assert described(ValueError("Feature names unseen:\n- x")) == "ValueError: Feature names unseen:\n- x"

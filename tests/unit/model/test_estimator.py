@@ -83,7 +83,9 @@ def test_confidence_is_the_probability_of_the_predicted_class(specimen: Specimen
     if answers.probabilities is None:
         return
     signature = Signature.of(specimen.estimator)
-    for prediction, confidence, probabilities in zip(answers.predictions, answers.confidences, answers.probabilities, strict=True):
+    for prediction, confidence, probabilities in zip(
+        answers.predictions, answers.confidences, answers.probabilities, strict=True
+    ):
         labels, named = signature.label(prediction), signature.by_label(probabilities)
         if signature.multi_output:
             assert confidence == [by_label[label] for label, by_label in zip(labels, named, strict=True)]
@@ -150,7 +152,15 @@ WIDELY_ASKED = [
         "k_neighbors",
         "bernoulli_naive_bayes",
     ),
-    *("multilayer_perceptron", "bagging", "ada_boost", "svc_probability", "sgd_modified_huber", "forest_two_outputs", "gaussian_mixture"),
+    *(
+        "multilayer_perceptron",
+        "bagging",
+        "ada_boost",
+        "svc_probability",
+        "sgd_modified_huber",
+        "forest_two_outputs",
+        "gaussian_mixture",
+    ),
 ]
 
 
@@ -215,7 +225,10 @@ def test_a_trusted_type_is_called_once_and_a_subclass_of_it_twice() -> None:
 def test_predict_decides_a_tie() -> None:
     X = np.array([[0.0], [1.0]] * 4)
     estimator = KNeighborsClassifier(2).fit(X[:2], ["a", "b"])
-    assert Model(estimator, Signature.of(estimator)).infer(np.array([[0.5]])).predictions == estimator.predict([[0.5]]).tolist()
+    assert (
+        Model(estimator, Signature.of(estimator)).infer(np.array([[0.5]])).predictions
+        == estimator.predict([[0.5]]).tolist()
+    )
 
 
 def test_a_nested_estimator_is_held_to_one_thread() -> None:
@@ -281,7 +294,9 @@ def test_every_answer_becomes_a_json_value(answered: Any, prediction: Any) -> No
     assert type(answers.predictions[0]) is type(prediction)
 
 
-@pytest.mark.parametrize("answered", [np.array([1], dtype="timedelta64[D]"), np.array([1j]), np.array([{}], dtype=object)])
+@pytest.mark.parametrize(
+    "answered", [np.array([1], dtype="timedelta64[D]"), np.array([1j]), np.array([{}], dtype=object)]
+)
 def test_an_answer_that_json_cannot_hold_is_an_error(answered: Any) -> None:
     with pytest.raises(TypeError, match="JSON cannot hold"):
         peculiar(answered).infer(ONE_ROW)
@@ -322,7 +337,9 @@ def test_values_that_make_the_answer_infinite_are_refused() -> None:
 
 def test_values_far_outside_of_what_was_observed_are_refused_where_the_estimator_fails() -> None:
     estimator = make_pipeline(FunctionTransformer(np.exp), LogisticRegression()).fit([[0.0], [1.0]], [0, 1])
-    signature = Signature(columns=(Column(name="a", observed_minimum=0, observed_maximum=1),), classes=[0, 1], labels=["0", "1"])
+    signature = Signature(
+        columns=(Column(name="a", observed_minimum=0, observed_maximum=1),), classes=[0, 1], labels=["0", "1"]
+    )
     model = Model(estimator, signature)
     assert model.infer(np.array([[5.0]])).predictions == [1]
     with pytest.raises(RefusedByModel, match="a lies too far outside"):
@@ -377,7 +394,10 @@ def test_missing_values_reach_an_estimator_that_takes_them() -> None:
     [
         (DBSCAN().fit([[0.0], [1.0]]), "DBSCAN has no predict: it only labels the data it was fitted on"),
         (AgglomerativeClustering().fit([[0.0], [1.0]]), "AgglomerativeClustering has no predict"),
-        (LocalOutlierFactor(2).fit([[0.0], [1.0], [2.0]]), "LocalOutlierFactor has no predict: fit it with novelty=True"),
+        (
+            LocalOutlierFactor(2).fit([[0.0], [1.0], [2.0]]),
+            "LocalOutlierFactor has no predict: fit it with novelty=True",
+        ),
         (make_pipeline(StandardScaler(), DBSCAN()).fit([[0.0], [1.0]]), "Pipeline has no predict: it only labels"),
         (StandardScaler().fit([[0.0], [1.0]]), "StandardScaler has no predict"),
         ({"model": None}, "dict has no predict"),

@@ -1,4 +1,6 @@
-"""What was given as a model is named, with the way out: files made for real where the library is here, else by their first bytes."""
+"""What was given as a model is named, with the way out: files made for real where the library is here, else by their
+first bytes.
+"""
 
 import bz2
 import gzip
@@ -74,7 +76,10 @@ CSV = FRAME.to_csv(index=False).encode()
 FOREIGN: dict[str, tuple[bytes | Callable[[Path], bytes], str]] = {
     "an empty file": (b"", "it is empty; write it again"),
     "skops": (zipped(schema_json=b"{}"), "it is a file of skops; read it with skops.io.load"),
-    "ONNX, linear": (to_onnx(LINEAR, X[:1].astype(np.float32)).SerializeToString(), "it is an ONNX graph; pack the estimator"),
+    "ONNX, linear": (
+        to_onnx(LINEAR, X[:1].astype(np.float32)).SerializeToString(),
+        "it is an ONNX graph; pack the estimator",
+    ),
     "ONNX, forest": (
         to_onnx(RandomForestClassifier(3).fit(X, Y), X[:1].astype(np.float32)).SerializeToString(),
         "it is an ONNX graph; pack the estimator",
@@ -82,7 +87,10 @@ FOREIGN: dict[str, tuple[bytes | Callable[[Path], bytes], str]] = {
     "XGBoost JSON": (saved(XGBOOST.save_model, "m.json"), "it is a model of XGBoost as JSON; load it with load_model"),
     "XGBoost UBJ": (saved(XGBOOST.save_model, "m.ubj"), "it is a model of XGBoost as UBJ; load it with load_model"),
     "XGBoost Booster": (saved(XGBOOST.get_booster().save_model, "b.json"), "it is a model of XGBoost as JSON; load it"),
-    "LightGBM text": (saved(LIGHTGBM.booster_.save_model, "m.txt"), "it is a model of LightGBM as text; write the fitted LGBMCl"),
+    "LightGBM text": (
+        saved(LIGHTGBM.booster_.save_model, "m.txt"),
+        "it is a model of LightGBM as text; write the fitted LGBMCl",
+    ),
     "HDF5": (b"\x89HDF\r\n\x1a\n\x00", "it is an HDF5 file, as Keras writes"),
     "Keras": (zipped(metadata_json=b"", config_json=b"", model_weights_h5=b""), "it is a network of Keras"),
     "PyTorch": (zipped(net__data_pkl=b"", net__version=b"3"), "it is a file of PyTorch; only scikit-learn"),
@@ -103,13 +111,28 @@ FOREIGN: dict[str, tuple[bytes | Callable[[Path], bytes], str]] = {
         "it is a zip archive; unpack it, and name the joblib file that is in it (model.joblib)",
     ),
     "half of a zip archive": (zipped(model_joblib=b"\x80\x04.")[:20], "it is a zip archive that is cut off"),
-    "an MLflow model in a zip archive": (zipped(m__MLmodel=b"", m__model_pkl=b""), "it is a zip archive of an MLflow model"),
+    "an MLflow model in a zip archive": (
+        zipped(m__MLmodel=b"", m__model_pkl=b""),
+        "it is a zip archive of an MLflow model",
+    ),
     "a tar archive": (tarred(), "it is a tar archive"),
-    "CSV in gzip": (gzip.compress(CSV), "compressed by gzip, with something else than a joblib file inside: a table (CSV)"),
+    "CSV in gzip": (
+        gzip.compress(CSV),
+        "compressed by gzip, with something else than a joblib file inside: a table (CSV)",
+    ),
     "a tar archive in gzip": (gzip.compress(tarred()), "inside: a tar archive"),
-    "text in bzip2": (bz2.compress(b"hello"), "compressed by bzip2, with something else than a joblib file inside: plain text"),
-    "text in xz": (lzma.compress(b"hello"), "compressed by xz, with something else than a joblib file inside: plain text"),
-    "text in zlib": (zlib.compress(b"hello"), "compressed by zlib, with something else than a joblib file inside: plain text"),
+    "text in bzip2": (
+        bz2.compress(b"hello"),
+        "compressed by bzip2, with something else than a joblib file inside: plain text",
+    ),
+    "text in xz": (
+        lzma.compress(b"hello"),
+        "compressed by xz, with something else than a joblib file inside: plain text",
+    ),
+    "text in zlib": (
+        zlib.compress(b"hello"),
+        "compressed by zlib, with something else than a joblib file inside: plain text",
+    ),
     "zeros": (b"\0" * 100, "it is something that is not known here, its first bytes are 00 00 00 00 00 00 00 00"),
 }
 
@@ -159,7 +182,9 @@ def of_another_version(old: str, new: str, *, compress: int = 0) -> bytes:
     joblib.dump(LINEAR, content)
     changed = content.getvalue()
     for before, after in ((old, new), (sklearn.__version__, "1.2.2")):
-        changed = changed.replace(bytes([0x8C, len(before)]) + before.encode(), bytes([0x8C, len(after)]) + after.encode())
+        changed = changed.replace(
+            bytes([0x8C, len(before)]) + before.encode(), bytes([0x8C, len(after)]) + after.encode()
+        )
     return zlib.compress(changed) if compress else changed
 
 
@@ -201,9 +226,11 @@ def test_another_version_of_another_library_is_named(tmp_path: Path) -> None:
     assert "was dumped with another version of lightgbm than " + lightgbm.__version__ in sentence_of(path)
 
 
-def test_a_module_of_the_users_own_is_asked_for_with_pythonpath(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_the_users_own_is_asked_for_with_pythonpath(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, module = tmp_path / "model.joblib", types.ModuleType("churn_features")
-    module.Scaler = type("Scaler", (LogisticRegression,), {"__module__": "churn_features"})  # type: ignore[attr-defined]
+    module.Scaler = type("Scaler", (LogisticRegression,), {"__module__": "churn_features"})
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "churn_features", module)
         joblib.dump(module.Scaler(max_iter=300).fit(X, Y), path)
@@ -212,14 +239,18 @@ def test_a_module_of_the_users_own_is_asked_for_with_pythonpath(tmp_path: Path, 
     assert "name its folder in PYTHONPATH" in found
 
 
-def test_a_class_of_the_users_own_script_is_to_be_moved_to_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_of_the_users_own_script_is_to_be_moved_to_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, main = tmp_path / "model.joblib", sys.modules["__main__"]
     with monkeypatch.context() as patch:
         patch.setattr(main, "Mine", type("Mine", (LogisticRegression,), {"__module__": "__main__"}), raising=False)
         joblib.dump(main.Mine(max_iter=300).fit(X, Y), path)  # type: ignore[attr-defined]
     found = sentence_of(path)
     assert "Mine" in found
-    assert "move it from the script or notebook to a module that is installed here, or that is in a folder of PYTHONPATH" in found
+    assert (
+        "move it from the script or notebook to a module that is installed here, or that is in a folder of PYTHONPATH"
+    ) in found
 
 
 @pytest.mark.parametrize(
@@ -227,11 +258,13 @@ def test_a_class_of_the_users_own_script_is_to_be_moved_to_a_module(tmp_path: Pa
     [
         (
             XGBOOST.get_booster(),
-            "holds a Booster of xgboost, whose predict takes other input than rows: fit XGBClassifier or XGBRegressor, or",
+            "holds a Booster of xgboost, whose predict takes other input than rows: fit XGBClassifier or XGBRegressor, "
+            "or",
         ),
         (
             LIGHTGBM.booster_,
-            "holds a Booster of lightgbm, whose predict takes other input than rows: fit LGBMClassifier or LGBMRegressor and",
+            "holds a Booster of lightgbm, whose predict takes other input than rows: fit LGBMClassifier or "
+            "LGBMRegressor and",
         ),
         ({"model": LINEAR, "scaler": 1}, "A dict has no predict, it holds model, scaler: make the parts one Pipeline"),
         ([LINEAR, 1], "A list has no predict, it holds LogisticRegression, int"),
@@ -283,6 +316,8 @@ def test_a_folder_with_a_model_of_another_name_says_how_to_pack_it(tmp_path: Pat
     (tmp_path / "churn").mkdir()
     joblib.dump(LINEAR, tmp_path / "churn/best.pkl")
     with pytest.raises(
-        ArtifactError, match=r"holds no model: .*churn holds best\.pkl: pack it with `slipway pack .*churn/best\.pkl --name churn`"
+        ArtifactError,
+        match=r"holds no model: .*churn holds best\.pkl: pack it with `slipway pack .*churn/best\.pkl "
+        r"--name churn`",
     ):
         Repository(Settings(models=tmp_path), Metrics(None, None))

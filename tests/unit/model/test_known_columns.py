@@ -1,4 +1,6 @@
-"""What estimators know of their columns: data that lacks categories, CSVs that tell no types, and what is asked for where nothing tells."""
+"""What estimators know of their columns: data that lacks categories, CSVs that tell no types, and what is asked for
+where nothing tells.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -41,17 +43,24 @@ PEOPLE = people()
 CLASSES = ((PEOPLE["city"].cat.codes + PEOPLE["age"]).astype(int) % 3).to_numpy()
 FEW = PEOPLE[PEOPLE["city"].isin(CITIES[:30])].head(100)
 
-passed_on = make_column_transformer(("passthrough", ["city", "age"]), ("drop", ["grade"])).set_output(transform="pandas")
+passed_on = make_column_transformer(("passthrough", ["city", "age"]), ("drop", ["grade"])).set_output(
+    transform="pandas"
+)
 ESTIMATORS = {
     "LightGBM": LGBMClassifier(n_estimators=10, verbose=-1, min_child_samples=2, min_data_per_group=1),
     "XGBoost": XGBClassifier(n_estimators=10, enable_categorical=True),
     "HistGradientBoosting": HistGradientBoostingClassifier(max_iter=10, categorical_features="from_dtype"),
-    "LightGBM in a pipeline": make_pipeline(passed_on, LGBMClassifier(n_estimators=10, verbose=-1, min_child_samples=2)),
+    "LightGBM in a pipeline": make_pipeline(
+        passed_on, LGBMClassifier(n_estimators=10, verbose=-1, min_child_samples=2)
+    ),
     "XGBoost in a pipeline": make_pipeline(passed_on, XGBClassifier(n_estimators=10, enable_categorical=True)),
     "a vote": VotingClassifier(
         [
             ("one", make_pipeline(passed_on, LGBMClassifier(n_estimators=5, verbose=-1))),
-            ("other", make_pipeline(passed_on, HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype"))),
+            (
+                "other",
+                make_pipeline(passed_on, HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")),
+            ),
         ],
         voting="soft",
     ),
@@ -78,7 +87,9 @@ def answers(tmp_path: Path, found: Packed, data: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_rows_with_categories_that_the_data_lacked_are_answered_as_the_estimator_does(tmp_path: Path, estimator: Any, suffix: str) -> None:
+def test_rows_with_categories_that_the_data_lacked_are_answered_as_the_estimator_does(
+    tmp_path: Path, estimator: Any, suffix: str
+) -> None:
     few, everybody = tmp_path / f"few.{suffix}", tmp_path / f"all.{suffix}"
     for frame, path in ((FEW, few), (PEOPLE, everybody)):
         frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
@@ -119,7 +130,10 @@ def test_ordered_categories_of_lightgbm_are_found_by_the_data_or_asked_for(tmp_p
 
 def test_a_category_that_unknown_code_sees_is_asked_for(tmp_path: Path) -> None:
     estimator = make_pipeline(FunctionTransformer(codes_of_all), LogisticRegression()).fit(PEOPLE, CLASSES)
-    with pytest.raises(ArtifactError, match="'city' is a category, and the estimator does not tell which ones it was fitted on: list them"):
+    with pytest.raises(
+        ArtifactError,
+        match="'city' is a category, and the estimator does not tell which ones it was fitted on: list them",
+    ):
         packed(tmp_path, estimator, FEW)
 
 
@@ -134,8 +148,12 @@ def test_categories_that_xgboost_keeps_broken_are_not_taken_from_it() -> None:
 
 
 def test_what_one_step_makes_of_a_column_is_no_longer_the_column() -> None:
-    encoder = make_column_transformer((OrdinalEncoder(), ["city"]), (StandardScaler(), ["age"])).set_output(transform="pandas")
-    estimator = make_pipeline(encoder, OneHotEncoder(handle_unknown="ignore"), LogisticRegression(max_iter=500)).fit(PEOPLE, CLASSES)
+    encoder = make_column_transformer((OrdinalEncoder(), ["city"]), (StandardScaler(), ["age"])).set_output(
+        transform="pandas"
+    )
+    estimator = make_pipeline(encoder, OneHotEncoder(handle_unknown="ignore"), LogisticRegression(max_iter=500)).fit(
+        PEOPLE, CLASSES
+    )
     assert set(known_columns(estimator, list(PEOPLE)).values["city"]) == set(CITIES)
 
 

@@ -1,4 +1,6 @@
-"""Estimators with code of the user's own: it may decide otherwise than by probabilities, and may write into the rows that it is given."""
+"""Estimators with code of the user's own: it may decide otherwise than by probabilities, and may write into the rows
+that it is given.
+"""
 
 from typing import Any
 
@@ -45,7 +47,12 @@ def with_threshold() -> Pipeline:
 
 @pytest.mark.parametrize(
     "estimator",
-    [with_threshold(), OwnSearch(), make_pipeline(StandardScaler(), with_threshold()), GridSearchCV(with_threshold(), {}, cv=2)],
+    [
+        with_threshold(),
+        OwnSearch(),
+        make_pipeline(StandardScaler(), with_threshold()),
+        GridSearchCV(with_threshold(), {}, cv=2),
+    ],
     ids=["a pipeline's subclass", "a search of one's own", "inside a pipeline", "inside a search"],
 )
 def test_a_predict_of_ones_own_is_asked(estimator: Any) -> None:
@@ -77,7 +84,9 @@ def changed_array(array: Any) -> Any:
     return array
 
 
-@pytest.mark.parametrize("step", [FunctionTransformer(changed), FunctionTransformer(changed_array), StandardScaler(copy=False)])
+@pytest.mark.parametrize(
+    "step", [FunctionTransformer(changed), FunctionTransformer(changed_array), StandardScaler(copy=False)]
+)
 @pytest.mark.parametrize("kind", ["frame", "array"])
 def test_each_call_is_given_rows_that_no_other_has_changed(step: Any, kind: str) -> None:
     if kind == "array" and getattr(step, "func", None) is changed:

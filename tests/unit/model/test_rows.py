@@ -42,7 +42,9 @@ PASSENGER = Signature(
 NUMBERS = Signature(columns=tuple(Column(name=f"x{i}") for i in range(4)))
 TEXT = Signature(input="text", columns=(Column(name="text", type="string"),))
 UNKNOWN = Signature()
-ANY = Signature(input="frame", columns=(Column(name="a", type="any", nullable=True), Column(name="b", type="any", nullable=True)))
+ANY = Signature(
+    input="frame", columns=(Column(name="a", type="any", nullable=True), Column(name="b", type="any", nullable=True))
+)
 
 ROW = [30.5, 2, "male", "S", True, None, "B", 3, "x"]
 
@@ -114,7 +116,9 @@ def test_what_is_not_finite_is_refused_naming_the_field(value: str) -> None:
     error = refused(validator(NUMBERS).features, f"[1, 2, {value}, 4]", NotFinite)
     assert (error.status, error.detail) == (400, "Features contain NaN or infinity")
     assert error.errors == (FieldError("features[2]", "Expected a finite number"),)
-    error = refused(validator(FLOWER).instances, f'[{{"length": 1, "weight": 1}}, {{"length": 1, "weight": {value}}}]', NotFinite)
+    error = refused(
+        validator(FLOWER).instances, f'[{{"length": 1, "weight": 1}}, {{"length": 1, "weight": {value}}}]', NotFinite
+    )
     assert error.errors == (FieldError("instances[1].weight", "Expected a finite number"),)
     refused(validator(UNKNOWN).features, f"[{value}]", NotFinite)
     refused(validator(PASSENGER).features, json.dumps(ROW[:-1])[:-1] + f", {value}]", NotFinite)
@@ -143,7 +147,9 @@ def test_what_is_no_number_is_refused_naming_the_field(signature: Signature, val
 )
 def test_declared_bounds_refuse_and_say_what_is_accepted(row: dict[str, Any], field: str, detail: str) -> None:
     assert refused(validator(FLOWER).row, json.dumps(row), InvalidBody).errors == (FieldError(field, detail),)
-    assert refused(validator(FLOWER).instances, json.dumps([row]), InvalidBody).errors == (FieldError(f"instances[0].{field}", detail),)
+    assert refused(validator(FLOWER).instances, json.dumps([row]), InvalidBody).errors == (
+        FieldError(f"instances[0].{field}", detail),
+    )
 
 
 def test_a_bound_in_a_list_names_the_column() -> None:
@@ -171,7 +177,9 @@ def test_observed_ranges_and_categories_refuse_nothing() -> None:
 )
 def test_every_type_of_column_says_what_it_takes(place: int, value: Any, detail: str) -> None:
     row = [*ROW[:place], value, *ROW[place + 1 :]]
-    assert refused(validator(PASSENGER).features, json.dumps(row), InvalidBody).errors == (FieldError(f"features[{place}]", detail),)
+    assert refused(validator(PASSENGER).features, json.dumps(row), InvalidBody).errors == (
+        FieldError(f"features[{place}]", detail),
+    )
 
 
 def test_names_that_are_missing_or_unknown_are_named() -> None:
@@ -216,8 +224,12 @@ def test_more_rows_than_allowed_are_refused_before_they_are_looked_at() -> None:
 
 def test_a_model_of_unknown_width_wants_rows_of_one_width() -> None:
     assert validator(UNKNOWN).instances([[1, 2], [3, 4]]).data.tolist() == [[1, 2], [3, 4]]
-    assert refused(validator(UNKNOWN).instances, "[[1, 2], [3]]", FeatureCount).detail == "Expected 2 features, got 1 in instances[1]"
-    assert refused(validator(UNKNOWN).features, "[]", InvalidBody).errors == (FieldError("features", "Expected at least one number"),)
+    assert refused(validator(UNKNOWN).instances, "[[1, 2], [3]]", FeatureCount).detail == (
+        "Expected 2 features, got 1 in instances[1]"
+    )
+    assert refused(validator(UNKNOWN).features, "[]", InvalidBody).errors == (
+        FieldError("features", "Expected at least one number"),
+    )
     assert "no names" in refused(validator(UNKNOWN).row, '{"a": 1}', InvalidBody).detail
 
 
@@ -265,7 +277,8 @@ def test_a_column_of_an_unknown_type_takes_the_type_of_its_values() -> None:
     unknown = Signature(input="frame", named=True, columns=(Column(name="a", type="any", nullable=True),))
     read = validator(unknown).instances
     dtypes = [
-        str(read([[value] for value in column]).data["a"].dtype) for column in ([1, 2.5], [True, False], ["x", None], [None], [1, "x"])
+        str(read([[value] for value in column]).data["a"].dtype)
+        for column in ([1, 2.5], [True, False], ["x", None], [None], [1, "x"])
     ]
     assert dtypes == ["float64", "bool", "object", "object", "object"]
 
@@ -346,7 +359,9 @@ def assert_same_data(one: Batch, other: Batch) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["length", "width", "weight", "x"]), inner),
+        lambda inner: (
+            st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["length", "width", "weight", "x"]), inner)
+        ),
         max_leaves=30,
     )
 )
@@ -433,14 +448,22 @@ VALUES = st.one_of(
 @pytest.mark.parametrize("signature", [FLOWER, PASSENGER, NUMBERS, TEXT, UNKNOWN, ANY])
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_a_row_checked_while_it_is_parsed_is_the_row_checked_afterwards(signature: Signature, data: st.DataObject) -> None:
+def test_a_row_checked_while_it_is_parsed_is_the_row_checked_afterwards(
+    signature: Signature, data: st.DataObject
+) -> None:
     reader = RowValidator(signature, 100, as_rows=True)
-    row = list(ROW) if signature is PASSENGER and data.draw(st.booleans()) else data.draw(st.lists(VALUES, min_size=0, max_size=5))
+    row = (
+        list(ROW)
+        if signature is PASSENGER and data.draw(st.booleans())
+        else data.draw(st.lists(VALUES, min_size=0, max_size=5))
+    )
     if row and data.draw(st.booleans()):
         row[data.draw(st.integers(0, len(row) - 1))] = data.draw(VALUES)
     many = data.draw(st.booleans())
     text = json.dumps(
-        {"instances": [row, *data.draw(st.lists(st.just(row) | st.lists(VALUES, max_size=5), max_size=3))]} if many else {"features": row}
+        {"instances": [row, *data.draw(st.lists(st.just(row) | st.lists(VALUES, max_size=5), max_size=3))]}
+        if many
+        else {"features": row}
     ).encode()
     at_once = reader.rows_of_json(text)
     try:
@@ -500,7 +523,11 @@ def test_errors_are_looked_for_from_the_first_one_on_and_no_further_than_needed(
 
 LONG = Signature(
     input="frame",
-    columns=(Column(name="own", type="integer", dtype="int64"), Column(name="other", dtype="int64"), Column(name="open", type="any")),
+    columns=(
+        Column(name="own", type="integer", dtype="int64"),
+        Column(name="other", dtype="int64"),
+        Column(name="open", type="any"),
+    ),
 )
 
 

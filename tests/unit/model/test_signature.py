@@ -31,9 +31,13 @@ def test_a_signature_read_back_from_json_is_the_same() -> None:
         input="frame",
         named=True,
         columns=(
-            Column(name="age", nullable=True, minimum=0, exclusive_maximum=130, observed_minimum=1.5, observed_maximum=80),
+            Column(
+                name="age", nullable=True, minimum=0, exclusive_maximum=130, observed_minimum=1.5, observed_maximum=80
+            ),
             Column(name="class", dtype="category", observed_categories=(1, 2, 3)),
-            Column(name="sex", type="string", dtype="str", allowed=("female", "male"), description="As in the register"),
+            Column(
+                name="sex", type="string", dtype="str", allowed=("female", "male"), description="As in the register"
+            ),
         ),
         classes=[False, True],
         labels=["no", "yes"],
@@ -106,9 +110,9 @@ def test_a_text_model_is_recognised(name: str) -> None:
 
 
 def test_a_union_of_text_vectorizers_is_a_text_model() -> None:
-    union = make_pipeline(FeatureUnion([("a", TfidfVectorizer()), ("b", HashingVectorizer())]), LogisticRegression()).fit(
-        ["good film", "bad plot"], [0, 1]
-    )
+    union = make_pipeline(
+        FeatureUnion([("a", TfidfVectorizer()), ("b", HashingVectorizer())]), LogisticRegression()
+    ).fit(["good film", "bad plot"], [0, 1])
     search = GridSearchCV(union, {"logisticregression__C": [1]}, cv=2).fit(["good film", "bad film"] * 2, [0, 1] * 2)
     assert {Signature.of(union).input, Signature.of(search).input} == {"text"}
 

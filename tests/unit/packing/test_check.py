@@ -1,4 +1,6 @@
-"""What packs, checks and serves is one judgement: no model is fit to serve that no server would serve, nor without a way out."""
+"""What packs, checks and serves is one judgement: no model is fit to serve that no server would serve, nor without a
+way out.
+"""
 
 import asyncio
 import hashlib
@@ -27,7 +29,11 @@ from slipway.telemetry.metrics import Metrics
 
 SHORT = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)).astype("float32"), columns=["a", "b"])
 ZEROS = "it fails on a row of zeros, which it is tried with for want of example rows: ValueError"
-WAY_OUT = 'pack it with --data, of the training frame\'s dtypes (of a CSV, declare them in a columns file, such as dtype = "float32")'
+WAY_OUT = (
+    "pack it with --data, of the training frame's dtypes (of a CSV, declare them in a columns file, such as "
+    "dtype = "
+    '"float32")'
+)
 
 
 def short() -> Any:
@@ -98,9 +104,16 @@ def test_categories_that_nothing_tells_are_asked_for_whether_there_is_a_manifest
     xgboost = pytest.importorskip("xgboost", exc_type=(ImportError, OSError))
     frame = pd.DataFrame({"k": pd.Categorical(["b", "c", "São"] * 20), "z": np.arange(60.0)})
     estimator = xgboost.XGBRegressor(n_estimators=3, enable_categorical=True).fit(frame, frame["z"])
-    with pytest.raises(ArtifactError, match=r"fitted on categories of k, and does not tell enough .* name some with --data"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"fitted on categories of k, and does not tell enough .* name some with "
+        r"--data",
+    ):
         packed(tmp_path, estimator)
     [sentence] = off(vouched_for(tmp_path, estimator))
-    assert "fitted on categories of k, and does not tell enough of them to serve it without the data that shows them: pack it" in sentence
+    assert (
+        "fitted on categories of k, and does not tell enough of them to serve it without the data that shows them: "
+        "pack it"
+    ) in sentence
     declared = {"k": Declaration(categories=["b", "c", "São"])}
     assert off(packed(tmp_path, estimator, data=frame, declarations=declared).directory) == []

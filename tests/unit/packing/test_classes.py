@@ -36,7 +36,9 @@ def test_dates_are_answered_in_iso_8601(tmp_path: Path, unit: str, kind: Any) ->
     assert (got["confidence"] >= 0.5).all()
 
 
-@pytest.mark.parametrize("classes", [np.array([1, 2], dtype="timedelta64[s]"), [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)]])
+@pytest.mark.parametrize(
+    "classes", [np.array([1, 2], dtype="timedelta64[s]"), [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)]]
+)
 def test_classes_that_json_cannot_hold_are_refused(tmp_path: Path, classes: Any) -> None:
     estimator = LogisticRegression().fit(FRAME, [0] * 30 + [1] * 30)
     estimator.classes_ = np.asarray(classes)

@@ -69,7 +69,12 @@ def test_a_column_is_what_its_values_are(values: Any, dtype: Any, expected: Colu
 
 def test_categories_keep_their_order_and_those_that_do_not_occur() -> None:
     column = shown(pd.Categorical(["low", None], categories=["low", "high"]))
-    assert (column.type, column.dtype, column.nullable, column.categories) == ("string", "category", True, ("low", "high"))
+    assert (column.type, column.dtype, column.nullable, column.categories) == (
+        "string",
+        "category",
+        True,
+        ("low", "high"),
+    )
     assert column.observed_categories == ("low",)
 
 
@@ -83,7 +88,8 @@ def test_a_dtype_is_recorded_only_where_it_can_change_an_answer() -> None:
 def test_what_json_cannot_carry_is_refused(values: Any) -> None:
     with pytest.raises(
         ArtifactError,
-        match=r"Column 'a' holds .*, which JSON rows cannot carry: (numbers, strings, booleans and dates can|make .* pack that)",
+        match=r"Column 'a' holds .*, which JSON rows cannot carry: (numbers, strings, booleans and dates can|make .* "
+        r"pack that)",
     ):
         shown(values)
 
@@ -106,10 +112,14 @@ def test_digits_that_are_no_number_stay_a_string(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("zip,price\n" + "01010,1\n02020,2\n" * 10)
     (tmp_path / "columns.toml").write_text('[zip]\ntype = "string"\n')
     data = read_table(tmp_path / "data.csv", Cells(text=["zip"]))
-    estimator = make_pipeline(make_column_transformer((OneHotEncoder(), ["zip"]), remainder="passthrough"), LogisticRegression())
+    estimator = make_pipeline(
+        make_column_transformer((OneHotEncoder(), ["zip"]), remainder="passthrough"), LogisticRegression()
+    )
     joblib.dump(estimator.fit(data, [0, 1] * 10), tmp_path / "model.joblib")
     declarations = read_declarations(tmp_path / "columns.toml")
-    artifact = pack(tmp_path / "model.joblib", name="zip", output=tmp_path, data=data, declarations=declarations).artifact
+    artifact = pack(
+        tmp_path / "model.joblib", name="zip", output=tmp_path, data=data, declarations=declarations
+    ).artifact
     assert artifact.model.infer(RowValidator(artifact.signature, 1).features(["01010", 1]).data).predictions == [0]
 
 
@@ -117,7 +127,9 @@ def test_zeros_and_ones_that_mean_false_and_true_become_booleans(tmp_path: Path)
     data = pd.DataFrame({"age": [20.0, 60.0] * 10, "smoker": [0, 1] * 10})
     joblib.dump(LogisticRegression(max_iter=500).fit(data.to_numpy(), [0, 1] * 10), tmp_path / "model.joblib")
     declarations = {"smoker": Declaration(type="boolean")}
-    artifact = pack(tmp_path / "model.joblib", name="risk", output=tmp_path, data=data, declarations=declarations).artifact
+    artifact = pack(
+        tmp_path / "model.joblib", name="risk", output=tmp_path, data=data, declarations=declarations
+    ).artifact
     read = RowValidator(artifact.signature, 1)
     assert read.row({"age": 30, "smoker": True}).data.tolist() == [[30.0, 1.0]]
     assert artifact.example_batch() is not None

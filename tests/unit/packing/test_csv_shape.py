@@ -1,4 +1,6 @@
-"""No column of a CSV shifts or vanishes and no row is lost without a word, in `slipway pack` and in `slipway predict`."""
+"""No column of a CSV shifts or vanishes and no row is lost without a word, in `slipway pack` and in `slipway
+predict`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +30,9 @@ LINES = FRAME.to_csv(index=False).splitlines()
 
 def packed(tmp_path: Path, estimator: Any, data: Any, **options: Any) -> Artifact:
     joblib.dump(estimator, tmp_path / "model.joblib")
-    return pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=data, force=True, **options).artifact
+    return pack(
+        tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=data, force=True, **options
+    ).artifact
 
 
 def predicted(tmp_path: Path, artifact: Artifact, content: str | bytes, **options: Any) -> tuple[list[Any], list[str]]:
@@ -57,13 +61,33 @@ def whole(tmp_path: Path) -> Artifact:
 
 
 def test_names_that_the_model_does_not_know_are_no_missing_values(tmp_path: Path, gaps: Artifact) -> None:
-    refused(tmp_path, gaps, GAPS.rename(columns=str.upper).to_csv(index=False), "a, b, c, d; .*names must be the same to the letter")
-    refused(tmp_path, gaps, GAPS.to_csv(index=False, sep=";"), "its header is separated by semicolons: save it with commas")
-    refused(tmp_path, gaps, "\n".join(["a, b, c, d", *LINES[1:]]), r"have blanks around them, take them out: ' b', ' c', ' d'")
-    refused(tmp_path, gaps, GAPS.rename(columns={"d": "e"}).to_csv(index=False), "these columns of the model: d; it has others, e")
+    refused(
+        tmp_path,
+        gaps,
+        GAPS.rename(columns=str.upper).to_csv(index=False),
+        "a, b, c, d; .*names must be the same to the letter",
+    )
+    refused(
+        tmp_path, gaps, GAPS.to_csv(index=False, sep=";"), "its header is separated by semicolons: save it with commas"
+    )
+    refused(
+        tmp_path,
+        gaps,
+        "\n".join(["a, b, c, d", *LINES[1:]]),
+        r"have blanks around them, take them out: ' b', ' "
+        r"c', ' d'",
+    )
+    refused(
+        tmp_path,
+        gaps,
+        GAPS.rename(columns={"d": "e"}).to_csv(index=False),
+        "these columns of the model: d; it has others, e",
+    )
 
 
-def test_a_column_that_may_be_missing_may_be_left_out_as_in_a_request_and_is_noted(tmp_path: Path, gaps: Artifact) -> None:
+def test_a_column_that_may_be_missing_may_be_left_out_as_in_a_request_and_is_noted(
+    tmp_path: Path, gaps: Artifact
+) -> None:
     found, notes = predicted(tmp_path, gaps, GAPS[list("abc")].to_csv(index=False))
     assert found == gaps.model.infer(GAPS.assign(d=np.nan)).predictions
     assert notes == ["The data does not have these columns of the model, all their values were taken for missing: d"]
@@ -72,7 +96,9 @@ def test_a_column_that_may_be_missing_may_be_left_out_as_in_a_request_and_is_not
 def test_rows_of_another_length_than_the_header_are_refused(tmp_path: Path, gaps: Artifact, whole: Artifact) -> None:
     commas = "\n".join([LINES[0], *(f"{line}," for line in LINES[1:])])
     for artifact in (gaps, whole):
-        refused(tmp_path, artifact, commas, "Line 2 of .* has 5 cells, but its header has 4 names: .* it ends with a comma")
+        refused(
+            tmp_path, artifact, commas, "Line 2 of .* has 5 cells, but its header has 4 names: .* it ends with a comma"
+        )
     refused(tmp_path, gaps, "\n".join([*LINES, "1,2,3"]), "Line 62 of .* has 3 cells, but its header has 4 names")
     (tmp_path / "data.csv").write_text(commas)
     with pytest.raises(ArtifactError, match=r"Line 2 of .* has 5 cells"):
@@ -88,11 +114,19 @@ def test_rows_that_are_empty_or_quoted_are_no_others(tmp_path: Path, whole: Arti
     assert predicted(tmp_path, whole, notes.to_csv(index=False))[0] == expected
 
 
-def test_without_a_header_rows_have_the_models_columns_and_no_others(tmp_path: Path, gaps: Artifact, whole: Artifact) -> None:
+def test_without_a_header_rows_have_the_models_columns_and_no_others(
+    tmp_path: Path, gaps: Artifact, whole: Artifact
+) -> None:
     assert predicted(tmp_path, whole, "\n".join(LINES[1:]), header=False)[0] == whole.model.infer(FRAME).predictions
     for artifact in (gaps, whole):
         more = FRAME.assign(y=Y).to_csv(index=False, header=False)
-        refused(tmp_path, artifact, more, "Line 1 of .* has 5 cells, but without a header each row must have the 4", header=False)
+        refused(
+            tmp_path,
+            artifact,
+            more,
+            "Line 1 of .* has 5 cells, but without a header each row must have the 4",
+            header=False,
+        )
         fewer = FRAME[list("abc")].to_csv(index=False, header=False)
         refused(tmp_path, artifact, fewer, "Line 1 of .* has 3 cells, but without a header", header=False)
 
@@ -130,7 +164,11 @@ def test_another_encoding_than_utf_8_is_named(tmp_path: Path, whole: Artifact, e
 
 def test_one_column_of_text_may_have_empty_cells_and_long_ones(tmp_path: Path) -> None:
     texts = pd.Series(["good", "bad"] * 20)
-    artifact = packed(tmp_path, make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 20), pd.DataFrame({"t": texts}))
+    artifact = packed(
+        tmp_path,
+        make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 20),
+        pd.DataFrame({"t": texts}),
+    )
     assert predicted(tmp_path, artifact, "t\ngood\n" + "bad " * 50_000)[0] == [1, 0]
 
 

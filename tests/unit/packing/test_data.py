@@ -1,4 +1,6 @@
-"""The data of `slipway pack`: which cells are missing, integers, dates, headers, and what an earlier manifest got wrong."""
+"""The data of `slipway pack`: which cells are missing, integers, dates, headers, and what an earlier manifest got
+wrong.
+"""
 
 import json
 from pathlib import Path
@@ -29,7 +31,9 @@ BIG = 5733018224205767597
 
 def world() -> Any:
     columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["country"]), remainder="passthrough")
-    return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(WORLD, (WORLD["country"].isin(["NA", "null"])).astype(int))
+    return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(
+        WORLD, (WORLD["country"].isin(["NA", "null"])).astype(int)
+    )
 
 
 def packed(tmp_path: Path, estimator: Any, data: Any, **options: Any) -> Packed:
@@ -71,7 +75,9 @@ def last_digits(frame: pd.DataFrame) -> Any:
 
 def test_integers_keep_all_digits_from_json_to_the_estimator(tmp_path: Path) -> None:
     ids = pd.DataFrame({"customer_id": [BIG + i for i in range(40)]})
-    estimator = make_pipeline(FunctionTransformer(last_digits), LogisticRegression(max_iter=500)).fit(ids, [i % 2 for i in range(40)])
+    estimator = make_pipeline(FunctionTransformer(last_digits), LogisticRegression(max_iter=500)).fit(
+        ids, [i % 2 for i in range(40)]
+    )
     found = packed(tmp_path, estimator, csv(tmp_path, ids))
     validator = found.artifact.validator(100)
     batch = validator.instances([[BIG], [BIG + 1]])
@@ -80,7 +86,8 @@ def test_integers_keep_all_digits_from_json_to_the_estimator(tmp_path: Path) -> 
     at_once = validator.rows_of_json(json.dumps({"features": [BIG]}).encode())
     assert at_once is not None
     assert at_once[0].data["customer_id"].tolist() == [BIG]
-    with pytest.raises(InvalidInput, match="customer_id: Expected an integer"):  # it would make floats of the ids beside it
+    # It would make floats of the ids beside it.
+    with pytest.raises(InvalidInput, match="customer_id: Expected an integer"):
         validator.features([1.5])
     assert found.artifact.manifest is not None
     assert type(found.artifact.manifest.examples[0].features[0]) is int
@@ -106,7 +113,9 @@ def hours(frame: pd.DataFrame) -> Any:
 def test_dates_are_served_in_the_unit_and_zone_of_the_training_frame(tmp_path: Path, dtype: str) -> None:
     times = pd.date_range("2026-03-28", periods=60, freq="h", tz="UTC" if "," in dtype else None).astype(dtype)
     frame = pd.DataFrame({"at": times})
-    estimator = make_pipeline(FunctionTransformer(hours), LogisticRegression(max_iter=500)).fit(frame, frame["at"].dt.hour % 2)
+    estimator = make_pipeline(FunctionTransformer(hours), LogisticRegression(max_iter=500)).fit(
+        frame, frame["at"].dt.hour % 2
+    )
     found = packed(tmp_path, estimator, frame)
     validator = found.artifact.validator(100)
     batch = validator.instances([[time.isoformat()] for time in frame["at"]])
@@ -120,7 +129,9 @@ def test_dates_are_served_in_the_unit_and_zone_of_the_training_frame(tmp_path: P
 
 def test_text_in_a_csv_is_dates_where_the_estimator_takes_no_text(tmp_path: Path) -> None:
     frame = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=60, freq="h")})
-    estimator = make_pipeline(FunctionTransformer(hours), LogisticRegression(max_iter=500)).fit(frame, frame["at"].dt.hour % 2)
+    estimator = make_pipeline(FunctionTransformer(hours), LogisticRegression(max_iter=500)).fit(
+        frame, frame["at"].dt.hour % 2
+    )
     found = packed(tmp_path, estimator, csv(tmp_path, frame))
     assert "Column 'at' is read as dates, for the estimator takes no text there" in found.notes
     predict_file(found.artifact, tmp_path / "data.csv", tmp_path / "answers.csv")
@@ -134,10 +145,17 @@ def epochs(frame: pd.DataFrame) -> Any:
 def test_dates_whose_unit_counts_are_asked_for(tmp_path: Path) -> None:
     frame = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=60, freq="h").astype("datetime64[ns]")})
     estimator = make_pipeline(FunctionTransformer(epochs), DecisionTreeClassifier()).fit(frame, [0, 1, 1] * 20)
-    with pytest.raises(ArtifactError, match=r"'at' holds dates, and the estimator answers them otherwise .* declare what the training"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"'at' holds dates, and the estimator answers them otherwise .* declare "
+        r"what the training",
+    ):
         packed(tmp_path, estimator, csv(tmp_path, frame))
     declared = {"at": Declaration(dtype="datetime64[ns]")}
-    assert packed(tmp_path, estimator, tmp_path / "data.csv", declarations=declared).artifact.signature.columns[0].type == "datetime"
+    assert (
+        packed(tmp_path, estimator, tmp_path / "data.csv", declarations=declared).artifact.signature.columns[0].type
+        == "datetime"
+    )
 
 
 def as_numbers(frame: pd.DataFrame) -> Any:
@@ -145,13 +163,23 @@ def as_numbers(frame: pd.DataFrame) -> Any:
 
 
 @pytest.mark.parametrize("declared", [{}, {"at": Declaration(type="datetime")}])
-def test_dates_whose_unit_counts_in_probabilities_alone_are_asked_for(tmp_path: Path, declared: dict[str, Declaration]) -> None:
+def test_dates_whose_unit_counts_in_probabilities_alone_are_asked_for(
+    tmp_path: Path, declared: dict[str, Declaration]
+) -> None:
     number = np.random.default_rng(0).normal(size=60)
-    frame = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=60, freq="h").astype("datetime64[ns]"), "n": number})
-    estimator = make_pipeline(FunctionTransformer(as_numbers), LogisticRegression(C=100)).fit(frame, (frame["n"] > 0).astype(int))
+    frame = pd.DataFrame(
+        {"at": pd.date_range("2026-01-01", periods=60, freq="h").astype("datetime64[ns]"), "n": number}
+    )
+    estimator = make_pipeline(FunctionTransformer(as_numbers), LogisticRegression(C=100)).fit(
+        frame, (frame["n"] > 0).astype(int)
+    )
     in_seconds = frame.astype({"at": "datetime64[s]"})
     assert estimator.predict(frame).tolist() == estimator.predict(in_seconds).tolist()
-    with pytest.raises(ArtifactError, match=r"'at' holds dates, and the estimator answers them otherwise .* declare what the training"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"'at' holds dates, and the estimator answers them otherwise .* declare "
+        r"what the training",
+    ):
         packed(tmp_path, estimator, csv(tmp_path, frame), declarations=declared)
     found = packed(tmp_path, estimator, csv(tmp_path, frame), declarations={"at": Declaration(dtype="datetime64[ns]")})
     assert str(found.artifact.signature.columns[0].dtype) == "datetime64[ns]"
@@ -163,7 +191,11 @@ NUMBERS = LogisticRegression().fit(CELLS.to_numpy(), [0, 1] * 20)
 
 def test_a_csv_without_a_header_is_refused_and_taken_with_no_header(tmp_path: Path) -> None:
     data = csv(tmp_path, CELLS, header=False)
-    with pytest.raises(ArtifactError, match=r"taken for the names of its columns, but holds numbers .*: say --no-header"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"taken for the names of its columns, but holds numbers .*: say "
+        r"--no-header",
+    ):
         packed(tmp_path, NUMBERS, data)
     found = packed(tmp_path, NUMBERS, data, header=False)
     assert found.artifact.signature.names == ("x0", "x1", "x2")
@@ -178,7 +210,9 @@ def test_the_numbers_that_pandas_gives_to_columns_are_names(tmp_path: Path) -> N
 def test_an_index_column_is_named(tmp_path: Path) -> None:
     CELLS.rename(columns=lambda place: f"c{place}").to_csv(tmp_path / "data.csv")
     with pytest.raises(
-        ArtifactError, match=r"takes 3 features, the data has 4 columns; the first one \('Unnamed: 0'\) looks like an index"
+        ArtifactError,
+        match=r"takes 3 features, the data has 4 columns; the first one \('Unnamed: 0'\) looks like an "
+        r"index",
     ):
         packed(tmp_path, NUMBERS, tmp_path / "data.csv")
 
@@ -204,7 +238,10 @@ def test_the_empty_cell_is_a_value_where_the_estimator_knows_the_empty_string(tm
 
 def test_less_than_the_estimator_knows_is_said(tmp_path: Path) -> None:
     found = packed(tmp_path, NUMBERS, CELLS.iloc[:1])
-    assert any(note.startswith("No row of the data is answered with") and note.endswith("of the 2 classes") for note in found.notes)
+    assert any(
+        note.startswith("No row of the data is answered with") and note.endswith("of the 2 classes")
+        for note in found.notes
+    )
 
 
 def as_format_one(found: Packed, **column: Any) -> None:
@@ -224,9 +261,15 @@ def test_a_manifest_of_format_1_that_lacks_categories_is_refused(tmp_path: Path)
     from lightgbm import LGBMClassifier
 
     frame = pd.DataFrame({"city": pd.Categorical(["a", "b", "c", "d"] * 20)})
-    found = packed(tmp_path, LGBMClassifier(n_estimators=2, verbose=-1, min_data_per_group=1).fit(frame, [0, 1] * 40), frame)
+    found = packed(
+        tmp_path, LGBMClassifier(n_estimators=2, verbose=-1, min_data_per_group=1).fit(frame, [0, 1] * 40), frame
+    )
     as_format_one(found, observed_categories=["a", "b"])
-    with pytest.raises(ArtifactError, match=r"packed it with 2 categories of 'city', but the estimator knows 4.*: pack it again"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"packed it with 2 categories of 'city', but the estimator knows 4.*: pack "
+        r"it again",
+    ):
         load(found.directory, name="m", version="1")
 
 
@@ -240,7 +283,9 @@ def test_what_a_manifest_of_format_1_may_get_wrong_is_said(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
-def test_dates_of_parquet_keep_the_unit_of_the_frame_that_was_written(tmp_path: Path, unit: str, zone: str | None) -> None:
+def test_dates_of_parquet_keep_the_unit_of_the_frame_that_was_written(
+    tmp_path: Path, unit: str, zone: str | None
+) -> None:
     pytest.importorskip("pyarrow")
     dates = pd.Series(pd.date_range("2026-01-01", periods=60, freq="h", tz=zone)).dt.as_unit(unit)
     frame = pd.DataFrame({"at": dates})

@@ -1,4 +1,6 @@
-"""A row is answered alike whatever rows are beside it: the dtype of a column is decided once, where the user's own code could see it."""
+"""A row is answered alike whatever rows are beside it: the dtype of a column is decided once, where the user's own
+code could see it.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,17 @@ def doubled(frame: pd.DataFrame) -> Any:
 
 
 def packed(tmp_path: Path, step: Any, data: pd.DataFrame, suffix: str = "csv", declared: str = "") -> Any:
-    estimator = make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(data, data["n"].astype(str).str.len())
+    estimator = make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(
+        data, data["n"].astype(str).str.len()
+    )
     joblib.dump(estimator, tmp_path / "model.joblib")
     path = tmp_path / f"data.{suffix}"
     data.astype({"n": "int64"}).to_csv(path, index=False) if suffix == "csv" else data.to_parquet(path)
     (tmp_path / "columns.toml").write_text(declared)
     declarations = read_declarations(tmp_path / "columns.toml")
-    return pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=path, declarations=declarations).artifact
+    return pack(
+        tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=path, declarations=declarations
+    ).artifact
 
 
 def answers(artifact: Any, rows: list[list[Any]]) -> Any:
@@ -41,7 +47,10 @@ def answers(artifact: Any, rows: list[list[Any]]) -> Any:
 
 
 def test_whole_numbers_that_own_code_answers_by_their_dtype_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="'n' holds whole numbers, and the estimator answers them otherwise as integers or as floats"):
+    with pytest.raises(
+        ArtifactError,
+        match="'n' holds whole numbers, and the estimator answers them otherwise as integers or as floats",
+    ):
         packed(tmp_path, as_text, FRAME)
 
 

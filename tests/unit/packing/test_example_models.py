@@ -54,7 +54,11 @@ def test_iris_takes_four_lengths_in_cm_within_bounds(artifacts: dict[str, Artifa
         "petal_length": (0, None, 7, None),
         "petal_width": (0, None, 3, None),
     }
-    assert (signature.input, signature.classes, signature.labels) == ("array", [0, 1, 2], ["setosa", "versicolor", "virginica"])
+    assert (signature.input, signature.classes, signature.labels) == (
+        "array",
+        [0, 1, 2],
+        ["setosa", "versicolor", "virginica"],
+    )
     assert all("cm" in (column.description or "") for column in signature.columns or ())
 
 

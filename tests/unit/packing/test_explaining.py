@@ -1,4 +1,6 @@
-"""Where an estimator fails on the packer's own rows, the message names the cell, or the columns and what to declare of them."""
+"""Where an estimator fails on the packer's own rows, the message names the cell, or the columns and what to declare
+of them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ Y = (FRAME["a"] > 0).astype(int)
 NUMBERS = {
     "by name": LogisticRegression().fit(FRAME, Y),
     "by place": LogisticRegression().fit(FRAME.to_numpy(), Y),
-    "by column": make_pipeline(make_column_transformer((StandardScaler(), ["a", "b"])), LogisticRegression()).fit(FRAME, Y),
+    "by column": make_pipeline(make_column_transformer((StandardScaler(), ["a", "b"])), LogisticRegression()).fit(
+        FRAME, Y
+    ),
 }
 
 
@@ -49,7 +53,9 @@ def test_a_cell_that_is_no_number_is_named_with_its_row(tmp_path: Path, estimato
     frame.loc[9, "a"] = cell
     frame.loc[3, "a"] = None
     told = refused(tmp_path, estimator, frame, target="t")
-    assert f"column 'a' holds {cell!r} in row 7 of the data, beside numbers: write a number there, or leave the cell empty" in told
+    assert (
+        f"column 'a' holds {cell!r} in row 7 of the data, beside numbers: write a number there, or leave the cell empty"
+    ) in told
     assert "--target" not in told
     assert "category" not in told
     assert (f"--missing {cell!r}" in told) == (cell not in ("1,5", " "))
@@ -58,7 +64,9 @@ def test_a_cell_that_is_no_number_is_named_with_its_row(tmp_path: Path, estimato
 def test_a_column_of_words_may_be_the_target_unless_that_was_given(tmp_path: Path) -> None:
     words = FRAME.assign(t=np.where(Y, "yes", "no"))
     told = refused(tmp_path, NUMBERS["by place"], words[["a", "t"]])
-    assert told.endswith("'t' holds strings, but the estimator was fitted on numbers: is it the target? Then name it with --target")
+    assert told.endswith(
+        "'t' holds strings, but the estimator was fitted on numbers: is it the target? Then name it with --target"
+    )
     told = refused(tmp_path, NUMBERS["by place"], words.assign(b=words["t"]), target="t")
     assert told.endswith("'b' holds strings, but the estimator was fitted on numbers: leave it out, or give numbers")
 
@@ -75,7 +83,13 @@ OWN = {
         None,
         "if it was a category, list the categories .* categories = ",
     ),
-    "duration": (seconds, DAYS - DAYS[0], None, r"if it was a Timedelta, JSON rows cannot carry it: make seconds of it with \.dt\.total"),
+    "duration": (
+        seconds,
+        DAYS - DAYS[0],
+        None,
+        r"if it was a Timedelta, JSON rows cannot carry it: make seconds of it "
+        r"with \.dt\.total",
+    ),
     "german date": (months, DAYS, "%d.%m.%Y %H:%M", "if it was a date, write it in ISO 8601, such as 2026-11-30"),
     "american date": (months, DAYS, "%m/%d/%Y", "if it was a date, write it in ISO 8601, such as 2026-11-30"),
 }
@@ -95,6 +109,8 @@ def test_a_column_that_own_code_sees_is_named_with_what_a_csv_does_not_tell(tmp_
 def test_the_estimator_that_takes_short_floats_alone_is_asked(tmp_path: Path) -> None:
     estimator = MiniBatchKMeans(3, n_init=2).fit(FRAME.astype("float32"))
     told = refused(tmp_path, estimator, FRAME)
-    assert 'it answers float32: declare in a columns file (--columns) [a] dtype = "float32", [b] dtype = "float32"' in told
+    assert (
+        'it answers float32: declare in a columns file (--columns) [a] dtype = "float32", [b] dtype = "float32"' in told
+    )
     declared = {name: Declaration(dtype="float32") for name in FRAME}
     assert packed(tmp_path, estimator, tmp_path / "data.csv", declarations=declared).artifact.manifest.examples

@@ -1,4 +1,6 @@
-"""What is no CSV with commas, or no Parquet, is named by its first bytes and lines, by `slipway pack` and `slipway predict` alike."""
+"""What is no CSV with commas, or no Parquet, is named by its first bytes and lines, by `slipway pack` and `slipway
+predict` alike.
+"""
 
 import zipfile
 from collections.abc import Callable
@@ -56,14 +58,23 @@ OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "pickle.csv": (lambda path: joblib.dump(DATA, path), "it is a pickle: write the frame in it"),
     "zipped.csv": (lambda path: DATA.to_csv(path, compression="gzip"), "it is compressed by gzip: name it .csv.gz"),
     "page.csv": (lambda path: path.write_text("<!DOCTYPE html>\n<html>"), "it is a page of HTML"),
-    "semicolons.csv": (lambda path: DATA.to_csv(path, index=False, sep=";"), "its header is separated by semicolons: save it with commas$"),
-    "tabs.csv": (lambda path: DATA.to_csv(path, index=False, sep="\t"), "its header is separated by tabs: save it with commas$"),
+    "semicolons.csv": (
+        lambda path: DATA.to_csv(path, index=False, sep=";"),
+        "its header is separated by semicolons: save it with commas$",
+    ),
+    "tabs.csv": (
+        lambda path: DATA.to_csv(path, index=False, sep="\t"),
+        "its header is separated by tabs: save it with commas$",
+    ),
     "german.csv": (
         lambda path: DATA.to_csv(path, index=False, sep=";", decimal=","),
         "separated by semicolons: save it with commas, and its numbers with points",
     ),
     "excel.csv": (excel, "its first line, sep=,, speaks to Excel alone: take it out$"),
-    "german_excel.csv": (german_excel, "its first line, sep=;, speaks to Excel alone: take it out, and save the others with commas"),
+    "german_excel.csv": (
+        german_excel,
+        "its first line, sep=;, speaks to Excel alone: take it out, and save the others with commas",
+    ),
 }
 
 
@@ -83,13 +94,19 @@ def test_another_file_than_a_csv_with_commas_is_named_whatever_else_is_said(tmp_
 def test_rows_without_a_header_are_looked_at_too(tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     FRAME.to_csv(data, index=False, header=False, sep=";", decimal=",")
-    with pytest.raises(ArtifactError, match="its first row is separated by semicolons: save it with commas, and its numbers with points"):
+    with pytest.raises(
+        ArtifactError,
+        match="its first row is separated by semicolons: save it with commas, and its numbers with points",
+    ):
         packed(tmp_path, ESTIMATORS["by name"], data, header=False)
 
 
 def test_what_is_no_parquet_is_told_by_what_it_is(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    for write, sentence in ((workbook, "it is a workbook of Excel"), (DATA.to_csv, "it is no such file, name it .csv if it is a CSV")):
+    for write, sentence in (
+        (workbook, "it is a workbook of Excel"),
+        (DATA.to_csv, "it is no such file, name it .csv if it is a CSV"),
+    ):
         write(tmp_path / "data.parquet")
         with pytest.raises(ArtifactError, match=f"cannot be read as Parquet: {sentence}"):
             packed(tmp_path, ESTIMATORS["by name"], tmp_path / "data.parquet")
@@ -110,5 +127,7 @@ def test_text_and_names_with_other_separators_in_them_are_a_csv(tmp_path: Path) 
 @pytest.mark.parametrize(("said", "column"), [("t", " t"), ("t", "T"), ("tt", "t")])
 def test_the_target_that_was_meant_is_named(tmp_path: Path, said: str, column: str) -> None:
     FRAME.assign(**{column: T}).to_csv(tmp_path / "data.csv", index=False)
-    with pytest.raises(ArtifactError, match=f"no column '{said}' to be the target: it has a, b, c, {column}: did you mean '{column}'"):
+    with pytest.raises(
+        ArtifactError, match=f"no column '{said}' to be the target: it has a, b, c, {column}: did you mean '{column}'"
+    ):
         packed(tmp_path, ESTIMATORS["by name"], tmp_path / "data.csv", target=said)

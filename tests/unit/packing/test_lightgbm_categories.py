@@ -1,4 +1,6 @@
-"""LightGBM keeps categories without their columns: the right ones are found, or asked for, whatever else was told to be categorical."""
+"""LightGBM keeps categories without their columns: the right ones are found, or asked for, whatever else was told to
+be categorical.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,11 @@ from slipway.packing.pack import Packed, pack
 from slipway.packing.predict_file import predict_file
 
 RANDOM = np.random.default_rng(0)
-STORES: dict[str, list[Any]] = {"integers": [412, 101, 309, 205], "strings": ["x", "a", "m", "b"], "digits": ["02", "10", "01", "7"]}
+STORES: dict[str, list[Any]] = {
+    "integers": [412, 101, 309, 205],
+    "strings": ["x", "a", "m", "b"],
+    "digits": ["02", "10", "01", "7"],
+}
 
 
 def shops(kind: str) -> pd.DataFrame:
@@ -28,7 +34,9 @@ def shops(kind: str) -> pd.DataFrame:
 
 def fitted(frame: pd.DataFrame, categorical: Any = "auto") -> Any:
     truth = (frame.iloc[:, 0].astype(int) + frame["store"].cat.codes) % 2
-    return LGBMClassifier(n_estimators=10, verbose=-1, n_jobs=1, min_child_samples=5).fit(frame, truth, categorical_feature=categorical)
+    return LGBMClassifier(n_estimators=10, verbose=-1, n_jobs=1, min_child_samples=5).fit(
+        frame, truth, categorical_feature=categorical
+    )
 
 
 def packed(tmp_path: Path, estimator: Any, frame: pd.DataFrame, suffix: str = "csv", declared: str = "") -> Packed:
@@ -49,7 +57,9 @@ def check(tmp_path: Path, estimator: Any, frame: pd.DataFrame, found: Packed, su
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("kind", STORES)
 @pytest.mark.parametrize("categorical", [["hour"], ["hour", "store"], ["hour", "store", "flag"], "auto"], ids=str)
-def test_categories_beside_columns_that_are_told_to_be_categorical(tmp_path: Path, suffix: str, kind: str, categorical: Any) -> None:
+def test_categories_beside_columns_that_are_told_to_be_categorical(
+    tmp_path: Path, suffix: str, kind: str, categorical: Any
+) -> None:
     frame = shops(kind)
     estimator = fitted(frame, categorical)
     check(tmp_path, estimator, frame, packed(tmp_path, estimator, frame, suffix), suffix)
@@ -83,7 +93,9 @@ def test_many_columns_are_gone_through_once() -> None:
 
 def test_the_empty_string_is_a_value_where_it_is_a_category(tmp_path: Path) -> None:
     words = [" x", "nan", "", "NA"]
-    frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": pd.Categorical(RANDOM.choice(words, 300), categories=words)})
+    frame = pd.DataFrame(
+        {"hour": RANDOM.integers(0, 8, 300), "store": pd.Categorical(RANDOM.choice(words, 300), categories=words)}
+    )
     estimator = fitted(frame)
     found = packed(tmp_path, estimator, frame, declared="[store]\nnullable = false")
     check(tmp_path, estimator, frame, found)
@@ -94,7 +106,11 @@ def test_a_csv_at_packing_does_not_tell_that_empty_cells_are_a_category(tmp_path
     frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "store": store})
     estimator = fitted(frame)
     found = packed(tmp_path, estimator, frame)
-    with pytest.raises(ArtifactError, match=r"the empty cell of store may .*--missing NA\), or .* \[store\] nullable = false"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"the empty cell of store may .*--missing NA\), or .* \[store\] nullable = "
+        r"false",
+    ):
         check(tmp_path, estimator, frame, found)
     frame.to_parquet(tmp_path / "data.parquet")
     check(tmp_path, estimator, frame, found, "parquet")
@@ -108,7 +124,11 @@ def test_an_empty_cell_that_may_be_a_category_or_a_missing_value_is_asked_about(
     found = packed(tmp_path, estimator, frame, "parquet")
     check(tmp_path, estimator, frame, found, "parquet")
     frame.to_csv(tmp_path / "data.csv", index=False)
-    with pytest.raises(ArtifactError, match=r"the empty cell of store may be a missing value or its category ''.*--missing NA"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"the empty cell of store may be a missing value or its category "
+        r"''.*--missing NA",
+    ):
         check(tmp_path, estimator, frame, found)
     frame.to_csv(tmp_path / "words.csv", index=False, na_rep="NA")
     predict_file(found.artifact, tmp_path / "words.csv", tmp_path / "answers.csv", missing=["NA"])
@@ -118,5 +138,7 @@ def test_an_empty_cell_that_may_be_a_category_or_a_missing_value_is_asked_about(
 
 def test_integers_that_xgboost_was_told_to_take_for_categories_are_integers(tmp_path: Path) -> None:
     frame = pd.DataFrame({"hour": RANDOM.integers(0, 8, 300), "x": RANDOM.normal(size=300)})
-    estimator = XGBClassifier(n_estimators=5, feature_types=["c", "q"], enable_categorical=True).fit(frame, frame["hour"] % 2)
+    estimator = XGBClassifier(n_estimators=5, feature_types=["c", "q"], enable_categorical=True).fit(
+        frame, frame["hour"] % 2
+    )
     check(tmp_path, estimator, frame, packed(tmp_path, estimator, frame))

@@ -10,7 +10,12 @@ import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
@@ -19,7 +24,9 @@ from slipway.packing.pack import pack
 from slipway.packing.predict_file import predict_file
 
 RANDOM = np.random.default_rng(0)
-FRAME = pd.DataFrame({"c": pd.Categorical(RANDOM.choice(["z", "a", "m"], 300), categories=["z", "a", "m"]), "x": RANDOM.normal(size=300)})
+FRAME = pd.DataFrame(
+    {"c": pd.Categorical(RANDOM.choice(["z", "a", "m"], 300), categories=["z", "a", "m"]), "x": RANDOM.normal(size=300)}
+)
 CLASSES = ((FRAME["c"] == "a") + 2 * (FRAME["x"] > 0.5)).to_numpy()
 LIGHT: dict[str, Any] = {"n_estimators": 5, "verbose": -1, "n_jobs": 1}
 

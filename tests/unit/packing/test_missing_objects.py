@@ -1,4 +1,6 @@
-"""None and NaN are told apart as the encoder was fitted to, whatever the columns hold and wherever the model comes from."""
+"""None and NaN are told apart as the encoder was fitted to, whatever the columns hold and wherever the model comes
+from.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,10 @@ ENCODERS = [
 
 
 def frame(kind: str) -> pd.DataFrame:
-    values = [None if missing else VALUES[kind][place] for missing, place in zip(MISSING, RANDOM.integers(0, 2, ROWS), strict=True)]
+    values = [
+        None if missing else VALUES[kind][place]
+        for missing, place in zip(MISSING, RANDOM.integers(0, 2, ROWS), strict=True)
+    ]
     other = [VALUES[kind][place] for place in RANDOM.integers(0, 2, ROWS)]
     return pd.DataFrame({"k": pd.Series(values, dtype=object), "z": pd.Series(other, dtype=object)})
 
@@ -42,7 +47,9 @@ def fitted(encoder: Any, given: Any) -> Any:
 @pytest.mark.parametrize("kind", VALUES)
 @pytest.mark.parametrize("form", ["array", "frame"])
 @pytest.mark.parametrize("lacking", [False, True])
-def test_a_missing_value_is_what_the_encoder_was_fitted_on(tmp_path: Path, encoder: Any, kind: str, form: str, lacking: bool) -> None:
+def test_a_missing_value_is_what_the_encoder_was_fitted_on(
+    tmp_path: Path, encoder: Any, kind: str, form: str, lacking: bool
+) -> None:
     whole = frame(kind)
     given = whole.to_numpy() if form == "array" else whole
     estimator = fitted(encoder, given)
@@ -51,7 +58,13 @@ def test_a_missing_value_is_what_the_encoder_was_fitted_on(tmp_path: Path, encod
     whole.to_csv(tmp_path / "all.csv", index=False)
     (tmp_path / "columns.toml").write_text("[k]\nnullable = true\n")
     declarations = read_declarations(tmp_path / "columns.toml") if lacking else {}
-    found = pack(tmp_path / "model.joblib", name="m", output=tmp_path / "out", data=tmp_path / "some.csv", declarations=declarations)
+    found = pack(
+        tmp_path / "model.joblib",
+        name="m",
+        output=tmp_path / "out",
+        data=tmp_path / "some.csv",
+        declarations=declarations,
+    )
     predict_file(found.artifact, tmp_path / "all.csv", tmp_path / "answers.csv")
     assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == estimator.predict(given).tolist()
 

@@ -1,4 +1,6 @@
-"""Cells of a CSV whose text a number does not give back, where the packer's own code sees them: text is not taken for numbers silently."""
+"""Cells of a CSV whose text a number does not give back, where the packer's own code sees them: text is not taken
+for numbers silently.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -48,13 +50,17 @@ def logarithms(frame: pd.DataFrame) -> Any:
 
 
 def fitted(step: Any) -> Any:
-    return make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(FRAME, FRAME["zip"].str[0].astype(int) // 3)
+    return make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(
+        FRAME, FRAME["zip"].str[0].astype(int) // 3
+    )
 
 
 def test_zeros_in_front_are_asked_for_where_they_change_the_answer(tmp_path: Path) -> None:
     estimator = fitted(first_letters)
     with pytest.raises(
-        ArtifactError, match=r"'zip' holds '0\d+', and code of your own sees it.*: \[zip\] type = \"string\", or type = \"number"
+        ArtifactError,
+        match=r"'zip' holds '0\d+', and code of your own sees it.*: \[zip\] type = \"string\", or type "
+        r"= \"number",
     ):
         packed(tmp_path, estimator, FRAME)
     found = packed(tmp_path, estimator, FRAME, declarations={"zip": Declaration(type="string")})
@@ -78,7 +84,11 @@ def test_zeros_in_front_are_numbers_where_the_estimator_takes_no_text(tmp_path: 
 
 def test_predict_refuses_zeros_in_front_that_the_data_at_packing_did_not_have(tmp_path: Path) -> None:
     found = packed(tmp_path, fitted(first_letters), FRAME[FRAME["zip"].str[0] != "0"])
-    with pytest.raises(ArtifactError, match=r"Row \d+ of the data is refused: zip holds '0\d+'.* type = \"string\" in its columns file"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"Row \d+ of the data is refused: zip holds '0\d+'.* type = \"string\" in "
+        r"its columns file",
+    ):
         predicted(tmp_path, found, FRAME)
 
 
@@ -111,7 +121,9 @@ def test_other_cells_that_do_not_come_back_are_asked_for(tmp_path: Path, cell: s
 def test_without_data_the_estimator_tells_what_is_text(tmp_path: Path, named: bool) -> None:
     frame = pd.DataFrame({"c": ["01", "02", "10", "20"] * 20})
     asked: Any = frame if named else frame.to_numpy()
-    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(asked, (frame["c"] < "05").astype(int))
+    estimator = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(
+        asked, (frame["c"] < "05").astype(int)
+    )
     found = packed(tmp_path, estimator, None)
     assert predicted(tmp_path, found, frame) == estimator.predict(asked).tolist()
 
@@ -135,7 +147,9 @@ def test_a_column_whose_text_depends_on_other_rows_is_named(tmp_path: Path, colu
     estimator = of_text(frame, pd.factorize(frame["mark"])[0])
     joblib.dump(estimator, tmp_path / "model.joblib")
     declarations = {"mark": Declaration(categories=categories)}
-    with pytest.raises(ArtifactError, match="otherwise when other rows are asked with it, because of 'mark': make what"):
+    with pytest.raises(
+        ArtifactError, match="otherwise when other rows are asked with it, because of 'mark': make what"
+    ):
         pack(tmp_path / "model.joblib", name="m", output=tmp_path, data=frame, declarations=declarations)
 
 

@@ -77,7 +77,9 @@ def test_every_estimator_of_the_zoo_is_packed_and_answers_its_examples(specimen:
 
 
 def test_a_manifest_says_what_the_model_is(tmp_path: Path, of_array: Any) -> None:
-    found = packed(tmp_path, of_array, FLOWERS.assign(species=SPECIES), target="species", labels=["a", "b", "c"], version="2.1")
+    found = packed(
+        tmp_path, of_array, FLOWERS.assign(species=SPECIES), target="species", labels=["a", "b", "c"], version="2.1"
+    )
     assert found.directory == tmp_path / "models/iris/2.1"
     manifest = json.loads((found.directory / "manifest.json").read_text())
     assert (manifest["format_version"], manifest["name"], manifest["version"], manifest["estimator"]) == (
@@ -91,7 +93,10 @@ def test_a_manifest_says_what_the_model_is(tmp_path: Path, of_array: Any) -> Non
     assert (found.directory / "model.joblib").read_bytes() == (tmp_path / "model.joblib").read_bytes()
     signature = manifest["signature"]
     assert [column["name"] for column in signature["columns"]] == NAMES
-    assert signature["columns"][0] | {"observed_minimum": 4.3, "observed_maximum": 7.9, "nullable": False} == signature["columns"][0]
+    assert (
+        signature["columns"][0] | {"observed_minimum": 4.3, "observed_maximum": 7.9, "nullable": False}
+        == signature["columns"][0]
+    )
     assert (signature["input"], signature["named"], signature["classes"], signature["labels"]) == (
         "array",
         True,
@@ -117,12 +122,16 @@ def test_all_rows_of_the_data_that_a_request_may_hold_are_part_of_the_proof(
 ) -> None:
     asked: list[list[float]] = []
     compile_model = compilation.compile_model
-    monkeypatch.setattr(compilation, "compile_model", lambda model, rows: asked.extend(rows) or compile_model(model, rows))
+    monkeypatch.setattr(
+        compilation, "compile_model", lambda model, rows: asked.extend(rows) or compile_model(model, rows)
+    )
     packed(tmp_path, of_array, FLOWERS, compiled=True, declarations={"petal_width": Declaration(maximum=2.0)})
     assert asked == [row for row in X.tolist() if row[3] <= 2.0]
 
 
-def test_without_a_form_there_is_no_file_and_the_reason_is_noted(tmp_path: Path, of_array: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_form_there_is_no_file_and_the_reason_is_noted(
+    tmp_path: Path, of_array: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compilation, "QUICKER", 1e9)
     found = packed(tmp_path, of_array, FLOWERS, compiled=True)
     assert sorted(path.name for path in found.directory.iterdir()) == ["manifest.json", "model.joblib"]
@@ -200,8 +209,16 @@ def test_strings_booleans_integers_and_missing_values_are_recorded(tmp_path: Pat
 def test_categories_are_recorded_in_their_order(tmp_path: Path) -> None:
     frame, y = categories()
     found = columns(packed(tmp_path, HistGradientBoostingClassifier(max_iter=3).fit(frame, y), frame))
-    assert (found["sex"].type, found["sex"].dtype, found["sex"].observed_categories) == ("string", "category", ("female", "male"))
-    assert (found["class"].type, found["class"].dtype, found["class"].observed_categories) == ("number", "category", (1, 2, 3))
+    assert (found["sex"].type, found["sex"].dtype, found["sex"].observed_categories) == (
+        "string",
+        "category",
+        ("female", "male"),
+    )
+    assert (found["class"].type, found["class"].dtype, found["class"].observed_categories) == (
+        "number",
+        "category",
+        (1, 2, 3),
+    )
 
 
 def test_a_category_that_a_csv_cannot_tell_is_declared(tmp_path: Path) -> None:
@@ -219,10 +236,15 @@ def test_a_category_that_a_csv_cannot_tell_is_declared(tmp_path: Path) -> None:
 def test_integers_that_become_text_inside_are_served_as_integers(tmp_path: Path) -> None:
     frame = pd.DataFrame({"zip": [1010, 2020] * 10, "price": np.arange(20.0)})
     to_text = make_pipeline(FunctionTransformer(as_text), OneHotEncoder(handle_unknown="ignore"))
-    estimator = make_pipeline(make_column_transformer((to_text, ["zip"]), remainder="drop"), LogisticRegression()).fit(frame, [0, 1] * 10)
+    estimator = make_pipeline(make_column_transformer((to_text, ["zip"]), remainder="drop"), LogisticRegression()).fit(
+        frame, [0, 1] * 10
+    )
     found = packed(tmp_path, estimator, frame)
     assert found.artifact.manifest is not None
-    assert {example.features[0]: example.prediction for example in found.artifact.manifest.examples} == {1010: 0, 2020: 1}
+    assert {example.features[0]: example.prediction for example in found.artifact.manifest.examples} == {
+        1010: 0,
+        2020: 1,
+    }
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -235,7 +257,12 @@ def test_a_text_pipeline_takes_its_column_by_its_name(tmp_path: Path) -> None:
     found = packed(tmp_path, estimator, pd.DataFrame({"review": texts, "stars": 1}), target="stars")
     assert list(columns(found)) == ["review"]
     (tmp_path / "2").mkdir()
-    refused(tmp_path / "2", estimator, pd.DataFrame({"review": texts, "stars": 1}), "takes one column, the data has review, stars; if one")
+    refused(
+        tmp_path / "2",
+        estimator,
+        pd.DataFrame({"review": texts, "stars": 1}),
+        "takes one column, the data has review, stars; if one",
+    )
 
 
 def test_rows_without_a_text_are_no_examples(tmp_path: Path) -> None:
@@ -250,7 +277,8 @@ def test_without_data_the_estimator_is_asked_and_what_is_lost_is_said(tmp_path: 
     assert list(columns(found)) == ["x0", "x1", "x2", "x3"]
     assert found.artifact.example_batch() is None
     assert found.notes == [
-        "Without --data there are no example rows to verify answers with, and the columns' types and ranges are not known"
+        "Without --data there are no example rows to verify answers with, and the columns' types and ranges are not "
+        "known"
     ]
 
 
@@ -264,14 +292,20 @@ def test_without_data_declarations_name_the_columns_of_an_array(tmp_path: Path, 
 def test_declarations_are_recorded(tmp_path: Path, of_array: Any) -> None:
     declaration = Declaration(description="In cm", exclusive_minimum=0.0, maximum=10.0)
     column = columns(packed(tmp_path, of_array, FLOWERS, declarations={"sepal_width": declaration}))["sepal_width"]
-    assert (column.description, column.exclusive_minimum, column.maximum, column.observed_maximum) == ("In cm", 0, 10, 4.4)
+    assert (column.description, column.exclusive_minimum, column.maximum, column.observed_maximum) == (
+        "In cm",
+        0,
+        10,
+        4.4,
+    )
 
 
 def test_rows_outside_of_what_is_declared_are_no_examples(tmp_path: Path, of_array: Any) -> None:
     found = packed(tmp_path, of_array, FLOWERS, declarations={"petal_length": Declaration(maximum=5.0)})
     outside = int((FLOWERS["petal_length"] > 5).sum())
     assert found.notes == [
-        f"{outside} of 150 rows of the data would be refused: values are missing, infinite or outside of what is declared"
+        f"{outside} of 150 rows of the data would be refused: values are missing, infinite or outside of what is "
+        "declared"
     ]
     assert found.artifact.manifest is not None
     assert all(example.features[2] <= 5 for example in found.artifact.manifest.examples)
@@ -282,12 +316,22 @@ def test_a_column_may_be_declared_missing_where_the_estimator_can_do_without(tmp
     forest = HistGradientBoostingClassifier(max_iter=3).fit(X, Y)
     assert columns(packed(tmp_path, forest, FLOWERS, declarations=declarations))["sepal_width"].nullable
     (tmp_path / "2").mkdir()
-    refused(tmp_path / "2", of_array, FLOWERS, "cannot predict a row whose 'sepal_width' is missing", declarations=declarations)
+    refused(
+        tmp_path / "2",
+        of_array,
+        FLOWERS,
+        "cannot predict a row whose 'sepal_width' is missing",
+        declarations=declarations,
+    )
 
 
 def test_an_existing_version_is_only_replaced_when_that_is_said(tmp_path: Path, of_array: Any, of_frame: Any) -> None:
     first = packed(tmp_path, of_array).artifact.digest
-    with pytest.raises(ArtifactError, match=r"models/iris/1 exists already: choose another --version, or replace it with --force"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"models/iris/1 exists already: choose another --version, or replace it "
+        r"with --force",
+    ):
         packed(tmp_path, of_frame)
     assert load(tmp_path / "models/iris/1", name="iris", version="1").digest == first
     replaced = packed(tmp_path, of_frame, force=True)
@@ -332,7 +376,11 @@ class Unsteady(ClassifierMixin, BaseEstimator):
             {},
             "takes 4 features, the data has 5 columns; if one of them is the target, name it with --target",
         ),
-        (FLOWERS.assign(species=SPECIES), {"target": "spezies"}, "no column 'spezies' to be the target: it has sepal_length, "),
+        (
+            FLOWERS.assign(species=SPECIES),
+            {"target": "spezies"},
+            "no column 'spezies' to be the target: it has sepal_length, ",
+        ),
         (
             FLOWERS.iloc[:, :3].assign(species=SPECIES),
             {},
@@ -345,16 +393,32 @@ class Unsteady(ClassifierMixin, BaseEstimator):
             {},
             "Column 'sepal_width' holds datetimes, but the estimator was fitted on numbers",
         ),
-        (FLOWERS.assign(sepal_width=[[1]] * 150), {}, "Column 'sepal_width' holds object, which JSON rows cannot carry"),
-        (FLOWERS.assign(sepal_width=np.nan), {}, "LogisticRegression cannot predict its data: ValueError: Input X contains NaN"),
+        (
+            FLOWERS.assign(sepal_width=[[1]] * 150),
+            {},
+            "Column 'sepal_width' holds object, which JSON rows cannot carry",
+        ),
+        (
+            FLOWERS.assign(sepal_width=np.nan),
+            {},
+            "LogisticRegression cannot predict its data: ValueError: Input X contains NaN",
+        ),
         (FLOWERS * np.inf, {}, "No row of the data would be accepted; the first one: Features contain NaN or infinity"),
-        (FLOWERS, {"declarations": {"petal": Declaration()}}, "declares columns that the model does not have: petal; it has sepal_length"),
+        (
+            FLOWERS,
+            {"declarations": {"petal": Declaration()}},
+            "declares columns that the model does not have: petal; it has sepal_length",
+        ),
         (
             FLOWERS.assign(sepal_width=[0.0, 1.0] * 75),
             {"declarations": {"sepal_width": Declaration(type="boolean", minimum=1.0)}},
             "only numbers have bounds",
         ),
-        (FLOWERS, {"declarations": {"sepal_width": Declaration(minimum=100.0)}}, "No row of the data would be accepted"),
+        (
+            FLOWERS,
+            {"declarations": {"sepal_width": Declaration(minimum=100.0)}},
+            "No row of the data would be accepted",
+        ),
         (None, {"declarations": {"x0": Declaration(type="category")}}, "'x0' a category, but only --data can tell"),
         (None, {"labels": ["a", "b"]}, "--labels must name 3 different classes, in the order of"),
         (None, {"labels": ["a", "b", "a"]}, "--labels must name 3 different classes"),
@@ -372,8 +436,18 @@ def test_what_does_not_fit_the_estimator_is_refused(
         (DBSCAN().fit(X), FLOWERS, {}, "DBSCAN has no predict"),
         (LogisticRegression(), FLOWERS, {}, "LogisticRegression is not fitted"),
         ({"a": 1}, FLOWERS, {}, "dict has no predict"),
-        (LinearRegression().fit(X, Y), None, {"labels": ["a"]}, "names the classes of one output, which LinearRegression does not have"),
-        (DummyClassifier(strategy="uniform").fit(X, Y), FLOWERS, {}, "answers .* rows otherwise|does not answer the same row twice"),
+        (
+            LinearRegression().fit(X, Y),
+            None,
+            {"labels": ["a"]},
+            "names the classes of one output, which LinearRegression does not have",
+        ),
+        (
+            DummyClassifier(strategy="uniform").fit(X, Y),
+            FLOWERS,
+            {},
+            "answers .* rows otherwise|does not answer the same row twice",
+        ),
         (Unsteady().fit(X, Y), FLOWERS, {}, "answers 150 of 150 rows otherwise when they come as JSON"),
     ],
 )
@@ -384,7 +458,12 @@ def test_an_estimator_that_cannot_be_vouched_for_is_refused(
 
 
 def test_columns_that_the_data_does_not_have_are_named(tmp_path: Path, of_frame: Any) -> None:
-    refused(tmp_path, of_frame, FLOWERS.iloc[:, 1:3], "fitted on columns that the data does not have: sepal_length, petal_width")
+    refused(
+        tmp_path,
+        of_frame,
+        FLOWERS.iloc[:, 1:3],
+        "fitted on columns that the data does not have: sepal_length, petal_width",
+    )
 
 
 def test_lightgbms_columns_keep_the_blanks_that_it_has_underscores_for(tmp_path: Path) -> None:
@@ -403,7 +482,12 @@ def test_columns_that_lightgbm_has_one_name_for_are_named(tmp_path: Path) -> Non
     lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
     estimator = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(FLOWERS, Y)
     data = FLOWERS.assign(**{"petal width": 0.0})
-    refused(tmp_path, estimator, data, "does not tell these columns of the data apart: petal_width, petal width; leave out those")
+    refused(
+        tmp_path,
+        estimator,
+        data,
+        "does not tell these columns of the data apart: petal_width, petal width; leave out those",
+    )
 
 
 def test_blanks_are_no_underscores_to_other_estimators(tmp_path: Path, of_frame: Any) -> None:

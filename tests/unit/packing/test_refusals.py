@@ -53,14 +53,18 @@ def answered(tmp_path: Path, found: Packed, data: Path) -> list[Any]:
 
 @pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_zeros_and_ones_that_are_declared_to_be_truth_are_so_for_pack_and_predict_alike(tmp_path: Path, ending: str, gaps: bool) -> None:
+def test_zeros_and_ones_that_are_declared_to_be_truth_are_so_for_pack_and_predict_alike(
+    tmp_path: Path, ending: str, gaps: bool
+) -> None:
     truth = FRAME.assign(b=(FRAME["b"] > 0).astype(object))
     bits = FRAME.assign(b=(FRAME["b"] > 0).astype(int))
     if gaps:
         truth.loc[:9, "b"] = None
         bits.loc[:9, "b"] = np.nan
     fitted = truth.assign(b=truth["b"].astype(float if gaps else bool))
-    estimator = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2).fit(fitted, truth["b"].fillna(True).astype(int))
+    estimator = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=2).fit(
+        fitted, truth["b"].fillna(True).astype(int)
+    )
     data = tmp_path / f"data.{ending}"
     if ending == "csv":
         bits.to_csv(data, index=False)
@@ -79,21 +83,29 @@ def test_words_that_are_declared_to_be_truth_are_not_all_true(tmp_path: Path) ->
     declarations = {"b": Declaration(type="boolean")}
     for data in (words, words.assign(b=2), tmp_path / "data.csv"):
         refused(
-            tmp_path, estimator, data, "'b' cannot be read as boolean: it holds .*, which is neither 0 and 1", declarations=declarations
+            tmp_path,
+            estimator,
+            data,
+            "'b' cannot be read as boolean: it holds .*, which is neither 0 and 1",
+            declarations=declarations,
         )
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_digits_are_text_where_the_estimator_takes_text(tmp_path: Path, whole: bool) -> None:
     texts = pd.DataFrame({"code": ["007", "12", "3"] * 20, "a": np.arange(60.0)})
-    union = FeatureUnion([("whole", CountVectorizer(token_pattern=r"\S+")), ("parts", TfidfVectorizer(analyzer="char"))])
+    union = FeatureUnion(
+        [("whole", CountVectorizer(token_pattern=r"\S+")), ("parts", TfidfVectorizer(analyzer="char"))]
+    )
     if whole:
         asked: Any = texts["code"]
         estimator = make_pipeline(union, LogisticRegression()).fit(asked, asked == "007")
         texts = texts[["code"]]
     else:
         asked = texts
-        estimator = make_pipeline(make_column_transformer((union, "code"), remainder="passthrough"), LogisticRegression())
+        estimator = make_pipeline(
+            make_column_transformer((union, "code"), remainder="passthrough"), LogisticRegression()
+        )
         estimator.fit(texts, texts["code"] == "007")
     texts.to_csv(tmp_path / "data.csv", index=False)
     found = packed(tmp_path, estimator, tmp_path / "data.csv")
@@ -114,7 +126,9 @@ def three_classes(y: Any, scores: Any) -> Any:
 @pytest.mark.parametrize(("objective", "classes"), [(two_classes, 2), (three_classes, 3)])
 def test_scores_in_the_place_of_probabilities_are_refused(tmp_path: Path, objective: Any, classes: int) -> None:
     lightgbm = pytest.importorskip("lightgbm", exc_type=(ImportError, OSError))
-    estimator = lightgbm.LGBMClassifier(objective=objective, n_estimators=2, verbose=-1).fit(FRAME, np.arange(60) % classes)
+    estimator = lightgbm.LGBMClassifier(objective=objective, n_estimators=2, verbose=-1).fit(
+        FRAME, np.arange(60) % classes
+    )
     sentence = f"predict_proba of LGBMClassifier does not answer a probability for each of its {classes} classes"
     refused(tmp_path, estimator, FRAME, sentence)
 
@@ -126,6 +140,7 @@ def test_where_no_value_explains_what_a_csv_changes_that_is_said() -> None:
     others = Answers([1 - value for value in answers.predictions], answers.confidences, answers.probabilities)
     example_rows._compare_csv(model, RowValidator(model.signature, 100), FRAME, others, notes)
     assert notes == [
-        "From a CSV, 60 of 60 rows would be answered otherwise or refused, although their values come back as they were: "
+        "From a CSV, 60 of 60 rows would be answered otherwise or refused, although their values come back as they "
+        "were: "
         "the estimator may answer a row otherwise than it did before"
     ]

@@ -19,7 +19,10 @@ from slipway.packing.tables import json_rows
 
 RANDOM = np.random.default_rng(0)
 VALUES = [0.1, 0.3, 0.5, 1.0]
-ENCODERS = [OneHotEncoder(handle_unknown="ignore"), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)]
+ENCODERS = [
+    OneHotEncoder(handle_unknown="ignore"),
+    OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+]
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=lambda encoder: type(encoder).__name__)

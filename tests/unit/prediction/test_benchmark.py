@@ -108,15 +108,23 @@ def test_the_time_is_bounded(measured: tuple[Comparison, float]) -> None:
 def test_the_table_has_a_line_per_way_and_number_of_callers(measured: tuple[Comparison, float]) -> None:
     header, *lines = measured[0].table().splitlines()
     assert header.split()[:3] == ["way", "callers", "requests/s"]
-    assert [tuple(line.split()[:2]) for line in lines] == [(way, str(callers)) for way, callers in measured[0].measurements]
+    assert [tuple(line.split()[:2]) for line in lines] == [
+        (way, str(callers)) for way, callers in measured[0].measurements
+    ]
     assert len({len(line) for line in [header, *lines]}) == 1
 
 
 def test_a_model_that_takes_as_long_for_many_rows_as_for_one_is_batched(tmp_path: Path) -> None:
     found = compare(packed(Slow(0.005).fit(), tmp_path), Settings(), seconds=2.0)
     assert found.recommended == found.automatic == "batched"
-    assert found.measurements["batched", BUSY].requests_per_second > 1.4 * found.measurements["thread", BUSY].requests_per_second
-    assert found.measurements["thread", BUSY].requests_per_second > 2 * found.measurements["inline", BUSY].requests_per_second
+    assert (
+        found.measurements["batched", BUSY].requests_per_second
+        > 1.4 * found.measurements["thread", BUSY].requests_per_second
+    )
+    assert (
+        found.measurements["thread", BUSY].requests_per_second
+        > 2 * found.measurements["inline", BUSY].requests_per_second
+    )
     assert found.measurements["inline", BUSY].loop_delay > 0.004
 
 
@@ -130,7 +138,9 @@ def test_many_rows_of_a_cheap_model_are_judged_as_one_request(iris: Path, measur
     assert many.measurements["inline", LONE].p50 > measured[0].measurements["inline", LONE].p50 * 2
 
 
-def test_each_request_brings_rows_of_its_own_and_the_garbage_collector_passes_over_what_was_there_before(tmp_path: Path) -> None:
+def test_each_request_brings_rows_of_its_own_and_the_garbage_collector_passes_over_what_was_there_before(
+    tmp_path: Path,
+) -> None:
     directory = packed(Noting().fit(), tmp_path)
     Noting.calls.clear()
     compare(directory, Settings(), rows=77, seconds=0.2)
@@ -173,7 +183,10 @@ def test_a_folder_of_several_models_is_asked_which(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["nowhere"], "nowhere holds no model.joblib: name a model's folder"),
-        (["nowhere", "--rows", "0"], "--rows must be from 1 to 10000: a server refuses requests of more rows than SLIPWAY_MAX_ROWS"),
+        (
+            ["nowhere", "--rows", "0"],
+            "--rows must be from 1 to 10000: a server refuses requests of more rows than SLIPWAY_MAX_ROWS",
+        ),
         (["nowhere", "--rows", "10001"], "--rows must be from 1 to 10000: a server refuses"),
         (["nowhere", "--seconds", "0"], "--seconds must be above 0, and at most 3600"),
         (["nowhere", "--seconds", "-1"], "--seconds must be above 0, and at most 3600"),
@@ -193,15 +206,26 @@ def test_the_command_holds_the_libraries_to_the_cpu_limit_and_says_what_to_do(ir
     found = command(str(iris), "--seconds", "0.2", "--rows", "3")
     assert found.returncode == 0, found.stderr
     assert found.stdout.split("\n\n")[1].startswith("Recommended: compiled (the compiled form answers)")
-    code = "import os, sys; from slipway.cli.main import main\ntry: main()\nfinally: print(os.environ['OMP_NUM_THREADS'])"
+    code = (
+        "import os, sys; from slipway.cli.main import main\ntry: main()\nfinally: print(os.environ['OMP_NUM_THREADS'])"
+    )
     assert command("nowhere", code=code).stdout == f"{cpu.thread_variables(cpu.cpu_limit(), 1)['OMP_NUM_THREADS']}\n"
 
 
-def command(*arguments: str, code: str = "from slipway.cli.main import main; main()") -> "subprocess.CompletedProcess[str]":
+def command(
+    *arguments: str, code: str = "from slipway.cli.main import main; main()"
+) -> "subprocess.CompletedProcess[str]":
     """`slipway bench` in a process of its own, on one worker's CPUs."""
-    environment = {name: value for name, value in os.environ.items() if name not in cpu.THREAD_VARIABLES} | {"SLIPWAY_WORKERS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name not in cpu.THREAD_VARIABLES} | {
+        "SLIPWAY_WORKERS": "1"
+    }
     return subprocess.run(
-        [sys.executable, "-c", code, "bench", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "bench", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -12,9 +12,15 @@ from slipway.sources.folder import read_overrides
 QUICK = Measurement(requests_per_second=1000, p50=0.0001, p99=0.0002, cpu=0.0001, loop_delay=0)
 
 
-def comparison(*, automatic: Way = "inline", moment: float = 0.001, cached: float = 0.0001, **ways: Measurement) -> Comparison:
-    """The estimator's ways as QUICK but for those given, a compiled form only where it is given; one caller does as well as many."""
-    found = {way: ways.get(way, QUICK) for way in RUNS if way in ways or way in ESTIMATOR} | {CACHED: replace(QUICK, p50=cached)}
+def comparison(
+    *, automatic: Way = "inline", moment: float = 0.001, cached: float = 0.0001, **ways: Measurement
+) -> Comparison:
+    """The estimator's ways as QUICK but for those given, a compiled form only where it is given; one caller does as
+    well as many.
+    """
+    found = {way: ways.get(way, QUICK) for way in RUNS if way in ways or way in ESTIMATOR} | {
+        CACHED: replace(QUICK, p50=cached)
+    }
     measurements = {(way, callers): figures for way, figures in found.items() for callers in (LONE, BUSY)}
     return Comparison(measurements, automatic, moment, packed_form="compiled" in ways)
 
@@ -48,7 +54,8 @@ def test_a_request_of_many_rows_may_hold_the_event_loop_for_longer() -> None:
 
 def test_the_verdict_says_how_to_pin_what_the_server_would_not_choose() -> None:
     assert comparison(automatic="batched").verdict() == (
-        'Recommended: inline (on the event loop), by `execution = "inline"` in models.toml; the server itself would choose batched.'
+        'Recommended: inline (on the event loop), by `execution = "inline"` in models.toml; the server itself would '
+        "choose batched."
     )
     assert "which the server does by itself" in comparison(automatic="inline").verdict()
 

@@ -13,7 +13,9 @@ from slipway.model.signature import Column, Signature
 from slipway.prediction_log.redaction import Redaction, json_bytes, row_of
 
 KEY = b"a key of sixteen"
-NAMED = Signature(named=True, columns=(Column(name="age"), Column(name="port", type="string"), Column(name="fare", nullable=True)))
+NAMED = Signature(
+    named=True, columns=(Column(name="age"), Column(name="port", type="string"), Column(name="fare", nullable=True))
+)
 MADE_UP = Signature(columns=(Column(name="x0"), Column(name="x1")))
 ROW = [22.0, "S", None]
 
@@ -64,7 +66,9 @@ def test_names_that_no_column_has_are_found() -> None:
     [(200, 56, ""), (200, 57, "f"), (5, 500, "a"), (500, 5, "f"), (500, 450, "fa"), (450, 500, "fa")],
 )
 def test_a_record_beyond_its_size_is_kept_with_a_note_instead(features: int, answer: int, replaced: str) -> None:
-    texts = Redaction((), (), b"", 256).fitting(json.dumps("f" * (features - 2)).encode(), json.dumps("a" * (answer - 2)).encode())
+    texts = Redaction((), (), b"", 256).fitting(
+        json.dumps("f" * (features - 2)).encode(), json.dumps("a" * (answer - 2)).encode()
+    )
     for text, letter, size in zip(texts, "fa", (features, answer), strict=True):
         found = json.loads(text)
         if letter in replaced:

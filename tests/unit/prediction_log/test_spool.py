@@ -70,7 +70,9 @@ def test_lines_that_come_while_others_are_read_are_not_lost(spool: Spool) -> Non
     assert spool.read(10) == lines(2)
 
 
-def test_a_long_backlog_is_split_into_files_that_go_one_by_one(spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_backlog_is_split_into_files_that_go_one_by_one(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 20)
     for number in range(100, 130):
         spool.append(lines(number), durable=False)

@@ -1,4 +1,6 @@
-"""The writer between memory, spool and database. The store here is one that fails, hangs or loses the answer to a commit when told to."""
+"""The writer between memory, spool and database. The store here is one that fails, hangs or loses the answer to a
+commit when told to.
+"""
 
 import asyncio
 import json
@@ -174,7 +176,9 @@ async def test_rows_go_straight_to_the_database_in_batches(rig: Make) -> None:
     assert (one.count("stored"), one.count("spooled"), one.files()) == (2500, 0, [])
 
 
-async def test_rows_are_made_some_at_a_time_and_requests_have_their_turn_in_between(rig: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rows_are_made_some_at_a_time_and_requests_have_their_turn_in_between(
+    rig: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     turns: list[int] = []
     records = Recorder.records
 
@@ -197,7 +201,9 @@ async def test_rows_are_made_some_at_a_time_and_requests_have_their_turn_in_betw
     assert one.writer.queue.rows == 0
 
 
-async def test_a_row_that_cannot_be_made_does_not_take_the_others_along(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_row_that_cannot_be_made_does_not_take_the_others_along(
+    rig: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     one = await rig()
     good, bad, last = one.answered(2), one.answered(3), one.answered(1)
     one.keys.remove(row_key(bad.key, 1))
@@ -229,7 +235,9 @@ async def test_a_thousand_rows_do_not_wait_for_the_interval(rig: Make) -> None:
     await one.until_stored()
 
 
-@pytest.mark.parametrize("does", [["fail"], ["commit and fail"], ["surprise"], ["hang"], ["refuse"], ["commit and fail", "fail", "hang"]])
+@pytest.mark.parametrize(
+    "does", [["fail"], ["commit and fail"], ["surprise"], ["hang"], ["refuse"], ["commit and fail", "fail", "hang"]]
+)
 async def test_whatever_a_write_ends_with_each_row_is_there_once_and_in_order(rig: Make, does: list[str]) -> None:
     one = await rig()
     one.store.does = [*does, "work"] if does != ["refuse"] else does
@@ -293,7 +301,9 @@ async def test_who_waits_for_a_commit_is_told_in_time_whether_there_was_one(rig:
     one.store.does = ["work"]
 
 
-async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(
+    rig: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     one = await rig()
     one.store.does = ["refuse"]
     for _ in range(10):
@@ -311,7 +321,9 @@ async def test_an_outage_is_said_once_when_it_begins_and_once_when_it_ends(rig: 
     assert one.registry.get_sample_value("slipway_log_database_up") == 1
 
 
-async def test_a_database_that_took_no_write_is_there_again_when_it_takes_one(rig: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_database_that_took_no_write_is_there_again_when_it_takes_one(
+    rig: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     database = (one := await rig(pauses=(0.0,))).database
     one.store.does = ["full"]
     with pytest.raises(StoreAway):

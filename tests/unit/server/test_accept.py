@@ -39,7 +39,9 @@ async def greet(listener: socket.socket) -> float:
     return time.perf_counter() - started
 
 
-def accepting(listener: socket.socket, board: Board, then: Callable[[Acceptor], Awaitable[None]], *, count: int = 0) -> None:
+def accepting(
+    listener: socket.socket, board: Board, then: Callable[[Acceptor], Awaitable[None]], *, count: int = 0
+) -> None:
     async def run() -> None:
         acceptor = Acceptor(listener, Greeting, board, 0, lambda: count)
         await then(acceptor)
@@ -61,7 +63,9 @@ def test_a_worker_that_holds_no_more_than_the_others_takes_a_connection_and_coun
     assert board.total_connections() == 4 + 5
 
 
-def test_a_worker_that_is_ahead_lets_another_go_first_but_not_for_long(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_ahead_lets_another_go_first_but_not_for_long(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(accept, "_PATIENCE", 0.2)
     board = Board(None, slots=2)
     board.report(1, None)
@@ -121,15 +125,27 @@ def test_without_file_descriptors_it_says_so_and_goes_on_when_there_are_some(
 
     with caplog.at_level(logging.ERROR, "slipway.accept"):
         accepting(listener, Board(None, slots=1), then)
-    assert {record.getMessage() for record in caplog.records} == {"cannot accept connections: [Errno 24] Too many open files"}
+    assert {record.getMessage() for record in caplog.records} == {
+        "cannot accept connections: [Errno 24] Too many open files"
+    }
 
 
-def test_beyond_its_most_the_longest_idle_are_closed_for_a_new_one(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+def test_beyond_its_most_the_longest_idle_are_closed_for_a_new_one(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
     closed: list[float] = []
 
     async def run() -> None:
         idle = {since: lambda since=since: closed.append(since) for since in (3.0, 1.0, 2.0)}
-        acceptor = Acceptor(listener, Greeting, Board(None, slots=1), 0, lambda: 3 - len(closed), idle=lambda: list(idle.items()), most=3)
+        acceptor = Acceptor(
+            listener,
+            Greeting,
+            Board(None, slots=1),
+            0,
+            lambda: 3 - len(closed),
+            idle=lambda: list(idle.items()),
+            most=3,
+        )
         assert await greet(listener) < 1.0
         acceptor.close()
         await acceptor.wait_closed()

@@ -53,7 +53,12 @@ class Client:
     """A raw connection to a server that makes our connections."""
 
     def __init__(
-        self, application: Asked, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: set[Connection]
+        self,
+        application: Asked,
+        board: Board,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        served: set[Connection],
     ) -> None:
         self.application = application
         self.served = served  # the server's side
@@ -80,7 +85,9 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(models: Path, keep_alive: int = 75, timeouts: dict[str, int] | None = None, **settings: Any) -> AsyncIterator[Client]:
+async def connected(
+    models: Path, keep_alive: int = 75, timeouts: dict[str, int] | None = None, **settings: Any
+) -> AsyncIterator[Client]:
     board = Board(None, slots=1)
     configured = Settings(models=models, access_log=False, **settings)
     application = create_app(configured, lifecycle=Lifecycle(board))
@@ -137,7 +144,10 @@ def test_requests_sent_ahead_are_answered_in_order_and_hold_the_loop_for_one(mod
     async def test() -> None:
         async with connected(models) as client:
             wrong = b'{"features": [1]}'
-            await client.send(REQUEST + HEAD % len(wrong) + wrong + REQUEST + b"GET /health HTTP/1.1\r\nHost: slipway\r\n\r\n" + REQUEST)
+            await client.send(
+                REQUEST + HEAD % len(wrong) + wrong + REQUEST + b"GET /health HTTP/1.1\r\nHost: "
+                b"slipway\r\n\r\n" + REQUEST
+            )
             assert [(await client.answer())[0] for _ in range(5)] == [200, 400, 200, 200, 200]
             assert client.ways == ["at once"] + ["asgi"] * 4
 
@@ -195,7 +205,10 @@ def test_what_would_have_to_wait_goes_by_way_of_asgi(models: Path) -> None:
             assert (await client.answer())[0] == 200
             assert client.ways == ["at once", "asgi"]
             exposition = client.application._metrics.render().decode()
-            assert 'slipway_http_request_duration_seconds_count{method="POST",route="/predict",status="200"} 1.0' in exposition
+            assert (
+                'slipway_http_request_duration_seconds_count{method="POST",route="/predict",status="200"} 1.0'
+                in exposition
+            )
 
     run(test())
 
@@ -252,7 +265,8 @@ def test_a_connection_stays_while_an_answer_takes_longer_than_it_may_be_idle(mod
         async with connected(models, keep_alive=1) as client:
             arrived = asyncio.get_running_loop().time()
             await client.send(REQUEST[:-1])
-            while asyncio.get_running_loop().time() < arrived + 1.5:  # the body is on its way: the clock has come round meanwhile
+            # The body is on its way: the clock has come round meanwhile.
+            while asyncio.get_running_loop().time() < arrived + 1.5:
                 await asyncio.sleep(0.1)
             await client.send(REQUEST[-1:])
             assert (await client.answer())[0] == 200
@@ -340,7 +354,11 @@ def test_an_offer_of_another_protocol_is_passed_over(models: Path, offer: bytes,
         async with connected(models) as client:
             head = (HEAD % len(BODY))[:-2] + offer + b"\r\n"
             whole = head + BODY
-            sent = {"whole": [whole], "head and body": [head, BODY], "bytes": [whole[i : i + 1] for i in range(len(whole))]}[pieces]
+            sent = {
+                "whole": [whole],
+                "head and body": [head, BODY],
+                "bytes": [whole[i : i + 1] for i in range(len(whole))],
+            }[pieces]
             await client.send(*sent, REQUEST)
             for _ in range(2):
                 status, _, body = await client.answer()
@@ -352,7 +370,10 @@ def test_an_offer_of_another_protocol_is_passed_over(models: Path, offer: bytes,
 def test_many_offers_sent_ahead_are_answered_in_order(models: Path) -> None:
     async def test() -> None:
         async with connected(models) as client:
-            get = b"GET /health HTTP/1.1\r\nHost: slipway\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Request-ID: %d\r\n\r\n"
+            get = (
+                b"GET /health HTTP/1.1\r\nHost: slipway\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nX-Request-ID: "
+                b"%d\r\n\r\n"
+            )
             await client.send(b"".join(get % i for i in range(1500)))
             for i in range(1500):
                 status, headers, _ = await client.answer()
@@ -363,14 +384,22 @@ def test_many_offers_sent_ahead_are_answered_in_order(models: Path) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"hello\r\n\r\n", b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n", b"POST /predict HTTP/1.1\r\nno colon\r\n\r\n"],
+    [
+        b"hello\r\n\r\n",
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nno colon\r\n\r\n",
+    ],
 )
 def test_what_is_no_request_gets_a_problem_and_the_connection_ends(models: Path, garbage: bytes) -> None:
     async def test() -> None:
         async with connected(models) as client:
             await client.send(garbage)
             status, headers, body = await client.answer()
-            assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
+            assert (status, headers["content-type"], headers["connection"]) == (
+                400,
+                "application/problem+json",
+                "close",
+            )
             assert json.loads(body)["type"] == "urn:slipway:malformed_request"
             assert len(headers["x-request-id"]) == 36
             assert await client.reader.read() == b""
@@ -382,7 +411,9 @@ def test_what_is_no_request_gets_a_problem_and_the_connection_ends(models: Path,
 def test_headers_without_end_are_refused(models: Path, header: bytes) -> None:
     async def test() -> None:
         async with connected(models) as client:
-            await client.send(b"POST /predict HTTP/1.1\r\nHost: slipway\r\n", *[header, *[header.removeprefix(b"X-Long: ")] * 40])
+            await client.send(
+                b"POST /predict HTTP/1.1\r\nHost: slipway\r\n", *[header, *[header.removeprefix(b"X-Long: ")] * 40]
+            )
             status, headers, body = await client.answer()
             assert (status, headers["connection"]) == (431, "close")
             assert "65536 bytes" in json.loads(body)["detail"]
@@ -395,7 +426,9 @@ def test_trailers_do_not_stand_in_for_headers(models: Path, way: str) -> None:
     async def test() -> None:
         async with connected(models) as client:
             headers = b"Content-Length: 0\r\n\r\n"
-            head = (HEAD % 0).replace(headers, b"X-Request-ID: head\r\nTransfer-Encoding: chunked\r\n\r\n") + b"%x\r\n" % len(BODY)
+            head = (HEAD % 0).replace(
+                headers, b"X-Request-ID: head\r\nTransfer-Encoding: chunked\r\n\r\n"
+            ) + b"%x\r\n" % len(BODY)
             rest = BODY + b"\r\n0\r\nX-Request-ID: trailer\r\nContent-Type: text/plain\r\n\r\n"
             await client.send(*([head + rest] if way == "at once" else [head, rest]))
             status, found, _ = await client.answer()
@@ -417,7 +450,9 @@ def test_trailers_without_end_are_refused(models: Path) -> None:
     run(test())
 
 
-def test_what_is_no_request_behind_one_that_waits_ends_the_connection(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_request_behind_one_that_waits_ends_the_connection(
+    models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         async with connected(models) as client:
             await client.send(HEAD % 100 + b"{", b"", HEAD % 10 + b"x" * 200)
@@ -447,7 +482,9 @@ GET = b"GET /health HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n\r\n"
 
 @pytest.mark.parametrize("size", [1 << 20, 1000, 57, 3])
 @pytest.mark.parametrize("kind", ["get", "post", "chunked"])
-def test_sixteen_requests_of_a_connection_are_in_hand_at_most_and_all_are_answered_in_order(models: Path, size: int, kind: str) -> None:
+def test_sixteen_requests_of_a_connection_are_in_hand_at_most_and_all_are_answered_in_order(
+    models: Path, size: int, kind: str
+) -> None:
     content = b'{"features": ["\r\n\r\n\r\n\r\n"]}'
     post = b"POST /nowhere HTTP/1.1\r\nHost: slipway\r\nX-Request-ID: %d\r\n"
     whole = {

@@ -88,7 +88,9 @@ def test_a_scrape_that_does_not_come_is_waited_for_until_the_drain_timeout(
 ) -> None:
     board.scraped(time.monotonic())
     drain(settings)
-    assert re.fullmatch(r"Stopped waiting after 5\.\d s: the last answers have not been scraped\.\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        r"Stopped waiting after 5\.\d s: the last answers have not been scraped\.\n", capsys.readouterr().out
+    )
 
 
 def test_a_scraper_that_has_left_is_not_waited_for(

@@ -13,7 +13,7 @@ from slipway.settings import Settings
 
 def config(**settings: float) -> Config:
     made = Config()
-    for name, value in options(Settings(**settings), workers=3, listener=7, directory=Path("/dev/shm")).items():  # type: ignore[arg-type]
+    for name, value in options(Settings(**settings), workers=3, listener=7, directory=Path("/dev/shm")).items():
         made.set(name, value)
     return made
 

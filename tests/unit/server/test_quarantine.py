@@ -1,4 +1,6 @@
-"""Who hangs or ends its worker again and again is set aside, and for how long; what a board tells of a worker that has died."""
+"""Who hangs or ends its worker again and again is set aside, and for how long; what a board tells of a worker that
+has died.
+"""
 
 import pytest
 
@@ -33,7 +35,9 @@ def ward(board: Board, clock: Clock) -> Quarantine:
     return Quarantine(board, Metrics(None, None), clock)
 
 
-def test_a_model_is_set_aside_at_the_third_time_and_tried_again_after_a_while(ward: Quarantine, board: Board, clock: Clock) -> None:
+def test_a_model_is_set_aside_at_the_third_time_and_tried_again_after_a_while(
+    ward: Quarantine, board: Board, clock: Clock
+) -> None:
     for _ in range(MOST - 1):
         ward.strike(PREDICTING, "hung")
     assert board.aside == {}
@@ -77,7 +81,9 @@ def test_of_several_models_at_work_in_a_worker_that_died_none_is_blamed(ward: Qu
     assert list(board.aside) == ["iris 1"]
 
 
-def test_the_board_has_room_for_however_many_are_set_aside(ward: Quarantine, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_board_has_room_for_however_many_are_set_aside(
+    ward: Quarantine, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(quarantine, "MOST", 1)
     names = [f"{'m' * 60}-{i} 1" for i in range(300)]
     for name in names:
@@ -129,4 +135,6 @@ def test_a_complaint_is_taken_once() -> None:
 def test_of_several_reasons_each_is_told(ward: Quarantine, board: Board) -> None:
     for reason in ("died", "hung", "died"):
         ward.strike(PREDICTING, reason)  # type: ignore[arg-type]
-    assert "3 times within 10 minutes it ended its process (2) or it did not return in time (1);" in board.aside["iris 1"]
+    assert (
+        "3 times within 10 minutes it ended its process (2) or it did not return in time (1);" in board.aside["iris 1"]
+    )

@@ -127,9 +127,15 @@ def test_reading_goes_on_only_when_both_the_connection_and_its_request_want_more
 
 def test_a_client_that_asks_before_it_sends_is_not_told_to_send_what_is_refused(models: Path) -> None:
     async def test() -> None:
-        for path, length, status in ((b"/predict", 1 << 30, 413), (b"/models/nobody/predict", 10, 404), (b"/nowhere", 10, 404)):
+        for path, length, status in (
+            (b"/predict", 1 << 30, 413),
+            (b"/models/nobody/predict", 10, 404),
+            (b"/nowhere", 10, 404),
+        ):
             async with connected(models) as client:
-                await client.send((HEAD % length).replace(b"/predict", path).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+                await client.send(
+                    (HEAD % length).replace(b"/predict", path).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+                )
                 assert (await client.answer())[0] == status
 
     run(test())

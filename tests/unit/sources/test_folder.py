@@ -82,7 +82,9 @@ def test_versions_are_ordered_as_people_read_them() -> None:
 
 
 def test_overrides_replace_only_what_they_name(tmp_path: Path) -> None:
-    (tmp_path / "models.toml").write_text('[iris]\nversion = "2"\nlazy = true\n[wine]\nexecution = "thread"\ndefault = true\n')
+    (tmp_path / "models.toml").write_text(
+        '[iris]\nversion = "2"\nlazy = true\n[wine]\nexecution = "thread"\ndefault = true\n'
+    )
     overrides = read_overrides(tmp_path)
     assert overrides == {"iris": Overrides(version="2", lazy=True), "wine": Overrides(execution="thread", default=True)}
     assert overrides["iris"].applied_to(Serving(execution="process")) == Serving(execution="process", lazy=True)
@@ -96,7 +98,11 @@ def test_without_the_file_there_are_no_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[iris]\nlayz = true", r"\[iris\] layz: Extra inputs are not permitted; the keys are version, default, execution, batching, "),
+        (
+            "[iris]\nlayz = true",
+            r"\[iris\] layz: Extra inputs are not permitted; the keys are version, default, "
+            r"execution, batching, ",
+        ),
         ("[iris]\nversion = 2", r"\[iris\] version: Input should be a valid string"),
         ('[iris]\nexecution = "gpu"', r"\[iris\] execution"),
         ('[iris]\nlazy = "yes"', r"\[iris\] lazy"),

@@ -33,7 +33,9 @@ def test_one_workers_bad_answer_makes_the_pod_unready_and_is_the_reason() -> Non
 
 
 @pytest.mark.parametrize(
-    ("age", "verdict"), [(9.5, None), (10.6, f"worker {os.getpid()} has not checked its models for 11 s")], ids=["fresh", "stale"]
+    ("age", "verdict"),
+    [(9.5, None), (10.6, f"worker {os.getpid()} has not checked its models for 11 s")],
+    ids=["fresh", "stale"],
 )
 def test_a_report_counts_for_ten_seconds(age: float, verdict: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(None, slots=1)

@@ -12,7 +12,10 @@ CPUS = float(len(os.sched_getaffinity(0)))
 
 def machine(root: Path, membership: str, **files: str) -> Path:
     """A file tree with /proc/self/cgroup and the given files under /sys/fs/cgroup."""
-    for name, content in {"proc/self/cgroup": membership, **{f"sys/fs/cgroup/{name}": text for name, text in files.items()}}.items():
+    for name, content in {
+        "proc/self/cgroup": membership,
+        **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    }.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content + "\n")
@@ -52,7 +55,9 @@ def test_version_1_quota_limits(tmp_path: Path) -> None:
 
 
 def test_version_1_quota_is_found_at_the_mount_when_the_path_is_the_hosts(tmp_path: Path) -> None:
-    machine(tmp_path, "3:cpu,cpuacct:/docker/abc", **{"cpu/cpu.cfs_quota_us": "40000", "cpu/cpu.cfs_period_us": "100000"})
+    machine(
+        tmp_path, "3:cpu,cpuacct:/docker/abc", **{"cpu/cpu.cfs_quota_us": "40000", "cpu/cpu.cfs_period_us": "100000"}
+    )
     assert cpu.cpu_limit(tmp_path) == 0.4
 
 
@@ -80,7 +85,9 @@ def test_there_is_a_worker_per_whole_cpu_and_at_least_one(limit: float, workers:
     assert cpu.worker_count(limit) == workers
 
 
-@pytest.mark.parametrize(("limit", "workers", "threads"), [(8.0, 2, "4"), (8.0, 3, "2"), (8.0, 8, "1"), (0.5, 1, "1"), (2.0, 4, "1")])
+@pytest.mark.parametrize(
+    ("limit", "workers", "threads"), [(8.0, 2, "4"), (8.0, 3, "2"), (8.0, 8, "1"), (0.5, 1, "1"), (2.0, 4, "1")]
+)
 def test_numeric_threads_times_workers_stay_within_the_limit(limit: float, workers: int, threads: str) -> None:
     variables = cpu.thread_variables(limit, workers)
     assert variables == {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}

@@ -36,7 +36,10 @@ SEPARATORS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\
 
 
 def test_no_line_separator_in_a_cell_begins_a_row_of_a_csv() -> None:
-    cells = [f"{before}{separator}=HYPERLINK(1){after}" for before, separator, after in product(["x", '"', "a,b"], SEPARATORS, ["", "\r"])]
+    cells = [
+        f"{before}{separator}=HYPERLINK(1){after}"
+        for before, separator, after in product(["x", '"', "a,b"], SEPARATORS, ["", "\r"])
+    ]
     rows = [["key", "outcome"], *([str(place), cell] for place, cell in enumerate(cells))]
     file = io.StringIO(newline="")
     CsvWriter(file, defuse=True).rows(rows)

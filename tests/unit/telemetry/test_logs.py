@@ -48,7 +48,9 @@ def test_without_a_terminal_each_line_is_a_json_object(configured: Configured) -
 
 def test_the_timestamp_is_utc_with_milliseconds(configured: Configured) -> None:
     stderr = configured(log_format="json")
-    record = logging.makeLogRecord({"created": 1_790_000_000.0, "msecs": 7, "msg": "x", "levelno": logging.INFO, "levelname": "INFO"})
+    record = logging.makeLogRecord(
+        {"created": 1_790_000_000.0, "msecs": 7, "msg": "x", "levelno": logging.INFO, "levelname": "INFO"}
+    )
     logging.getLogger().handle(record)
     assert lines(stderr)[0]["timestamp"] == "2026-09-21T14:13:20.007Z"
 
@@ -56,7 +58,9 @@ def test_the_timestamp_is_utc_with_milliseconds(configured: Configured) -> None:
 def test_extra_fields_and_the_request_id_are_in_the_line(configured: Configured) -> None:
     stderr = configured(log_format="json")
     token = logs.request_id.set("abc")
-    logging.getLogger("slipway.access").info("request", extra={"method": "POST", "path": "/predict", "status": 200, "duration_ms": 1.5})
+    logging.getLogger("slipway.access").info(
+        "request", extra={"method": "POST", "path": "/predict", "status": 200, "duration_ms": 1.5}
+    )
     logs.request_id.reset(token)
     logging.getLogger("slipway.access").info("outside of any request")
     inside, outside = lines(stderr)
@@ -83,7 +87,9 @@ def test_what_json_cannot_hold_does_not_lose_the_line(configured: Configured) ->
 
 
 @pytest.mark.parametrize("path", ["/a\n12:00:00 [error] forged", "/\x1b[2J"])
-def test_people_get_columns_in_which_no_client_can_forge_a_line_or_drive_the_terminal(path: str, configured: Configured) -> None:
+def test_people_get_columns_in_which_no_client_can_forge_a_line_or_drive_the_terminal(
+    path: str, configured: Configured
+) -> None:
     stderr = configured(log_format="console")
     logging.getLogger("slipway.access").info("request", extra={"path": path})
     [line] = stderr.getvalue().splitlines()

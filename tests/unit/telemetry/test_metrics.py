@@ -156,7 +156,9 @@ SEVERAL = """if True:
 
 
 def run(tmp_path: Path, code: str) -> str:
-    ended = subprocess.run([sys.executable, "-c", SEVERAL + code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", SEVERAL + code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

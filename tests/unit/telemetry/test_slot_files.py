@@ -16,7 +16,7 @@ def key(i: int) -> str:
 
 
 def read(path: Path) -> dict[str, float]:
-    return {name: value for name, value, _, _ in MmapedDict.read_all_values_from_file(str(path))}  # type: ignore[no-untyped-call]
+    return {name: value for name, value, _, _ in MmapedDict.read_all_values_from_file(str(path))}
 
 
 @pytest.fixture
@@ -61,7 +61,9 @@ def test_what_comes_after_the_last_room_is_lost_and_what_was_there_goes_on(tmp_p
     values.close()  # type: ignore[no-untyped-call]
 
 
-def test_without_a_file_values_are_kept_for_nobody(tmp_path: Path, room: list[int], caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_file_values_are_kept_for_nobody(
+    tmp_path: Path, room: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     room[0] = 0
     paths = [tmp_path / "counter_0.db", tmp_path / "histogram_0.db"]
     for path in paths:

@@ -1,7 +1,8 @@
 """Fetches models over HTTPS into a folder and verifies them: fetch.py PLAN FOLDER. Standard library only.
 
-PLAN is a JSON list of {"path", "url", "sha256"}. FETCH_TIMEOUT: seconds without a byte until it gives up. FETCH_HEADERS: a folder
-with a file per request header. A file whose digest is wrong never appears under its name. Exits 1 with a sentence on failure.
+PLAN is a JSON list of {"path", "url", "sha256"}. FETCH_TIMEOUT: seconds without a byte until it gives up.
+FETCH_HEADERS: a folder with a file per request header. A file whose digest is wrong never appears under its name. Exits
+1 with a sentence on failure.
 """
 
 import hashlib
@@ -26,9 +27,13 @@ class CannotFetch(Exception):
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to HTTPS alone, and keeps the caller's headers (credentials) from every other host."""
 
-    def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         if urlsplit(newurl).scheme != "https":
-            raise CannotFetch(f"{without_query(req.full_url)} redirects to {urlsplit(newurl).scheme}, which is not HTTPS")
+            raise CannotFetch(
+                f"{without_query(req.full_url)} redirects to {urlsplit(newurl).scheme}, which is not HTTPS"
+            )
         redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
         if redirected is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
             redirected.headers.clear()
@@ -57,7 +62,9 @@ def read_headers(folder: str | None) -> dict[str, str]:
     return {path.name: path.read_text().strip() for path in Path(folder).iterdir() if path.name[0] != "."}
 
 
-def fetch_with_retries(opener: Any, url: str, sha256: str, target: Path, headers: dict[str, str], timeout: float) -> int:
+def fetch_with_retries(
+    opener: Any, url: str, sha256: str, target: Path, headers: dict[str, str], timeout: float
+) -> int:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return fetch(opener, url, sha256, target, headers, timeout)
@@ -66,7 +73,9 @@ def fetch_with_retries(opener: Any, url: str, sha256: str, target: Path, headers
                 raise CannotFetch(f"{without_query(url)} answered {error.code} {error.reason}") from None
         except OSError as error:  # URLError is one
             if attempt == ATTEMPTS:
-                raise CannotFetch(f"{without_query(url)} cannot be fetched: {getattr(error, 'reason', error)}") from None
+                raise CannotFetch(
+                    f"{without_query(url)} cannot be fetched: {getattr(error, 'reason', error)}"
+                ) from None
         time.sleep(attempt)
     raise AssertionError("unreachable")
 
@@ -74,14 +83,18 @@ def fetch_with_retries(opener: Any, url: str, sha256: str, target: Path, headers
 def fetch(opener: Any, url: str, sha256: str, target: Path, headers: dict[str, str], timeout: float) -> int:
     digest, size = hashlib.sha256(), 0
     partial = target.with_name(target.name + ".partial")
-    with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as response, partial.open("wb") as file:
+    with (
+        opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as response,
+        partial.open("wb") as file,
+    ):
         while chunk := response.read(CHUNK):
             digest.update(chunk)
             size += file.write(chunk)
     if digest.hexdigest() != sha256:
         partial.unlink()
         raise CannotFetch(
-            f"{without_query(url)} is not the file that was expected: its SHA-256 is {digest.hexdigest()}, the values say {sha256}"
+            f"{without_query(url)} is not the file that was expected: its SHA-256 is {digest.hexdigest()}, the values "
+            f"say {sha256}"
         )
     partial.rename(target)
     return size

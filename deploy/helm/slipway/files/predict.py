@@ -1,4 +1,6 @@
-"""helm test: asks the release for readiness, for its models and for predictions, and prints the answers. Exits 1 with a sentence."""
+"""helm test: asks the release for readiness, for its models and for predictions, and prints the answers. Exits 1
+with a sentence.
+"""
 
 import json
 import os
@@ -12,7 +14,8 @@ from typing import Any
 
 KEYS = Path("/etc/slipway/api-keys")
 PATIENCE = 30.0  # seconds until the Service has endpoints
-# By the Service's name inside the cluster, which a certificate for the outside does not hold: this tests the release, not the CA.
+# By the Service's name inside the cluster, which a certificate for the outside does not hold: this tests the release,
+# not the CA.
 TLS = ssl.create_default_context()
 TLS.check_hostname = False
 TLS.verify_mode = ssl.CERT_NONE
@@ -28,7 +31,9 @@ def call(path: str, body: object = None) -> Any:
         headers["X-API-Key"] = keys[0].read_text().strip()
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(os.environ["URL"] + path, data, headers), timeout=30, context=TLS) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(os.environ["URL"] + path, data, headers), timeout=30, context=TLS
+        ) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         sys.exit(f"{path} answered {error.code}: {error.read().decode()}")

@@ -12,7 +12,17 @@ from ..answers import Answers
 Array = np.ndarray[Any, Any]
 RowAnswer = tuple[Any, float | None, list[float] | None]  # prediction, confidence, probabilities in class order
 Kind = Literal[
-    "value", "exponential", "sigmoid", "sign", "softmax", "one_vs_rest", "one_vs_rest_or_none", "largest", "shares", "votes", "labelled"
+    "value",
+    "exponential",
+    "sigmoid",
+    "sign",
+    "softmax",
+    "one_vs_rest",
+    "one_vs_rest_or_none",
+    "largest",
+    "shares",
+    "votes",
+    "labelled",
 ]
 
 OUTLIER_OR_NOT = (-1, 1)  # what scikit-learn's outlier detectors answer
@@ -25,12 +35,13 @@ class NotANumber(ArithmeticError):
 
 @dataclass(frozen=True)
 class Decision:
-    """How scores become a prediction. `divisor`: of every score first; `at_zero`: the class of a score of 0 where one score decides.
+    """How scores become a prediction. `divisor`: of every score first; `at_zero`: the class of a score of 0 where one
+    score decides.
 
-    value, exponential: regression · sigmoid, sign: two classes by one score, with and without probabilities · softmax, one_vs_rest,
-    one_vs_rest_or_none, largest: a score per class, the last without probabilities; where no class has any, one_vs_rest makes them
-    equal, one_vs_rest_or_none leaves them at 0 · shares: probabilities as they are · votes: `divisor` of them, how many
-    for each class but the first · labelled: a class, then shares.
+    value, exponential: regression · sigmoid, sign: two classes by one score, with and without probabilities · softmax,
+    one_vs_rest, one_vs_rest_or_none, largest: a score per class, the last without probabilities; where no class has
+    any, one_vs_rest makes them equal, one_vs_rest_or_none leaves them at 0 · shares: probabilities as they are · votes:
+    `divisor` of them, how many for each class but the first · labelled: a class, then shares.
     """
 
     kind: Kind
@@ -51,7 +62,8 @@ class Decision:
         """The answer of a regression where no number comes out; for classes there is none, and NotANumber is raised."""
         if self.kind not in ("value", "exponential"):
             raise NotANumber
-        return (None, None, None) if outputs == 1 else ([None] * outputs, [None] * outputs, None)  # type: ignore[return-value]
+        nothing: Any = [None] * outputs
+        return (None, None, None) if outputs == 1 else (nothing, nothing, None)
 
     def for_one(self) -> Callable[[list[float]], RowAnswer]:
         """The function from the scores of one row to its answer; it raises NotANumber."""
@@ -78,7 +90,8 @@ class Decision:
     def _value(self, scores: list[float]) -> RowAnswer:
         if not math.isfinite(sum(scores)):
             raise NotANumber
-        return (scores[0], None, None) if len(scores) == 1 else (scores, [None] * len(scores), None)  # type: ignore[return-value]
+        nothing: Any = [None] * len(scores)
+        return (scores[0], None, None) if len(scores) == 1 else (scores, nothing, None)
 
     def _exponential(self, scores: list[float]) -> RowAnswer:
         return self._value([math.exp(score) if score < LARGEST_EXPONENT else math.inf for score in scores])
@@ -166,7 +179,9 @@ class Decision:
                     best = scores.argmax(axis=1)
                     each = 1.0 / (1.0 + np.exp(-scores))
                     total = each.sum(axis=1, keepdims=True)
-                    shares = np.divide(each, total, out=np.full_like(each, self._of_none(each.shape[1])), where=total > 0)
+                    shares = np.divide(
+                        each, total, out=np.full_like(each, self._of_none(each.shape[1])), where=total > 0
+                    )
                 case "largest" | "shares" | "votes":
                     best = scores.argmax(axis=1)
                     shares = None if self.kind == "largest" else scores

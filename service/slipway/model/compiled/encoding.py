@@ -1,4 +1,6 @@
-"""Columns to numbers as imputers, scalers and encoders make them, one column at a time: a row in plain Python, many rows with numpy."""
+"""Columns to numbers as imputers, scalers and encoders make them, one column at a time: a row in plain Python, many
+rows with numpy.
+"""
 
 import math
 import struct
@@ -19,12 +21,16 @@ _OPERATORS = {"+": add, "-": sub, "*": mul, "/": truediv}
 
 
 class Unusable(ValueError):
-    """A value that the estimator refuses: a category that its encoder does not know, a number that becomes an infinity inside."""
+    """A value that the estimator refuses: a category that its encoder does not know, a number that becomes an
+    infinity inside.
+    """
 
 
 @dataclass(frozen=True)
 class Number:
-    """A column as one number. `steps`: arithmetic, in order; `missing`: what comes out for a missing value, None: NaN."""
+    """A column as one number. `steps`: arithmetic, in order; `missing`: what comes out for a missing value, None:
+    NaN.
+    """
 
     column: int
     steps: tuple[tuple[Operator, float], ...] = ()
@@ -56,7 +62,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Table:
-    """A column as `width` numbers, looked up by value; the key None is a missing one. `unknown` None: other values are refused."""
+    """A column as `width` numbers, looked up by value; the key None is a missing one. `unknown` None: other values
+    are refused.
+    """
 
     column: int
     entries: Mapping[Value, tuple[float, ...]]
@@ -71,7 +79,9 @@ class Table:
 
     def mapped(self, function: Any) -> Self:
         entries = {key: tuple(map(function, numbers)) for key, numbers in self.entries.items()}
-        return replace(self, entries=entries, unknown=None if self.unknown is None else tuple(map(function, self.unknown)))
+        return replace(
+            self, entries=entries, unknown=None if self.unknown is None else tuple(map(function, self.unknown))
+        )
 
     def answers_as(self, other: "Table") -> bool:
         """Whether both know the same values, and refuse the same."""
@@ -88,12 +98,16 @@ Feature = Number | Table
 
 
 class Encoding:
-    """The numbers that a model's core takes, in order, from the values of a row. `nullable`: values may be missing. Raises Unusable."""
+    """The numbers that a model's core takes, in order, from the values of a row. `nullable`: values may be missing.
+    Raises Unusable.
+    """
 
     def __init__(self, features: Sequence[Feature], nullable: bool = True) -> None:
         self.features = tuple(features)
         self._nullable = nullable
-        self.is_identity = all(isinstance(found, Number) and found.plain and found.column == i for i, found in enumerate(self.features))
+        self.is_identity = all(
+            isinstance(found, Number) and found.plain and found.column == i for i, found in enumerate(self.features)
+        )
         self.width = sum(found.width for found in self.features)
         self._pack = struct.Struct(f"{self.width}d").pack
         # Runs of plain numbers are picked in one go; everything else feature by feature.
@@ -101,7 +115,9 @@ class Encoding:
         for plain, run in groupby(self.features, lambda found: isinstance(found, Number) and found.plain):
             if plain:
                 columns = [found.column for found in run]
-                self._parts.append((itemgetter(*columns) if len(columns) > 1 else itemgetter(slice(columns[0], columns[0] + 1)), None))
+                self._parts.append(
+                    (itemgetter(*columns) if len(columns) > 1 else itemgetter(slice(columns[0], columns[0] + 1)), None)
+                )
             else:
                 self._parts.extend((None, found) for found in run)
 
@@ -115,7 +131,8 @@ class Encoding:
     def one(self, row: Row) -> Sequence[float]:
         """The numbers of one row of JSON values, NaN where one is missing and nothing is put in its place."""
         if self.is_identity:
-            numbers: Any = row if len(row) == self.width else row[: self.width]  # columns that the model drops may follow
+            # Columns that the model drops may follow.
+            numbers: Any = row if len(row) == self.width else row[: self.width]
         else:
             numbers = []
             for pick, feature in self._parts:
@@ -130,11 +147,14 @@ class Encoding:
         return numbers  # type: ignore[no-any-return]
 
     def many(self, rows: Sequence[Row] | Array) -> Array:
-        """The (n, width) array of n rows of JSON values, or of an (n, columns) array with NaN where a value is missing."""
+        """The (n, width) array of n rows of JSON values, or of an (n, columns) array with NaN where a value is
+        missing.
+        """
         if self.is_identity and len(rows) and len(rows[0]) > self.width:
             rows = rows[:, : self.width] if isinstance(rows, np.ndarray) else [row[: self.width] for row in rows]
         if self.is_identity and not self._nullable and isinstance(rows, list):
-            return np.frombuffer(b"".join([self._pack(*row) for row in rows])).reshape(-1, self.width)  # a third of what numpy takes for it
+            # A third of what numpy takes for it.
+            return np.frombuffer(b"".join([self._pack(*row) for row in rows])).reshape(-1, self.width)
         if self.is_identity:
             return np.ascontiguousarray(rows, dtype=np.float64)
         columns = columns_of(rows)
@@ -157,19 +177,27 @@ def columns_of(rows: Sequence[Row] | Array) -> list[Any]:
 
 def keys(values: Any) -> list[Value]:
     """A column's values as a table has them: None where one is missing."""
-    return [None if value != value else value for value in values.tolist()] if isinstance(values, np.ndarray) else values
+    return (
+        [None if value != value else value for value in values.tolist()] if isinstance(values, np.ndarray) else values
+    )
 
 
 def _content(feature: Feature) -> dict[str, Any]:
     if isinstance(feature, Number):
         return {"column": feature.column, "steps": feature.steps, "missing": feature.missing}
     entries = [[key, _without_nan(numbers)] for key, numbers in feature.entries.items()]
-    return {"column": feature.column, "entries": entries, "unknown": None if feature.unknown is None else _without_nan(feature.unknown)}
+    return {
+        "column": feature.column,
+        "entries": entries,
+        "unknown": None if feature.unknown is None else _without_nan(feature.unknown),
+    }
 
 
 def _read(content: dict[str, Any]) -> Feature:
     if "steps" in content:
-        return Number(content["column"], tuple((operator, value) for operator, value in content["steps"]), content["missing"])
+        return Number(
+            content["column"], tuple((operator, value) for operator, value in content["steps"]), content["missing"]
+        )
     unknown = content["unknown"]
     entries = {key: _with_nan(numbers) for key, numbers in content["entries"]}
     return Table(content["column"], entries, None if unknown is None else _with_nan(unknown))

@@ -1,4 +1,6 @@
-"""Scores of a linear model in plain Python floats, its preprocessing folded into the weights: on one row it needs no library."""
+"""Scores of a linear model in plain Python floats, its preprocessing folded into the weights: on one row it needs no
+library.
+"""
 
 import json
 import math
@@ -35,7 +37,9 @@ class LinearCore:
         self._nullable = nullable
         self._fills = [math.nan if number["fill"] is None else number["fill"] for number in numbers]
         self._limits = np.array([number["limit"] for number in numbers])
-        self._tables = [(table["column"], dict(map(tuple, table["entries"])), table["unknown"]) for table in parts["tables"]]
+        self._tables = [
+            (table["column"], dict(map(tuple, table["entries"])), table["unknown"]) for table in parts["tables"]
+        ]
 
     def one(self, row: Row) -> list[float]:
         numbers = self._pick(row)

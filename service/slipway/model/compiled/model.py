@@ -33,14 +33,19 @@ class CompiledForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    form: Form = Field(description="linear: weights, computed in plain Python or numpy; onnx: a graph for ONNX Runtime.")
+    form: Form = Field(
+        description="linear: weights, computed in plain Python or numpy; onnx: a graph for ONNX Runtime."
+    )
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of the file; another file is not used.")
     bound: float = Field(
         gt=0,
         le=LARGEST_BOUND,
-        description="Probabilities differ by less than this from the estimator's; numbers by less than this, relative to those beyond 1.",
+        description="Probabilities differ by less than this from the estimator's; numbers by less than this, relative "
+        "to those beyond 1.",
     )
-    rows: int = Field(ge=1, description="Rows that the class was equal and the bound was kept on: all of the data and generated ones.")
+    rows: int = Field(
+        ge=1, description="Rows that the class was equal and the bound was kept on: all of the data and generated ones."
+    )
 
     @property
     def file(self) -> str:
@@ -71,7 +76,9 @@ class CompiledModel:
         self._decide = self._decision.for_one()
 
     def infer_row(self, row: Row) -> RowAnswer:
-        """(prediction, confidence, probabilities) of JSON values in column order. Raises RefusedByModel where the estimator would."""
+        """(prediction, confidence, probabilities) of JSON values in column order. Raises RefusedByModel where the
+        estimator would.
+        """
         try:
             return self._decide(self._scores(row))
         except Unusable as error:
@@ -81,7 +88,9 @@ class CompiledModel:
             return self._decision.undefined(self._core.many([row]).shape[1])
 
     def infer(self, rows: Any) -> Answers:
-        """Of rows of JSON values, or of an (n, columns) array with NaN where a value is missing. Raises RefusedByModel."""
+        """Of rows of JSON values, or of an (n, columns) array with NaN where a value is missing. Raises
+        RefusedByModel.
+        """
         if len(rows) == 1 and not isinstance(rows, np.ndarray):
             prediction, confidence, probabilities = self.infer_row(rows[0])
             return Answers([prediction], [confidence], None if probabilities is None else [probabilities])
@@ -111,7 +120,9 @@ class Example(Protocol):
 
 
 def load(directory: Path, compiled: CompiledForm, signature: Signature, examples: Sequence[Example]) -> CompiledModel:
-    """The compiled model, proven again on the examples. Raises ArtifactError saying why the estimator has to answer instead."""
+    """The compiled model, proven again on the examples. Raises ArtifactError saying why the estimator has to answer
+    instead.
+    """
     path = directory / compiled.file
     try:
         content = read_file(path, MOST_BYTES)
@@ -119,13 +130,17 @@ def load(directory: Path, compiled: CompiledForm, signature: Signature, examples
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
     if digest != compiled.digest:
-        raise ArtifactError(f"{path} is not the file that was proven: its digest is {digest}, the manifest says {compiled.digest}")
+        raise ArtifactError(
+            f"{path} is not the file that was proven: its digest is {digest}, the manifest says {compiled.digest}"
+        )
     try:
         model = read(compiled.form, content, signature)
         found = disagreement(model, compiled, examples)
     except ModuleNotFoundError as error:
         remedy = "pip install 'slipway-serve[onnx]'"
-        raise ArtifactError(f"{path} needs the Python module {error.name!r}, which is not installed here: {remedy}") from None
+        raise ArtifactError(
+            f"{path} needs the Python module {error.name!r}, which is not installed here: {remedy}"
+        ) from None
     except Exception as error:  # another version of a runtime may raise anything
         raise ArtifactError(f"{path} cannot be used: {described(error)}") from error
     if found is not None:
@@ -144,7 +159,9 @@ def read(form: Form, content: bytes, signature: Signature) -> CompiledModel:
 
 
 def disagreement(model: CompiledModel, compiled: CompiledForm, examples: Sequence[Example]) -> str | None:
-    """A sentence about the first example that is answered otherwise than expected, by itself or among the others; else None."""
+    """A sentence about the first example that is answered otherwise than expected, by itself or among the others;
+    else None.
+    """
     if not examples:
         return None
     together = model.infer([example.features for example in examples])
@@ -159,7 +176,9 @@ def disagreement(model: CompiledModel, compiled: CompiledForm, examples: Sequenc
 
 
 def difference(answer: Any, expected: Any) -> float:
-    """The largest difference of two answers, relative for numbers beyond 1; infinite where class, shape or a type differs."""
+    """The largest difference of two answers, relative for numbers beyond 1; infinite where class, shape or a type
+    differs.
+    """
     if isinstance(answer, list | tuple) and isinstance(expected, list | tuple):
         return max(map(difference, answer, expected), default=0.0) if len(answer) == len(expected) else math.inf
     if isinstance(answer, float) and isinstance(expected, float):

@@ -32,7 +32,9 @@ class _Bound(threading.local):
 
 
 class OnnxCore:
-    """Thread-safe. It computes in the calling thread alone, so that a session made before a fork works in the children."""
+    """Thread-safe. It computes in the calling thread alone, so that a session made before a fork works in the
+    children.
+    """
 
     def __init__(self, content: bytes, nullable: bool) -> None:
         options = onnxruntime.SessionOptions()
@@ -53,7 +55,8 @@ class OnnxCore:
 
     def one(self, row: Row) -> list[float]:
         numbers = self._encode(row)
-        if self._has_range and not hypot(*numbers) <= self._safe:  # no number is further from zero; NaN or an infinity would show, too
+        # No number is further from zero; NaN or an infinity would show, too.
+        if self._has_range and not hypot(*numbers) <= self._safe:
             self._check_range(np.array([numbers]))
         bound = self._bound
         self._pack(bound.numbers, 0, *numbers)
@@ -65,7 +68,8 @@ class OnnxCore:
         self._check_range(numbers)
         if self._order is None or len(numbers) < FEWEST_ORDERED:
             return self._session.run([OUTPUT], {INPUT: numbers})[0]  # type: ignore[no-any-return]
-        # Rows that are alike go the same way through a tree, one after the other: a processor that foresees it takes a quarter less.
+        # Rows that are alike go the same way through a tree, one after the other: a processor that foresees it takes a
+        # quarter less.
         order = numbers[:, self._order].argsort()
         scores = self._session.run([OUTPUT], {INPUT: numbers.take(order, axis=0)})[0]
         in_turn = np.empty_like(scores)

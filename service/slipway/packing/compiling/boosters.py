@@ -41,7 +41,9 @@ def _xgboost(estimator: Any) -> Ensemble:
     objective = learner["objective"]["name"]
     kind = _XGBOOST_OBJECTIVES.get(objective)
     if kind is None or booster["name"] != "gbtree" or int(parameters["num_target"]) > 1:
-        raise CannotCompile(f"XGBoost's {booster['name']} for {objective} with {parameters['num_target']} outputs is not compiled")
+        raise CannotCompile(
+            f"XGBoost's {booster['name']} for {objective} with {parameters['num_target']} outputs is not compiled"
+        )
     start = np.ravel(json.loads(parameters["base_score"])).astype(np.float64)
     if kind == "sigmoid":
         start = np.log(start / (1.0 - start))

@@ -15,7 +15,9 @@ class CannotCompile(Exception):
 
 @dataclass(frozen=True)
 class Candidate:
-    """The content of a form's file. `thresholds`: by column, the values at which its trees split; the proof looks around them."""
+    """The content of a form's file. `thresholds`: by column, the values at which its trees split; the proof looks
+    around them.
+    """
 
     form: Form
     content: bytes

@@ -1,4 +1,6 @@
-"""Fitted preprocessing as features, where it treats every column by itself: scalers, imputers, encoders and what combines them."""
+"""Fitted preprocessing as features, where it treats every column by itself: scalers, imputers, encoders and what
+combines them.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -34,7 +36,9 @@ def raw(width: int) -> Features:
 
 
 def apply(transformer: Any, features: Features) -> Features:
-    """The features that come out of a fitted transformer. Raises CannotCompile for one that mixes columns, or is not known."""
+    """The features that come out of a fitted transformer. Raises CannotCompile for one that mixes columns, or is not
+    known.
+    """
     if transformer is None or (isinstance(transformer, str) and transformer == "passthrough"):
         return features
     if isinstance(transformer, SelectorMixin):
@@ -50,9 +54,16 @@ def merged(features: Features) -> Features:
     found: Features = []
     for feature in features:
         last = found[-1] if found else None
-        if isinstance(feature, Table) and isinstance(last, Table) and last.column == feature.column and last.answers_as(feature):
+        if (
+            isinstance(feature, Table)
+            and isinstance(last, Table)
+            and last.column == feature.column
+            and last.answers_as(feature)
+        ):
             entries = {key: numbers + feature.entries[key] for key, numbers in last.entries.items()}
-            found[-1] = Table(last.column, entries, None if last.unknown is None else last.unknown + (feature.unknown or ()))
+            found[-1] = Table(
+                last.column, entries, None if last.unknown is None else last.unknown + (feature.unknown or ())
+            )
         else:
             found.append(feature)
     return found
@@ -92,13 +103,16 @@ def _weighted(features: Features, weights: Mapping[str, float] | None, name: str
 
 
 def _function(transformer: Any, features: Features) -> Features:
-    if transformer.func is not None and getattr(transformer.func, "func", None) is not check_array:  # a check changes nothing
+    # A check changes nothing.
+    if transformer.func is not None and getattr(transformer.func, "func", None) is not check_array:
         raise CannotCompile("FunctionTransformer runs a Python function, which is not compiled")
     return features
 
 
 def _arithmetic(*steps: tuple[Operator, str]) -> Callable[[Any, Features], Features]:
-    """For scalers: an operator with a value per feature, in the order of their own code. An attribute that is None is not applied."""
+    """For scalers: an operator with a value per feature, in the order of their own code. An attribute that is None
+    is not applied.
+    """
 
     def scale(transformer: Any, features: Features) -> Features:
         if getattr(transformer, "clip", False):
@@ -106,15 +120,22 @@ def _arithmetic(*steps: tuple[Operator, str]) -> Callable[[Any, Features], Featu
         for operator, attribute in steps:
             values = getattr(transformer, attribute)
             if values is not None and not (attribute == "mean_" and not transformer.with_mean):
-                features = [feature.then(operator, float(value)) for feature, value in zip(features, values, strict=True)]
+                features = [
+                    feature.then(operator, float(value)) for feature, value in zip(features, values, strict=True)
+                ]
         return features
 
     return scale
 
 
 def _impute(transformer: Any, features: Features) -> Features:
-    if isinstance(transformer.missing_values, int | float | str) and transformer.missing_values == transformer.missing_values:
-        raise CannotCompile(f"SimpleImputer replaces {transformer.missing_values!r}, and only missing values are compiled")
+    if (
+        isinstance(transformer.missing_values, int | float | str)
+        and transformer.missing_values == transformer.missing_values
+    ):
+        raise CannotCompile(
+            f"SimpleImputer replaces {transformer.missing_values!r}, and only missing values are compiled"
+        )
     found: Features = []
     statistics = np.asarray(transformer.statistics_).tolist()
     dropped = transformer.strategy != "constant" and not transformer.keep_empty_features
@@ -130,7 +151,9 @@ def _impute(transformer: Any, features: Features) -> Features:
         for place in transformer.indicator_.features_:
             feature = features[place]
             if isinstance(feature, Table) or feature.missing is not None:
-                raise CannotCompile("SimpleImputer marks the missing values of an encoded column, which is not compiled")
+                raise CannotCompile(
+                    "SimpleImputer marks the missing values of an encoded column, which is not compiled"
+                )
             found.append(Table(feature.column, {None: (1.0,)}, unknown=(0.0,)))
     return found
 

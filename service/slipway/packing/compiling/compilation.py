@@ -31,7 +31,8 @@ except ModuleNotFoundError:  # an optional dependency
     converted = graph = None  # type: ignore[assignment]
 
 MANY = 100
-QUICKER, NO_SLOWER = 1.5, 0.7  # what a form has to be on one row and on MANY to be worth having; times are uncertain by a third
+# What a form has to be on one row and on MANY to be worth having; times are uncertain by a third.
+QUICKER, NO_SLOWER = 1.5, 0.7
 SECONDS = 0.2  # for each measurement
 FEWEST_CALLS = 5
 
@@ -43,7 +44,9 @@ _ENCODERS = (ColumnTransformer, OneHotEncoder, OrdinalEncoder, SimpleImputer, Ta
 
 @dataclass(frozen=True)
 class Compilation:
-    """What came of it: a form and its file's content, or the reason why there is none. The speeds: the estimator's time over the form's."""
+    """What came of it: a form and its file's content, or the reason why there is none. The speeds: the estimator's
+    time over the form's.
+    """
 
     form: CompiledForm | None = None
     content: bytes = b""
@@ -59,9 +62,12 @@ class Compilation:
 
 
 def compile_model(model: Model, rows: Sequence[Row]) -> Compilation:
-    """`rows`: the data as JSON rows that the signature accepts; all of them are part of the proof. Never raises for a model's sake."""
+    """`rows`: the data as JSON rows that the signature accepts; all of them are part of the proof. Never raises for
+    a model's sake.
+    """
     with threadpool_limits(1), warnings.catch_warnings():  # as it is served
-        warnings.simplefilter("ignore")  # an estimator that was fitted on a data frame warns of every array, others of less
+        # An estimator that was fitted on a data frame warns of every array, others of less.
+        warnings.simplefilter("ignore")
         return _compiled(model, rows)
 
 
@@ -74,7 +80,8 @@ def _compiled(model: Model, rows: Sequence[Row]) -> Compilation:
             one, many = _speeds(model, form, rows)
             if one < QUICKER or many < NO_SLOWER:
                 raise CannotCompile(
-                    f"Its {candidate.form} form is not worth it: {one:.2g} times as quick on one row, {many:.2g} times on {MANY}"
+                    f"Its {candidate.form} form is not worth it: {one:.2g} times as quick on one row, {many:.2g} times "
+                    f"on {MANY}"
                 )
         except CannotCompile as error:
             reasons.append(str(error))
@@ -118,12 +125,16 @@ def _attempts(model: Model) -> Iterator[Callable[[], Candidate]]:
 
     def generic() -> Candidate:
         count = max((i + 1 for i, step in enumerate(before) if isinstance(step, _ENCODERS)), default=0)
-        rest = Pipeline([(str(i), step) for i, step in enumerate([*before[count:], final])]) if before[count:] else final
+        rest = (
+            Pipeline([(str(i), step) for i, step in enumerate([*before[count:], final])]) if before[count:] else final
+        )
         by_probability = decides_by_probability(final)
         features = encoded(before[:count])
         if converted is None:
             raise CannotCompile(_NOT_INSTALLED)
-        return converted.compile_generic(rest, features, model.kind, model.signature.classes, by_probability=by_probability)
+        return converted.compile_generic(
+            rest, features, model.kind, model.signature.classes, by_probability=by_probability
+        )
 
     if is_linear(final):
         yield linear
@@ -136,8 +147,11 @@ def _made(attempt: Callable[[], Candidate], model: Model) -> tuple[Candidate, Co
         return candidate, read(candidate.form, candidate.content, model.signature)
     except CannotCompile:
         raise
-    except Exception as error:  # other versions of an estimator have other attributes, and the runtime does not run everything
-        raise CannotCompile(f"It cannot be compiled: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:
+        # Other versions of an estimator have other attributes, and the runtime does not run everything.
+        raise CannotCompile(
+            f"It cannot be compiled: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _steps(estimator: Any) -> list[Any]:
@@ -145,7 +159,9 @@ def _steps(estimator: Any) -> list[Any]:
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):
         return [estimator]
-    return [inner for _, step in estimator.steps if not (step is None or isinstance(step, str)) for inner in _steps(step)]
+    return [
+        inner for _, step in estimator.steps if not (step is None or isinstance(step, str)) for inner in _steps(step)
+    ]
 
 
 def _speeds(model: Model, form: CompiledModel, rows: Sequence[Row]) -> tuple[float, float]:
@@ -153,7 +169,8 @@ def _speeds(model: Model, form: CompiledModel, rows: Sequence[Row]) -> tuple[flo
     validator = RowValidator(model.signature, MANY)
     many = [rows[i % len(rows)] for i in range(MANY)]
     one_batch, many_batch = validator.instances([list(many[0])]), validator.instances([list(row) for row in many])
-    alike: Any = many_batch.data if isinstance(many_batch.data, np.ndarray) else many  # neither is timed while it makes an array of rows
+    # Neither is timed while it makes an array of rows.
+    alike: Any = many_batch.data if isinstance(many_batch.data, np.ndarray) else many
     one = _seconds(lambda: model.infer(one_batch.data)) / _seconds(lambda: form.infer_row(many[0]))
     return one, _seconds(lambda: model.infer(many_batch.data)) / _seconds(lambda: form.infer(alike))
 

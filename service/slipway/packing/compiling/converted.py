@@ -28,7 +28,9 @@ _TARGET = {"": 18, "ai.onnx.ml": 3}
 def compile_generic(
     estimator: Any, features: Sequence[Feature], kind: Kind, classes: Sequence[Any] | None, *, by_probability: bool
 ) -> Candidate:
-    """The graph of an estimator behind `features`. `by_probability`: its class is that of the largest probability. Raises CannotCompile."""
+    """The graph of an estimator behind `features`. `by_probability`: its class is that of the largest probability.
+    Raises CannotCompile.
+    """
     if classes and isinstance(classes[0], list):
         raise CannotCompile("A classifier of several outputs is not compiled")
     encoding = Encoding(features)
@@ -51,7 +53,11 @@ def compile_generic(
     constants = [constant for constant in [*model.graph.initializer, shape] if constant.name in used]
     opsets = [helper.make_opsetid("ai.onnx.ml", _TARGET["ai.onnx.ml"])]
     opsets += [opset for opset in model.opset_import if opset.domain != "ai.onnx.ml"]
-    parts = {"decision": decision.content(), "lowest": [-LARGEST] * encoding.width, "highest": [LARGEST] * encoding.width}
+    parts = {
+        "decision": decision.content(),
+        "lowest": [-LARGEST] * encoding.width,
+        "highest": [LARGEST] * encoding.width,
+    }
     return Candidate("onnx", graph(nodes, constants, encoding, count, parts, opsets=opsets))
 
 
@@ -63,14 +69,18 @@ def _converted(estimator: Any, width: int, has_probabilities: bool) -> ModelProt
     options = {id(estimator): {"zipmap": False}} if has_probabilities else None  # a matrix, not a list of dictionaries
     try:
         try:
-            found: ModelProto = skl2onnx.convert_sklearn(estimator, initial_types=types, options=options, target_opset=_TARGET)
+            found: ModelProto = skl2onnx.convert_sklearn(
+                estimator, initial_types=types, options=options, target_opset=_TARGET
+            )
         except NameError:  # mixtures answer a matrix anyway, and do not know the option
             found = skl2onnx.convert_sklearn(estimator, initial_types=types, target_opset=_TARGET)
     except Exception as error:  # its converters raise anything for what they cannot do
         unknown = re.search(r"<class '(?:\w+\.)*(\w+)'>", str(error)) if isinstance(error, _UNKNOWN) else None
         if unknown is not None:
             raise CannotCompile(f"ONNX has no counterpart of {unknown[1]}") from error
-        raise CannotCompile(f"skl2onnx cannot convert {type(estimator).__name__}, or a part of it: {type(error).__name__}") from error
+        raise CannotCompile(
+            f"skl2onnx cannot convert {type(estimator).__name__}, or a part of it: {type(error).__name__}"
+        ) from error
     return found
 
 
@@ -84,10 +94,22 @@ def _labelled(label: str, probabilities: str | None, classes: Sequence[Any] | No
     """Nodes that put the class's place, or a label that is a number, before the probabilities."""
     nodes = []
     if classes is not None:
-        keys = {"keys_strings": classes} if isinstance(classes[0], str) else {"keys_int64s": [int(value) for value in classes]}
+        keys = (
+            {"keys_strings": classes}
+            if isinstance(classes[0], str)
+            else {"keys_int64s": [int(value) for value in classes]}
+        )
         places = [float(place) for place in range(len(classes))]
-        nodes.append(helper.make_node("LabelEncoder", [label], ["slipway_place"], domain="ai.onnx.ml", values_floats=places, **keys))
-    nodes.append(helper.make_node("Cast", [label if classes is None else "slipway_place"], ["slipway_number"], to=TensorProto.DOUBLE))
+        nodes.append(
+            helper.make_node(
+                "LabelEncoder", [label], ["slipway_place"], domain="ai.onnx.ml", values_floats=places, **keys
+            )
+        )
+    nodes.append(
+        helper.make_node(
+            "Cast", [label if classes is None else "slipway_place"], ["slipway_number"], to=TensorProto.DOUBLE
+        )
+    )
     if probabilities is None:
         return [*nodes, helper.make_node("Identity", ["slipway_number"], [name])]
     nodes.append(helper.make_node("Flatten", ["slipway_number"], ["slipway_first"], axis=1))

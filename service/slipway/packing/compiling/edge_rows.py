@@ -1,4 +1,6 @@
-"""Rows where a compiled form may go wrong: at and next to the values where trees split, at extremes, with missing and unknown values."""
+"""Rows where a compiled form may go wrong: at and next to the values where trees split, at extremes, with missing
+and unknown values.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,18 +23,25 @@ _SMALL = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-7, 1.0000001, 5e-324, -5e-324, 1.1754943
 _STRINGS = ("", " ", "?", "nan", "None", "0", "Ünknown \U0001f6a2")
 
 
-def edge_rows(columns: Sequence[Column], rows: Sequence[Row], thresholds: Mapping[int, Array], random: np.random.Generator) -> list[Row]:
+def edge_rows(
+    columns: Sequence[Column], rows: Sequence[Row], thresholds: Mapping[int, Array], random: np.random.Generator
+) -> list[Row]:
     """Rows made of the sample rows, within what the columns declare. Those that an estimator may refuse come last."""
     most = min(MOST_ROWS, MOST_VALUES // len(columns))
     each = max(1, most // (2 * len(columns)))
     near = [_accepted(column, _near(column, thresholds.get(i))) for i, column in enumerate(columns)]
-    usual = [_some(_accepted(column, _usual(column, [row[i] for row in rows])), each, random) for i, column in enumerate(columns)]
+    usual = [
+        _some(_accepted(column, _usual(column, [row[i] for row in rows])), each, random)
+        for i, column in enumerate(columns)
+    ]
     strange = [_some(_accepted(column, _strange(column)), each, random) for column in columns]
     made = _one_changed(rows, usual, random)
     made += [_all_changed(row, usual, random) for row in _some(rows, most // 20, random)]
     if any(near):
         made += _one_changed(rows, [_some(values, each, random) for values in near], random)
-        made += [_all_changed(rows[place], near, random) for place in random.integers(len(rows), size=most // 4).tolist()]
+        made += [
+            _all_changed(rows[place], near, random) for place in random.integers(len(rows), size=most // 4).tolist()
+        ]
     return made + _one_changed(rows, strange, random)
 
 
@@ -41,7 +50,9 @@ def _near(column: Column, thresholds: Array | None) -> list[Value]:
     if not column.numeric or thresholds is None:
         return []
     single = thresholds[np.abs(thresholds) < FLOAT32_MAX].astype(np.float32)
-    singles = np.concatenate([single, np.nextafter(single, np.float32(np.inf)), np.nextafter(single, np.float32(-np.inf))])
+    singles = np.concatenate(
+        [single, np.nextafter(single, np.float32(np.inf)), np.nextafter(single, np.float32(-np.inf))]
+    )
     found = np.concatenate([thresholds, singles.astype(np.float64)])
     with np.errstate(over="ignore"):  # the largest number has an infinity for a neighbour
         found = np.concatenate([found, np.nextafter(found, np.inf), np.nextafter(found, -np.inf)])
@@ -71,7 +82,11 @@ def _strange(column: Column) -> list[Value]:
     if column.type == "string":
         return list(_STRINGS)
     bounds = [bound for bound in (column.observed_minimum, column.observed_maximum) if bound is not None]
-    beyond = [value for bound in bounds for value in (*np.nextafter(bound, (np.inf, -np.inf)).tolist(), 2 * bound + 1, -2 * bound - 1)]
+    beyond = [
+        value
+        for bound in bounds
+        for value in (*np.nextafter(bound, (np.inf, -np.inf)).tolist(), 2 * bound + 1, -2 * bound - 1)
+    ]
     return [*beyond, *_SMALL, *(sign * value for value in _EXTREMES for sign in (1, -1))]
 
 
@@ -107,7 +122,10 @@ def _one_changed(rows: Sequence[Row], choices: Sequence[Sequence[Value]], random
 def _all_changed(row: Row, choices: Sequence[Sequence[Value]], random: np.random.Generator) -> Row:
     """A row of which every column has one of its values, where there are some."""
     picks = random.random(len(choices)).tolist()
-    return [values[int(pick * len(values))] if values else own for own, values, pick in zip(row, choices, picks, strict=True)]
+    return [
+        values[int(pick * len(values))] if values else own
+        for own, values, pick in zip(row, choices, picks, strict=True)
+    ]
 
 
 def _some(values: Sequence[Any], most: int, random: np.random.Generator) -> list[Any]:

@@ -13,9 +13,11 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Tree:
-    """A node goes left where its feature <= threshold, or where it is missing and `missing_left` says so; a leaf has left = -1.
+    """A node goes left where its feature <= threshold, or where it is missing and `missing_left` says so; a leaf has
+    left = -1.
 
-    `value` (nodes, len(targets)) adds to the scores `targets`. `members`: nodes that instead go left where the feature is one of these.
+    `value` (nodes, len(targets)) adds to the scores `targets`. `members`: nodes that instead go left where the feature
+    is one of these.
     """
 
     feature: Array
@@ -32,7 +34,8 @@ class Tree:
 class Ensemble:
     """Scores are sums over the trees in their order.
 
-    `single`: features are rounded to float32 before they are compared; `finite`: those that become an infinity then are refused.
+    `single`: features are rounded to float32 before they are compared; `finite`: those that become an infinity then are
+    refused.
     """
 
     trees: Sequence[Tree]
@@ -45,4 +48,6 @@ class Ensemble:
 def constant(values: Sequence[float], targets: Sequence[int]) -> Tree:
     """A tree of one leaf: a sum that begins, or ends, with something."""
     nothing = np.full(1, -1)
-    return Tree(nothing, np.zeros(1), nothing, nothing, np.zeros(1, dtype=bool), np.array([values], dtype=np.float64), targets)
+    return Tree(
+        nothing, np.zeros(1), nothing, nothing, np.zeros(1, dtype=bool), np.array([values], dtype=np.float64), targets
+    )

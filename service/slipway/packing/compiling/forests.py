@@ -1,4 +1,6 @@
-"""scikit-learn's tree models as ensembles that sum the same terms in the same order: the scores are the estimator's, bit for bit."""
+"""scikit-learn's tree models as ensembles that sum the same terms in the same order: the scores are the estimator's,
+bit for bit.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +19,8 @@ from .ensemble import Array, Ensemble, Tree, constant
 
 def _forest(estimator: Any) -> Ensemble:
     parts = getattr(estimator, "estimators_", [estimator])
-    places = getattr(estimator, "estimators_features_", [None] * len(parts))  # a BaggingClassifier may give each its own features
+    # A BaggingClassifier may give each its own features.
+    places = getattr(estimator, "estimators_features_", [None] * len(parts))
     if any(isinstance(part, Pipeline) or not isinstance(part, tree.BaseDecisionTree) for part in parts):
         raise CannotCompile(f"{type(estimator).__name__} is compiled with decision trees inside only")
     is_classifier = hasattr(estimator, "classes_")
@@ -25,12 +28,16 @@ def _forest(estimator: Any) -> Ensemble:
     trees = []
     for part, columns in zip(parts, places, strict=True):
         if is_classifier and (part.n_outputs_ > 1 or len(part.classes_) != count):
-            raise CannotCompile(f"{type(estimator).__name__} has several outputs, or a tree that does not know every class: not compiled")
+            raise CannotCompile(
+                f"{type(estimator).__name__} has several outputs, or a tree that does not know every "
+                "class: not compiled"
+            )
         value = part.tree_.value[:, 0, :] if is_classifier else part.tree_.value[:, :, 0]
         trees.append(_tree(part.tree_, value, range(count), columns))
     kind: Kind = "shares" if is_classifier else "value"
     if is_classifier and count > 1 and all(np.isin(part.value[part.left < 0], (0.0, 1.0)).all() for part in trees):
-        # Every tree votes for one class. Votes are whole numbers, so that those for the first class are what is left, exactly.
+        # Every tree votes for one class. Votes are whole numbers, so that those for the first class are what is left,
+        # exactly.
         kind, count = "votes", count - 1
         trees = [replace(part, value=part.value[:, 1:], targets=range(count)) for part in trees]
     return Ensemble(trees, count, Decision(kind, divisor=float(len(parts))), single=True)
@@ -69,9 +76,12 @@ def _hist_gradient_boosting(estimator: Any) -> Ensemble:
             nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(bool)
             categorical = np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf)
-            members = {int(node): _members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical}
+            members = {
+                int(node): _members(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]) for node in categorical
+            }
             threshold = nodes["num_threshold"].astype(np.float64)
-            threshold[[node for node, found in members.items() if not found]] = -np.inf  # only what is missing goes left, if that does
+            # Only what is missing goes left, if that does.
+            threshold[[node for node, found in members.items() if not found]] = -np.inf
             trees.append(
                 Tree(
                     feature=nodes["feature_idx"].astype(int),
@@ -95,7 +105,8 @@ def _isolation_forest(estimator: Any) -> Ensemble:
         trees.append(_tree(part.tree_, np.asarray(steps, dtype=np.float64)[:, None], [0], columns))
     most = sum(float(part.value.max()) for part in trees) + 1.0
     scale = len(trees) * float(_average_path_length([estimator._max_samples])[0])
-    low, high = 0.0, most  # the scikit-learn formula, which grows with the steps, is 0 or more from somewhere between on
+    # The scikit-learn formula, which grows with the steps, is 0 or more from somewhere between on.
+    low, high = 0.0, most
     while low < (middle := (low + high) / 2.0) < high:
         if -(2.0 ** (-middle / scale)) - estimator.offset_ < 0.0:
             low = middle

@@ -1,4 +1,6 @@
-"""An ensemble of trees as a graph in float64. What is done to a column before a split compares it is folded into the threshold, exactly."""
+"""An ensemble of trees as a graph in float64. What is done to a column before a split compares it is folded into the
+threshold, exactly.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +24,9 @@ IR_VERSION = 9
 
 
 class _Seen(NamedTuple):
-    """A number that the trees compare: its place among the graph's inputs, and what is done to it first (None: nothing)."""
+    """A number that the trees compare: its place among the graph's inputs, and what is done to it first (None:
+    nothing).
+    """
 
     place: int
     number: Number | None
@@ -47,20 +51,34 @@ def compile_ensemble(ensemble: Ensemble, features: Sequence[Feature], columns: S
 
 
 def graph(
-    nodes: Sequence[NodeProto], constants: Sequence[Any], encoding: Encoding, outputs: int, parts: dict[str, Any], *, opsets: Any = OPSETS
+    nodes: Sequence[NodeProto],
+    constants: Sequence[Any],
+    encoding: Encoding,
+    outputs: int,
+    parts: dict[str, Any],
+    *,
+    opsets: Any = OPSETS,
 ) -> bytes:
-    """A model from INPUT (n, the encoding's width) to OUTPUT (n, outputs), both float64, with all the rest in its metadata."""
+    """A model from INPUT (n, the encoding's width) to OUTPUT (n, outputs), both float64, with all the rest in its
+    metadata.
+    """
     given = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, [None, encoding.width])
     found = helper.make_tensor_value_info(OUTPUT, TensorProto.DOUBLE, [None, outputs])
     model: ModelProto = helper.make_model(
-        helper.make_graph(nodes, "model", [given], [found], constants), opset_imports=list(opsets), ir_version=IR_VERSION
+        helper.make_graph(nodes, "model", [given], [found], constants),
+        opset_imports=list(opsets),
+        ir_version=IR_VERSION,
     )
-    helper.set_model_props(model, {METADATA: json.dumps({"encoding": encoding.content(), "outputs": outputs} | parts, allow_nan=False)})
+    helper.set_model_props(
+        model, {METADATA: json.dumps({"encoding": encoding.content(), "outputs": outputs} | parts, allow_nan=False)}
+    )
     return bytes(model.SerializeToString())
 
 
 def _inputs(features: Sequence[Feature], columns: Sequence[Column]) -> tuple[Encoding, list[_Seen]]:
-    """The graph's inputs, which are columns as they are and looked up ones, and how the numbers that the estimator sees come of them."""
+    """The graph's inputs, which are columns as they are and looked up ones, and how the numbers that the estimator
+    sees come of them.
+    """
     tables = [feature for feature in features if isinstance(feature, Table)]
     if not tables and all(column.numeric or column.type == "boolean" for column in columns):
         used = list(range(len(columns)))  # a row as it is
@@ -87,7 +105,8 @@ def _folded(ensemble: Ensemble, seen: Sequence[_Seen]) -> list[Tree]:
     """The trees as they compare the graph's inputs."""
     cuts = np.cumsum([len(tree.feature) for tree in ensemble.trees])[:-1]
     feature, threshold, left, missing_left = (
-        np.concatenate([getattr(tree, name) for tree in ensemble.trees]) for name in ("feature", "threshold", "left", "missing_left")
+        np.concatenate([getattr(tree, name) for tree in ensemble.trees])
+        for name in ("feature", "threshold", "left", "missing_left")
     )
     if feature.size and feature.max() >= len(seen):
         raise CannotCompile(f"The trees compare {feature.max() + 1} numbers, their preprocessing makes {len(seen)}")
@@ -104,7 +123,10 @@ def _folded(ensemble: Ensemble, seen: Sequence[_Seen]) -> list[Tree]:
             raw = replace(number, steps=(), missing=None)
             missing_left[nodes] = _function(raw, ensemble.single)(np.full(1, float(number.missing))) <= threshold[nodes]
     arrays = zip(np.split(places, cuts), np.split(limits, cuts), np.split(missing_left, cuts), strict=True)
-    return [replace(tree, feature=f, threshold=t, missing_left=m) for tree, (f, t, m) in zip(ensemble.trees, arrays, strict=True)]
+    return [
+        replace(tree, feature=f, threshold=t, missing_left=m)
+        for tree, (f, t, m) in zip(ensemble.trees, arrays, strict=True)
+    ]
 
 
 def _moved(thresholds: Array, function: Callable[[Array], Array]) -> Array:
@@ -127,7 +149,9 @@ def _function(number: Number | None, single: bool) -> Callable[[Array], Array]:
 
 
 def _last(holds: Callable[[Array], Array], count: int) -> Array:
-    """For each of `count` conditions that hold up to some float64 and not beyond it: that float64, -inf where there is none."""
+    """For each of `count` conditions that hold up to some float64 and not beyond it: that float64, -inf where there
+    is none.
+    """
     low, high = np.full(count, _rank(-LARGEST)), np.full(count, _rank(LARGEST))
     none, all_of_them = ~holds(np.full(count, -LARGEST)), holds(np.full(count, LARGEST))
     while (high - 1 > low).any():
@@ -164,7 +188,9 @@ def _most_compared(trees: Sequence[Tree]) -> int | None:
 
 
 def _thresholds(ensemble: Ensemble, trees: Sequence[Tree], seen: Sequence[_Seen]) -> dict[int, Array]:
-    """By column: where the graph splits, and where the estimator says that it does, if it compares the column as it is."""
+    """By column: where the graph splits, and where the estimator says that it does, if it compares the column as it
+    is.
+    """
     found: dict[int, list[Array]] = {}
     for original, tree in zip(ensemble.trees, trees, strict=True):
         split = original.left >= 0
@@ -175,11 +201,15 @@ def _thresholds(ensemble: Ensemble, trees: Sequence[Tree], seen: Sequence[_Seen]
                 found.setdefault(number.column, []).append(tree.threshold[nodes])
                 if not number.steps:
                     found[number.column].append(original.threshold[nodes])
-    return {column: (values := np.unique(np.concatenate(parts)))[np.isfinite(values)] for column, parts in found.items()}
+    return {
+        column: (values := np.unique(np.concatenate(parts)))[np.isfinite(values)] for column, parts in found.items()
+    }
 
 
 def _operator(trees: Sequence[Tree], outputs: int) -> NodeProto:
-    """One TreeEnsemble. A leaf adds to one score only, so that a tree with several targets is there once for each of them."""
+    """One TreeEnsemble. A leaf adds to one score only, so that a tree with several targets is there once for each of
+    them.
+    """
     names = ("feature", "split", "mode", "missing", "true", "true_leaf", "false", "false_leaf")
     columns: dict[str, list[Array]] = {name: [] for name in names}
     leaves: list[Array] = []
@@ -200,7 +230,9 @@ def _operator(trees: Sequence[Tree], outputs: int) -> NodeProto:
             left, right = (tree.left[at], tree.right[at]) if len(inner) else (at, at)
             columns["feature"].append(tree.feature[at] if len(inner) else np.zeros(1, dtype=np.int64))
             columns["split"].append(tree.threshold[at])
-            columns["mode"].append(np.array([MEMBER if node in tree.members else LESS_OR_EQUAL for node in at.tolist()]))
+            columns["mode"].append(
+                np.array([MEMBER if node in tree.members else LESS_OR_EQUAL for node in at.tolist()])
+            )
             columns["missing"].append(tree.missing_left[at])
             columns["true"].append(index[left])
             columns["false"].append(index[right])

@@ -19,7 +19,12 @@ Array = np.ndarray[Any, Any]
 LARGEST = float(np.finfo(np.float64).max)
 
 _LOGISTIC = (linear_model.LogisticRegression, linear_model.LogisticRegressionCV, LinearDiscriminantAnalysis)
-_WITHOUT_PROBABILITIES = (LinearSVC, linear_model.Perceptron, linear_model.RidgeClassifier, linear_model.RidgeClassifierCV)
+_WITHOUT_PROBABILITIES = (
+    LinearSVC,
+    linear_model.Perceptron,
+    linear_model.RidgeClassifier,
+    linear_model.RidgeClassifierCV,
+)
 _REGRESSORS = (
     LinearSVR,
     linear_model.ARDRegression,
@@ -57,7 +62,9 @@ def is_linear(estimator: Any) -> bool:
     return type(estimator) in exactly
 
 
-def compile_linear(estimator: Any, features: Sequence[Feature], columns: int, classes: Sequence[Any] | None) -> Candidate:
+def compile_linear(
+    estimator: Any, features: Sequence[Feature], columns: int, classes: Sequence[Any] | None
+) -> Candidate:
     """The form of a linear estimator behind `features`, made of that many columns. Raises CannotCompile."""
     kind = _kind(estimator, classes or ())
     parts = estimator.estimators_ if type(estimator) is OneVsRestClassifier else [estimator]
@@ -80,7 +87,9 @@ def _kind(estimator: Any, classes: Sequence[Any]) -> Kind:
         return "sigmoid" if two else "one_vs_rest_or_none"
     if type(estimator) is linear_model.SGDClassifier:
         if estimator.loss == "modified_huber":
-            raise CannotCompile("SGDClassifier with modified_huber has probabilities of its own making, which are not compiled")
+            raise CannotCompile(
+                "SGDClassifier with modified_huber has probabilities of its own making, which are not compiled"
+            )
         if estimator.loss == "log_loss":
             return "sigmoid" if two else "one_vs_rest"
     if type(estimator) in _GENERALIZED:
@@ -118,7 +127,12 @@ def _folded(weights: Array, bias: Array, features: Sequence[Feature]) -> dict[st
         bias += own[:, 0] * shift
         fill = None if feature.missing is None else (_number(feature) - shift) / factor
         numbers.append(
-            {"column": feature.column, "weights": (own[:, 0] * factor).tolist(), "fill": fill, "limit": LARGEST / largest_factor}
+            {
+                "column": feature.column,
+                "weights": (own[:, 0] * factor).tolist(),
+                "fill": fill,
+                "limit": LARGEST / largest_factor,
+            }
         )
     if place != weights.shape[1]:
         raise CannotCompile(f"The estimator takes {weights.shape[1]} numbers, its preprocessing makes {place}")

@@ -21,7 +21,9 @@ Array = np.ndarray[Any, Any]
 SMALLEST_BOUND = 1e-12  # sums in another order differ by less
 MARGIN = 10  # times the largest difference seen
 CHUNK = 500
-BISECTIONS = 25  # halvings of a distance: near, and not yet where rounding decides; trees are exact, twice as many lead them to a threshold
+# Halvings of a distance: near, and not yet where rounding decides; trees are exact, twice as many lead them to a
+# threshold.
+BISECTIONS = 25
 PAIRS = 200
 
 Outcome = tuple[Any, Any, Any] | str  # prediction, confidence and probabilities, or how it failed
@@ -51,7 +53,9 @@ def prove(model: Model, form: CompiledModel, samples: Sequence[Row], thresholds:
 
     rows_by_origin = {
         "a row of the data": samples,
-        "a row between two classes": _between(estimate, samples, model.signature, BISECTIONS * (2 if thresholds else 1), random),
+        "a row between two classes": _between(
+            estimate, samples, model.signature, BISECTIONS * (2 if thresholds else 1), random
+        ),
         "a generated row": edge_rows(model.signature.columns or (), samples, thresholds, random),
     }
     largest = 0.0
@@ -63,7 +67,9 @@ def prove(model: Model, form: CompiledModel, samples: Sequence[Row], thresholds:
                 for row, answer, wanted in zip(rows, answers, expected, strict=True):
                     gap = difference(answer, wanted)
                     if not gap * MARGIN <= LARGEST_BOUND:
-                        raise NotProven(f"{origin}, {_shown(row)}, would be answered {_shown(answer)} instead of {_shown(wanted)}")
+                        raise NotProven(
+                            f"{origin}, {_shown(row)}, would be answered {_shown(answer)} instead of {_shown(wanted)}"
+                        )
                     largest = max(largest, gap)
     bound = 10.0 ** math.ceil(math.log10(max(largest * MARGIN, SMALLEST_BOUND)))
     return Proof(bound, sum(map(len, rows_by_origin.values())))
@@ -71,7 +77,9 @@ def prove(model: Model, form: CompiledModel, samples: Sequence[Row], thresholds:
 
 def _outcomes(infer: Callable[[Sequence[Row]], Answers], rows: Sequence[Row]) -> list[Outcome]:
     """What comes of each row. Where some rows fail a call, the others are asked without them."""
-    return [outcome for start in range(0, len(rows), CHUNK) for outcome in _answered(infer, rows[start : start + CHUNK])]
+    return [
+        outcome for start in range(0, len(rows), CHUNK) for outcome in _answered(infer, rows[start : start + CHUNK])
+    ]
 
 
 def _answered(infer: Callable[[Sequence[Row]], Answers], rows: Sequence[Row]) -> list[Outcome]:
@@ -86,9 +94,15 @@ def _answered(infer: Callable[[Sequence[Row]], Answers], rows: Sequence[Row]) ->
 
 
 def _between(
-    estimate: Callable[[Sequence[Row]], Answers], samples: Sequence[Row], signature: Signature, steps: int, random: np.random.Generator
+    estimate: Callable[[Sequence[Row]], Answers],
+    samples: Sequence[Row],
+    signature: Signature,
+    steps: int,
+    random: np.random.Generator,
 ) -> list[Row]:
-    """Rows close to where the class changes, found between pairs of sample rows by halving their numbers' distance again and again."""
+    """Rows close to where the class changes, found between pairs of sample rows by halving their numbers' distance
+    again and again.
+    """
     numbers = [i for i, column in enumerate(signature.columns or ()) if column.numeric]
     rows = [row for row in samples if all(row[i] is not None for i in numbers)]
     numbers = [i for i in numbers if rows and not isinstance(_answered(estimate, [_between_values(rows, i)])[0], str)]

@@ -29,7 +29,8 @@ Rows = Sequence[Sequence[Any]]
 
 
 def export(url: str, output: Path, chosen: Chosen, *, defuse: bool = True) -> int:
-    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and in a sentence ArtifactError and ValueError.
+    """Writes the rows in the order of their time and returns how many. Raises StoreAway, and in a sentence
+    ArtifactError and ValueError.
 
     `defuse`: text in a CSV that a spreadsheet would take for a formula.
     """
@@ -86,7 +87,10 @@ def _parquet(path: Path) -> Iterator[Callable[[Rows], None]]:
             if held:
                 columns = zip(*held, strict=True)
                 writer.write_batch(
-                    pyarrow.record_batch([pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+                    pyarrow.record_batch(
+                        [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+                        schema,
+                    )
                 )
                 held.clear()
 
@@ -106,6 +110,7 @@ def line(row: tuple[Any, ...]) -> str:
     confidence = "" if values["confidence"] is None else f" ({values['confidence']:.3f})"
     outcome = "" if values["outcome"] is None else f"  outcome {values['outcome']}"
     return printable(
-        f"{iso(time)}  {values['model']} {values['version']}  {values['key']}  {values['features']} → {values['answer']}{confidence}"
+        f"{iso(time)}  {values['model']} {values['version']}  {values['key']}  {values['features']} → "
+        f"{values['answer']}{confidence}"
         f"  {values['latency_ms']:.1f} ms{outcome}"
     )

@@ -1,4 +1,6 @@
-"""Reads the prediction log in constant memory: a page at a time, each a query of its own that begins where the last one ended."""
+"""Reads the prediction log in constant memory: a page at a time, each a query of its own that begins where the last
+one ended.
+"""
 
 import asyncio
 import contextlib
@@ -34,9 +36,14 @@ class Chosen(NamedTuple):
     until: datetime | None = None
 
     def conditions(self, *, by_time: bool = False) -> list[ColumnElement[bool]]:
-        """`by_time`: of a model in any version SQLite would take all rows by the model's index, and sort them anew for each page."""
+        """`by_time`: of a model in any version SQLite would take all rows by the model's index, and sort them anew
+        for each page.
+        """
         columns = predictions.c
-        bounds = [None if self.since is None else columns.time >= self.since, None if self.until is None else columns.time < self.until]
+        bounds = [
+            None if self.since is None else columns.time >= self.since,
+            None if self.until is None else columns.time < self.until,
+        ]
         model = columns.model.concat("") if by_time and self.version is None else columns.model
         wanted = {model: self.model, columns.version: self.version}
         return [
@@ -55,9 +62,11 @@ def read(
     columns: Sequence[str] = COLUMNS,
     page: int = PAGE,
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Pages of rows in the order of (time, key), each row a tuple of `columns`; time is aware, UTC; features, answer and outcome JSON.
+    """Pages of rows in the order of (time, key), each row a tuple of `columns`; time is aware, UTC; features, answer
+    and outcome JSON.
 
-    `outcome` is the latest feedback's, None without any. Raises StoreAway, and ValueError for a column or an address that does not exist.
+    `outcome` is the latest feedback's, None without any. Raises StoreAway, and ValueError for a column or an address
+    that does not exist.
     """
     if unknown := set(columns) - set(COLUMNS):
         raise ValueError(f"The prediction log has no column {sorted(unknown)[0]!r}; it has {', '.join(COLUMNS)}")
@@ -73,7 +82,8 @@ def read(
                 yield [tuple(row[2:]) for row in rows]
             if len(rows) < page:
                 return
-            # One lower bound of the time alone: it says which partitions are not needed, and of two SQLite may take the earlier.
+            # One lower bound of the time alone: it says which partitions are not needed, and of two SQLite may take the
+            # earlier.
             chosen = chosen._replace(since=rows[-1][0])
             after = [beyond(order, rows[-1])]
 
@@ -82,11 +92,18 @@ def newest(url: str, number: int, chosen: Chosen) -> list[tuple[Any, ...]]:
     """The newest rows with all COLUMNS, oldest first. Raises StoreAway and ValueError."""
     query = select(*map(_column, COLUMNS)).where(*chosen.conditions(by_time=address(url).dialect == "sqlite"))
     with session(url) as fetch:
-        return [tuple(row) for row in reversed(fetch(query.order_by(predictions.c.time.desc(), predictions.c.key.desc()).limit(number)))]
+        return [
+            tuple(row)
+            for row in reversed(
+                fetch(query.order_by(predictions.c.time.desc(), predictions.c.key.desc()).limit(number))
+            )
+        ]
 
 
 def follow(url: str, number: int, chosen: Chosen) -> Iterator[tuple[Any, ...]]:
-    """The newest rows, then without end those that come, but for what a spool brings later than OVERLAP. Raises as `newest`."""
+    """The newest rows, then without end those that come, but for what a spool brings later than OVERLAP. Raises as
+    `newest`.
+    """
     time = COLUMNS.index("time")
     filters = chosen._asdict()
     last = max((row[time] for row in newest(url, 1, chosen)), default=datetime.now(UTC))
@@ -112,7 +129,9 @@ def count(url: str, chosen: Chosen) -> int:
 
 
 def require_known(url: str, chosen: Chosen) -> None:
-    """Raises ValueError, with the names that there are, where the log has no row at all of the model, or of its version."""
+    """Raises ValueError, with the names that there are, where the log has no row at all of the model, or of its
+    version.
+    """
     if chosen.model is None and chosen.version is None:
         return
     with session(url) as fetch:
@@ -123,13 +142,17 @@ def require_known(url: str, chosen: Chosen) -> None:
             raise ValueError("The prediction log has no rows yet")
         if chosen.model is None:
             raise ValueError(
-                f"The prediction log has no rows of any model in version {chosen.version!r}; it has the models {', '.join(models)}"
+                f"The prediction log has no rows of any model in version {chosen.version!r}; it has the models "
+                f"{', '.join(models)}"
             )
         if chosen.model not in models:
-            raise ValueError(f"The prediction log has no rows of model {chosen.model!r}; it has those of {', '.join(models)}")
+            raise ValueError(
+                f"The prediction log has no rows of model {chosen.model!r}; it has those of {', '.join(models)}"
+            )
         versions = list(_different(fetch, predictions.c.version, (predictions.c.model == chosen.model,)))
         raise ValueError(
-            f"The prediction log has no rows of model {chosen.model!r} in version {chosen.version!r}; it has {', '.join(versions)}"
+            f"The prediction log has no rows of model {chosen.model!r} in version {chosen.version!r}; it has "
+            f"{', '.join(versions)}"
         )
 
 
@@ -143,19 +166,25 @@ def _different(fetch: Fetch, column: Column[str], conditions: Sequence[ColumnEle
 
 
 def moment(words: str) -> datetime:
-    """2026-11-01, 2026-11-01T12:00 (UTC unless it says otherwise), or 7d, 12h, 30m ago. Raises ValueError with a sentence."""
+    """2026-11-01, 2026-11-01T12:00 (UTC unless it says otherwise), or 7d, 12h, 30m ago. Raises ValueError with a
+    sentence.
+    """
     if ago := re.fullmatch(r"(\d{1,5})([dhm])", words):
         return datetime.now(UTC) - timedelta(**{_AGO[ago[2]]: int(ago[1])})
     try:
         parsed = datetime.fromisoformat(words)
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{words!r} is no time: write 2026-11-01, 2026-11-01T12:00 (UTC), or 7d, 12h, 30m for so long ago") from None
+        raise ValueError(
+            f"{words!r} is no time: write 2026-11-01, 2026-11-01T12:00 (UTC), or 7d, 12h, 30m for so long ago"
+        ) from None
 
 
 @contextlib.contextmanager
 def session(url: str) -> Iterator[Fetch]:
-    """fetch(statement) gives all its rows, in a transaction of its own: no lock outlives it. Raises StoreAway and ValueError."""
+    """fetch(statement) gives all its rows, in a transaction of its own: no lock outlives it. Raises StoreAway and
+    ValueError.
+    """
     where = address(url)
     with asyncio.Runner() as runner:
         connection = runner.run(_meant(_connect(where), where))
@@ -202,7 +231,9 @@ async def _close(connection: AsyncConnection) -> None:
 
 
 def beyond(order: tuple[Column[Any], Column[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
-    """After the row whose first two values are `last`'s; a tuple does not give its values the types of the columns by itself."""
+    """After the row whose first two values are `last`'s; a tuple does not give its values the types of the columns
+    by itself.
+    """
     return tuple_(*order) > tuple_(*(literal(value, column.type) for value, column in zip(last, order, strict=False)))
 
 

@@ -1,4 +1,6 @@
-"""`slipway log stats`: rows, latencies, answers and feedback of each model. The database adds up; no more than sums come over."""
+"""`slipway log stats`: rows, latencies, answers and feedback of each model. The database adds up; no more than sums
+come over.
+"""
 
 import json
 from bisect import bisect_left
@@ -61,7 +63,11 @@ def statistics(url: str, chosen: Chosen) -> list[Statistics]:
         outcomes = _outcomes(fetch, chosen)
         return [
             Statistics(
-                model, version, days[model, version], _answers(fetch, chosen, model, version), outcomes.get((model, version), NO_FEEDBACK)
+                model,
+                version,
+                days[model, version],
+                _answers(fetch, chosen, model, version),
+                outcomes.get((model, version), NO_FEEDBACK),
             )
             for model, version in sorted(days)
         ]
@@ -86,7 +92,10 @@ def _days(fetch: Fetch, chosen: Chosen, on_postgresql: bool) -> dict[tuple[str, 
 def _rounded(latency: ColumnElement[Any]) -> ColumnElement[Any]:
     """To two or three digits, so that there are some thousand different values at most."""
     steps = ((1, 1000.0), (10, 100.0), (100, 10.0))
-    return case(*((latency < bound, func.round(latency * factor) / factor) for bound, factor in steps), else_=func.round(latency))
+    return case(
+        *((latency < bound, func.round(latency * factor) / factor) for bound, factor in steps),
+        else_=func.round(latency),
+    )
 
 
 def _quantiles(counted: Counter[float]) -> Iterator[float]:
@@ -106,10 +115,15 @@ def _answers(fetch: Fetch, chosen: Chosen, model: str, version: str) -> list[Ans
 
 
 def _outcomes(fetch: Fetch, chosen: Chosen) -> dict[tuple[str, str], Outcomes]:
-    """By model and version, in pages: feedback is compared here, for databases do not agree when two JSON values are equal."""
+    """By model and version, in pages: feedback is compared here, for databases do not agree when two JSON values are
+    equal.
+    """
     later = feedback.alias()
     replaced = exists().where(
-        and_(later.c.prediction == feedback.c.prediction, tuple_(later.c.time, later.c.key) > tuple_(feedback.c.time, feedback.c.key))
+        and_(
+            later.c.prediction == feedback.c.prediction,
+            tuple_(later.c.time, later.c.key) > tuple_(feedback.c.time, feedback.c.key),
+        )
     )
     order = (feedback.c.time, feedback.c.key)
     query = select(*order, predictions.c.model, predictions.c.version, predictions.c.answer, feedback.c.outcome)
@@ -120,7 +134,9 @@ def _outcomes(fetch: Fetch, chosen: Chosen) -> dict[tuple[str, str], Outcomes]:
     while True:
         rows = fetch(query if last is None else query.where(beyond(order, last)))
         for _, _, model, version, answer, outcome in rows:
-            found[model, version] = _add(found.get((model, version), NO_FEEDBACK), json.loads(answer), json.loads(outcome))
+            found[model, version] = _add(
+                found.get((model, version), NO_FEEDBACK), json.loads(answer), json.loads(outcome)
+            )
         if len(rows) < PAGE:
             return found
         last = rows[-1]
@@ -129,7 +145,9 @@ def _outcomes(fetch: Fetch, chosen: Chosen) -> dict[tuple[str, str], Outcomes]:
 def _add(before: Outcomes, answer: Any, outcome: Any) -> Outcomes:
     rows = before.rows + 1
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (answer, outcome))
-    error = None if before.error is None or not numbers else before.error + (abs(answer - outcome) - before.error) / rows
+    error = (
+        None if before.error is None or not numbers else before.error + (abs(answer - outcome) - before.error) / rows
+    )
     return Outcomes(rows, before.equal + (answer == outcome), error)
 
 
@@ -148,7 +166,9 @@ def _lines(one: Statistics) -> Iterator[str]:
     else:
         yield f"  {'answer':12}{'rows':>12}{'share':>10}{'confidence':>12}"
         for answer, rows, confidence in one.answers:
-            yield f"  {answer:12}{rows:>12,}{rows / one.rows:>10.1%}" + ("" if confidence is None else f"{confidence:>12.3f}")
+            yield f"  {answer:12}{rows:>12,}{rows / one.rows:>10.1%}" + (
+                "" if confidence is None else f"{confidence:>12.3f}"
+            )
     rows, equal, error = one.outcomes
     if rows:
         mean = "" if error is None else f", mean absolute difference {error:.4g}"

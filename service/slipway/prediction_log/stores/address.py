@@ -1,4 +1,6 @@
-"""From the address of a database to SQLAlchemy's engine with the async driver for it. Nothing connects before the engine is used."""
+"""From the address of a database to SQLAlchemy's engine with the async driver for it. Nothing connects before the
+engine is used.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -13,13 +15,16 @@ from sqlalchemy.pool import NullPool
 
 from .errors import StoreAway
 
-FAILURES = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)  # what `away` puts into words
+# What `away` puts into words.
+FAILURES = (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)
 CONNECT_SECONDS = 4.0  # also the time that SQLite waits for another process's lock
 _FORMS = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 class Address(NamedTuple):
-    """A database. `place` names it in messages, without user and password; `path` is None but for SQLite; `dsn` is asyncpg's."""
+    """A database. `place` names it in messages, without user and password; `path` is None but for SQLite; `dsn` is
+    asyncpg's.
+    """
 
     dialect: str
     place: str
@@ -35,7 +40,8 @@ def address(url: str) -> Address:
         path = rest.removeprefix("/")
         if not rest.startswith("/") or not path or path == ":memory:" or "?" in path:
             raise ValueError(
-                "The address of the prediction log's database names no file: sqlite:///PATH, four slashes if PATH begins with one"
+                "The address of the prediction log's database names no file: sqlite:///PATH, four slashes if PATH "
+                "begins with one"
             )
         return Address("sqlite", path, Path(path), "")
     if separator and dialect in ("postgresql", "postgres") and driver in ("", "asyncpg"):
@@ -62,7 +68,9 @@ def _place(dsn: str) -> str:
 
 
 def engine(where: Address, *, create: bool = False) -> AsyncEngine:
-    """An engine that keeps no connection. `create`: an SQLite file that does not exist is made, else StoreAway is raised."""
+    """An engine that keeps no connection. `create`: an SQLite file that does not exist is made, else StoreAway is
+    raised.
+    """
     if where.path is None:
 
         async def connect() -> asyncpg.Connection:
@@ -70,7 +78,15 @@ def engine(where: Address, *, create: bool = False) -> AsyncEngine:
 
         return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     if not create and not where.path.exists():
-        raise StoreAway("file", f"The database of the prediction log, {where.place}, does not exist: `slipway log migrate` makes it")
-    file = URL.create("sqlite+aiosqlite", database=where.path.absolute().as_uri(), query={"mode": "rwc" if create else "rw", "uri": "true"})
+        raise StoreAway(
+            "file", f"The database of the prediction log, {where.place}, does not exist: `slipway log migrate` makes it"
+        )
+    file = URL.create(
+        "sqlite+aiosqlite",
+        database=where.path.absolute().as_uri(),
+        query={"mode": "rwc" if create else "rw", "uri": "true"},
+    )
     # Without sqlite3's own transactions, which begin late and as readers: two that turn writers lock each other out.
-    return create_async_engine(file, connect_args={"timeout": CONNECT_SECONDS, "isolation_level": None}, poolclass=NullPool)
+    return create_async_engine(
+        file, connect_args={"timeout": CONNECT_SECONDS, "isolation_level": None}, poolclass=NullPool
+    )

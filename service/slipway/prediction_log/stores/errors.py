@@ -1,10 +1,15 @@
-"""Why a database cannot be used now, as a sentence that a person acts on. Drivers' errors are told apart by code, without importing one."""
+"""Why a database cannot be used now, as a sentence that a person acts on. Drivers' errors are told apart by code,
+without importing one.
+"""
 
 import re
 import socket
 
 _MIGRATE = "run `slipway log migrate` with the role that owns its tables"
-_FOREIGN = ("schema", "it holds tables of the same names that no version of Slipway vouches for: give the log a database of its own")
+_FOREIGN = (
+    "schema",
+    "it holds tables of the same names that no version of Slipway vouches for: give the log a database of its own",
+)
 # PostgreSQL's codes, the longest that fits counts: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SQLSTATES = {
     "28P01": ("password", "it refuses the user or the password: correct the address of the database"),
@@ -12,7 +17,8 @@ _SQLSTATES = {
     "3D000": ("database", "it has no database of that name: create it, or correct the address"),
     "42501": (
         "privilege",
-        "the user lacks a privilege: `slipway log migrate` and `maintain` need the role that owns its tables, all else SELECT and INSERT"
+        "the user lacks a privilege: `slipway log migrate` and `maintain` need the role that owns its tables, all else "
+        "SELECT and INSERT"
         " on them (docs/log.md, Privileges)",
     ),
     "42P01": ("schema", f"it has no tables of the log: {_MIGRATE}"),
@@ -41,14 +47,19 @@ _SQLITE_CODES = {
         "the file cannot be opened: `slipway log migrate` makes it; check the folder and its owner",
     ),
     "SQLITE_PERM": ("file", "the file may not be opened: check its owner"),
-    "SQLITE_IOERR": ("file", "reading or writing the file failed: check the disk; WAL needs a local one, not a network share"),
+    "SQLITE_IOERR": (
+        "file",
+        "reading or writing the file failed: check the disk; WAL needs a local one, not a network share",
+    ),
     "SQLITE_NOTADB": ("file", "the file is not an SQLite database"),
     "SQLITE_CORRUPT": ("file", "the file is damaged: restore it, or move it away and run `slipway log migrate`"),
 }
 
 
 class StoreAway(Exception):
-    """The database cannot take records now. str(): a sentence with the remedy, never with the password; `kind`: a short stable word."""
+    """The database cannot take records now. str(): a sentence with the remedy, never with the password; `kind`: a
+    short stable word.
+    """
 
     def __init__(self, kind: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -56,7 +67,9 @@ class StoreAway(Exception):
 
 
 def away(error: BaseException, place: str) -> StoreAway:
-    """What an error of a driver, of SQLAlchemy around one, or of the operating system means. `place` names the database."""
+    """What an error of a driver, of SQLAlchemy around one, or of the operating system means. `place` names the
+    database.
+    """
     cause = getattr(error, "orig", None) or error  # SQLAlchemy's wrapper, then its imitation of DBAPI's errors
     cause = cause.__cause__ if cause is not error and cause.__cause__ is not None else cause
     kind, what = _meaning(cause)
@@ -66,9 +79,17 @@ def away(error: BaseException, place: str) -> StoreAway:
 def schema(place: str, found: str | None, wanted: str) -> StoreAway:
     """The schema's revision is not the one that this version works with; revisions are numbers with leading zeros."""
     if found is not None and found > wanted:
-        sentence = f"has schema {found}, which is newer than this version of Slipway knows ({wanted}): deploy the newer version"
+        sentence = (
+            f"has schema {found}, which is newer than this version of Slipway knows ({wanted}): deploy the "
+            "newer "
+            "version"
+        )
     else:
-        sentence = f"has {'no schema yet' if found is None else f'schema {found}'}, this version of Slipway needs {wanted}: {_MIGRATE}"
+        sentence = (
+            f"has {'no schema yet' if found is None else f'schema {found}'}, this version of Slipway needs "
+            f"{wanted}: "
+            f"{_MIGRATE}"
+        )
     return StoreAway("schema", f"The database of the prediction log, {place}, {sentence}")
 
 
@@ -92,7 +113,9 @@ def _meaning(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ConnectionRefusedError):
         return "refused", "it refuses connections: is it running, and is the port right?"
     if isinstance(error, ConnectionError) and "rejected SSL" in str(error):  # asyncpg's words
-        return "tls", "it offers no TLS, which sslmode in its address asks for: set the server up for it, or correct sslmode"
+        return "tls", (
+            "it offers no TLS, which sslmode in its address asks for: set the server up for it, or correct sslmode"
+        )
     if isinstance(error, ConnectionError):
         return "gone", "the connection broke"
     if isinstance(error, socket.gaierror):
@@ -100,7 +123,9 @@ def _meaning(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OSError):
         return "unreachable", f"{error.strerror or type(error).__name__}"
     name = type(error).__name__  # asyncpg's words for a connection that is closed, or about to be
-    if name in ("ConnectionDoesNotExistError", "InterfaceError") or (name == "InternalClientError" and "another operation" in str(error)):
+    if name in ("ConnectionDoesNotExistError", "InterfaceError") or (
+        name == "InternalClientError" and "another operation" in str(error)
+    ):
         return "gone", "the connection broke"
     return "error", _line(error)
 

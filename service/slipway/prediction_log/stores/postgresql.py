@@ -1,4 +1,6 @@
-"""The prediction log in PostgreSQL: multi-row INSERTs, an array for each column, which pass over keys that are there."""
+"""The prediction log in PostgreSQL: multi-row INSERTs, an array for each column, which pass over keys that are
+there.
+"""
 
 import contextlib
 import time
@@ -15,11 +17,23 @@ from .store import Store
 from .tables import FIELDS, feedback, predictions
 
 AT_ONCE = 200  # rows in a statement: its arrays are encoded at a stretch, which holds the event loop for a millisecond
-# The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not acknowledge, after 20 s,
-# not hours: rows of a transaction that the network cut in two would keep their repetition waiting. A pooler would refuse it at connecting.
-PRESENCE = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000"
+# The server looks after 5 s of silence whether the client is there, and gives up on it, or on what it does not
+# acknowledge, after 20 s, not hours: rows of a transaction that the network cut in two would keep their repetition
+# waiting. A pooler would refuse it at connecting.
+PRESENCE = (
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET "
+    "tcp_user_timeout "
+    "= 20000"
+)
 MOVED = "23514"  # a row was on its way into the default partition when its day got one of its own
-_TYPES = {"key": "uuid", "prediction": "uuid", "time": "timestamptz", "position": "integer", "confidence": "float8", "latency_ms": "float8"}
+_TYPES = {
+    "key": "uuid",
+    "prediction": "uuid",
+    "time": "timestamptz",
+    "position": "integer",
+    "confidence": "float8",
+    "latency_ms": "float8",
+}
 _TYPES |= dict.fromkeys(("features", "answer", "outcome"), "jsonb")
 
 

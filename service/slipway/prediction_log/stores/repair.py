@@ -14,7 +14,9 @@ _DIGITS = 1e308  # whole numbers beyond a float's range become text: PostgreSQL'
 
 
 def storable(entry: Entry) -> Entry:
-    """The same entry, its key and all that can be kept as they were; what changes does so alike each time, and is stored once."""
+    """The same entry, its key and all that can be kept as they were; what changes does so alike each time, and is
+    stored once.
+    """
     time = min(max(entry.time, 0.0), _LAST) if math.isfinite(entry.time) else 0.0
     client = None if entry.client is None else _text(entry.client)
     if isinstance(entry, Record):
@@ -33,7 +35,9 @@ def storable(entry: Entry) -> Entry:
             entry.latency_ms,
             client,
         )
-    return entry._replace(key=_key(entry.key), time=time, prediction=_key(entry.prediction), outcome=_json(entry.outcome), client=client)
+    return entry._replace(
+        key=_key(entry.key), time=time, prediction=_key(entry.prediction), outcome=_json(entry.outcome), client=client
+    )
 
 
 def _key(text: str) -> str:

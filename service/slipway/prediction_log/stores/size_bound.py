@@ -1,4 +1,6 @@
-"""The size that an SQLite log may have: near it the oldest days are deleted, some rows at each write, past it nothing is taken."""
+"""The size that an SQLite log may have: near it the oldest days are deleted, some rows at each write, past it
+nothing is taken.
+"""
 
 import contextlib
 import os
@@ -12,17 +14,24 @@ from .errors import StoreAway
 if TYPE_CHECKING:  # a server whose log is off does without
     from aiosqlite import Connection
 
-PART = 16  # this part of the bound is left to the write-ahead log, and this part of the file free where days can be deleted
-STEP = 1_000  # rows that are deleted at a time, so that the other workers wait for a fraction of a second only; their room is used again
+# This part of the bound is left to the write-ahead log, and this part of the file free where days can be deleted.
+PART = 16
+# Rows that are deleted at a time, so that the other workers wait for a fraction of a second only; their room is used
+# again.
+STEP = 1_000
 _TABLES = ("predictions", "feedback")
 _OLDEST = f"SELECT min(time) FROM ({' UNION ALL '.join(f'SELECT min(time) AS time FROM {table}' for table in _TABLES)})"
 
-_ALL_OF_TODAY = "today's rows fill it, and it takes no more of them: raise SLIPWAY_LOG_DATABASE_BYTES, or lower SLIPWAY_LOG_RATE"
+_ALL_OF_TODAY = (
+    "today's rows fill it, and it takes no more of them: raise SLIPWAY_LOG_DATABASE_BYTES, or lower SLIPWAY_LOG_RATE"
+)
 _LOG_IS_OFF = "with SLIPWAY_LOG off no more is kept: turn it on, or move the file away"
 
 
 class SizeBound:
-    """One for all connections that a worker makes. `deletes`: of a log that is off nothing is deleted for what a request leaves in it."""
+    """One for all connections that a worker makes. `deletes`: of a log that is off nothing is deleted for what a
+    request leaves in it.
+    """
 
     def __init__(self, most_bytes: int, metrics: LogMetrics, *, deletes: bool = True) -> None:
         self._most_bytes = most_bytes
@@ -42,17 +51,22 @@ class SizeBound:
         await connection.execute(f"PRAGMA wal_autocheckpoint = {min(1000, wal // self._page_bytes // 2)}")
 
     async def keep(self, connection: "Connection", place: str, size: int, written: int) -> None:
-        """After a write of so many rows to a file of this size, as the file system has it: deletes more than that where room runs out."""
+        """After a write of so many rows to a file of this size, as the file system has it: deletes more than that
+        where room runs out.
+        """
         with contextlib.suppress(OSError):
             size += os.stat(f"{place}-wal").st_size
         self._metrics.database_bytes(size)
-        if size < self._most_pages * self._page_bytes * (PART - 1) // PART:  # a file whose rows were deleted keeps its size
+        # A file whose rows were deleted keeps its size.
+        if size < self._most_pages * self._page_bytes * (PART - 1) // PART:
             return
         with contextlib.suppress(sqlite3.Error):  # what was written is; the next write tries again
             await self._delete(connection, STEP + 2 * written, least_pages=self._most_pages * (PART - 1) // PART)
 
     async def full(self, connection: "Connection", error: BaseException, place: str) -> StoreAway | None:
-        """What a write that failed at the bound is to say, once some room is made if that can be; None for any other failure."""
+        """What a write that failed at the bound is to say, once some room is made if that can be; None for any other
+        failure.
+        """
         if getattr(error, "sqlite_errorname", None) != "SQLITE_FULL":
             return None
         try:
@@ -66,10 +80,15 @@ class SizeBound:
         except (OSError, sqlite3.Error):
             return None
         what = "older days make room" if deleted else _ALL_OF_TODAY if self._deletes else _LOG_IS_OFF
-        return StoreAway("bound", f"The file of the prediction log, {place}, has the {self._most_bytes:,} bytes that it may have: {what}")
+        return StoreAway(
+            "bound",
+            f"The file of the prediction log, {place}, has the {self._most_bytes:,} bytes that it may have: {what}",
+        )
 
     async def _delete(self, connection: "Connection", most: int, least_pages: int) -> int:
-        """Rows of the oldest day but today, which is begun with where so many pages are used, and then goes whole. Raises sqlite3.Error."""
+        """Rows of the oldest day but today, which is begun with where so many pages are used, and then goes whole.
+        Raises sqlite3.Error.
+        """
         if not self._deletes:
             return 0
         async with connection.execute(_OLDEST) as cursor:
@@ -84,7 +103,9 @@ class SizeBound:
         deleted = 0
         for table in _TABLES:
             some = f"SELECT rowid FROM {table} WHERE time < ? ORDER BY time LIMIT ?"
-            async with connection.execute(f"DELETE FROM {table} WHERE rowid IN ({some})", (self._before, most)) as cursor:
+            async with connection.execute(
+                f"DELETE FROM {table} WHERE rowid IN ({some})", (self._before, most)
+            ) as cursor:
                 deleted += cursor.rowcount
         self._metrics.deleted(deleted)
         return deleted

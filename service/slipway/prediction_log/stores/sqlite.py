@@ -1,4 +1,6 @@
-"""The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as writers."""
+"""The prediction log in a SQLite file, which several workers write at once: WAL, and transactions that begin as
+writers.
+"""
 
 import asyncio
 import os
@@ -16,8 +18,9 @@ from .size_bound import SizeBound
 from .store import Store
 from .tables import FIELDS, feedback, iso, predictions
 
-# Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to win it back from
-# a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements stay prepared; a write needs few.
+# Rows in a statement. sqlite3 lets the interpreter's lock go for each statement: row by row the thread would have to
+# win it back from a busy event loop each time, which takes a millisecond and more. Few sizes, so that all statements
+# stay prepared; a write needs few.
 SIZES = (128, 64, 32, 16, 8, 4, 2, 1)
 LOOKED_FOR = 500  # keys in a statement
 TRIAL_BYTES = 65_536  # as the largest record has by default
@@ -72,11 +75,17 @@ class SQLiteStore(Store):
         self._check_file()
         await self._connection.execute("BEGIN IMMEDIATE")
         for kind, table in ((Record, predictions.name), (Feedback, feedback.name)):
-            stored = [(entry[0], iso(datetime.fromtimestamp(entry[1], UTC)), *entry[2:]) for entry in entries if isinstance(entry, kind)]
+            stored = [
+                (entry[0], iso(datetime.fromtimestamp(entry[1], UTC)), *entry[2:])
+                for entry in entries
+                if isinstance(entry, kind)
+            ]
             start = 0
             for size in SIZES:
                 while len(stored) - start >= size:  # not executemany: between two statements requests have their turn
-                    await self._connection.execute(_insert(table, size), list(chain.from_iterable(stored[start : start + size])))
+                    await self._connection.execute(
+                        _insert(table, size), list(chain.from_iterable(stored[start : start + size]))
+                    )
                     start += size
         await self._connection.execute("COMMIT")
         self._check_file()
@@ -106,12 +115,15 @@ class SQLiteStore(Store):
         return full or await super()._told(error)
 
     def _check_file(self) -> None:
-        """SQLite goes on writing into a file that nobody finds any more. Log files only grow: a shorter one is another's content."""
+        """SQLite goes on writing into a file that nobody finds any more. Log files only grow: a shorter one is
+        another's content.
+        """
         opened, found = self._file, self._found()
         if opened is None or found is None or not os.path.samestat(opened, found) or found.st_size < opened.st_size:
             raise StoreAway(
                 "replaced",
-                f"The file of the prediction log, {self._where.place}, was deleted or replaced while it was open: it is opened anew",
+                f"The file of the prediction log, {self._where.place}, was deleted or replaced while it was open: it "
+                "is opened anew",
             )
         self._file = found
 

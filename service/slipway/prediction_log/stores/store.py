@@ -1,4 +1,6 @@
-"""What both databases of the prediction log have in common: one connection, whose failures are told as StoreAway and close it."""
+"""What both databases of the prediction log have in common: one connection, whose failures are told as StoreAway and
+close it.
+"""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -15,7 +17,8 @@ from .tables import REVISION, REVISION_TABLE, predictions
 class Store(ABC):
     """For one writer. Before `open` there is no thread and no connection.
 
-    A call that fails or is cancelled leaves the store closed, and it may be opened again. Every call may raise StoreAway.
+    A call that fails or is cancelled leaves the store closed, and it may be opened again. Every call may raise
+    StoreAway.
     """
 
     def __init__(self, where: Address) -> None:
@@ -37,7 +40,9 @@ class Store(ABC):
             raise schema(self._where.place, found, REVISION)
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """All of them in one transaction. A key that is there is passed over: what an error has left unknown is written again."""
+        """All of them in one transaction. A key that is there is passed over: what an error has left unknown is
+        written again.
+        """
         async with self._call():
             try:
                 await self._put(entries)
@@ -71,7 +76,8 @@ class Store(ABC):
             yield
         except BaseException as error:
             told = await self._told(error)
-            # Also when cancelled: to end the transaction in good order would be to wait for a database that does not answer.
+            # Also when cancelled: to end the transaction in good order would be to wait for a database that does not
+            # answer.
             await self._abandon(wait=isinstance(error, Exception))
             raise told from error
 

@@ -1,4 +1,6 @@
-"""The tables of the prediction log as SQLAlchemy knows them. The migrations make them, with the indexes; a test compares the two."""
+"""The tables of the prediction log as SQLAlchemy knows them. The migrations make them, with the indexes; a test
+compares the two.
+"""
 
 from datetime import UTC, datetime
 from typing import Any

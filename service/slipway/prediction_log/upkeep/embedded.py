@@ -1,4 +1,6 @@
-"""The embedded database: a file that is made where there is none. Every other change of a schema is left to `slipway log migrate`."""
+"""The embedded database: a file that is made where there is none. Every other change of a schema is left to `slipway
+log migrate`.
+"""
 
 import contextlib
 import os
@@ -9,7 +11,9 @@ _SCHEMES = ("sqlite:///", "sqlite+aiosqlite:///")
 
 
 def prepare(url: str) -> None:
-    """Makes file and tables of an SQLite database that has none. Leaves nothing behind that a fork could harm. Raises StoreAway."""
+    """Makes file and tables of an SQLite database that has none. Leaves nothing behind that a fork could harm.
+    Raises StoreAway.
+    """
     path = next((Path(url.removeprefix(scheme)) for scheme in _SCHEMES if url.startswith(scheme)), None)
     if path is not None and not _has_tables(path) and _may_write(path.parent):
         # Here: once in the life of a database is too rare for every server to import Alembic.

@@ -1,4 +1,6 @@
-"""Keeps the log's database in shape: `slipway log migrate` and `slipway log maintain`. Never run by a server that serves."""
+"""Keeps the log's database in shape: `slipway log migrate` and `slipway log maintain`. Never run by a server that
+serves.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -47,7 +49,8 @@ def migrate(url: str) -> Migration:
 
 
 def maintain(url: str, retention_days: int | None, today: date | None = None) -> Maintained:
-    """Partitions for the days ahead, rows out of the default one, and what is older than `retention_days` whole days deleted.
+    """Partitions for the days ahead, rows out of the default one, and what is older than `retention_days` whole days
+    deleted.
 
     Raises StoreAway and ValueError.
     """
@@ -58,7 +61,9 @@ def maintain(url: str, retention_days: int | None, today: date | None = None) ->
     return asyncio.run(_connected(address(url), run))
 
 
-async def _connected(where: Address, run: Callable[[AsyncConnection, Address], Awaitable[Result]], *, create: bool = False) -> Result:
+async def _connected(
+    where: Address, run: Callable[[AsyncConnection, Address], Awaitable[Result]], *, create: bool = False
+) -> Result:
     try:
         if create and where.path is not None:
             make_private_folder(where.path.parent)
@@ -73,7 +78,9 @@ async def _migrate(connection: AsyncConnection, where: Address) -> Migration:
     if where.path is not None:
         await _write_ahead(connection)
     async with connection.begin():
-        await connection.exec_driver_sql("BEGIN IMMEDIATE" if where.path is not None else f"SELECT pg_advisory_xact_lock({_LOCK})")
+        await connection.exec_driver_sql(
+            "BEGIN IMMEDIATE" if where.path is not None else f"SELECT pg_advisory_xact_lock({_LOCK})"
+        )
         migration = await connection.run_sync(_upgrade, where)
     if where.path is None:
         await _add_days(connection, datetime.now(UTC).date())
@@ -143,7 +150,9 @@ async def _add_days(connection: AsyncConnection, today: date) -> tuple[int, int]
 async def _delete(connection: AsyncConnection, where: Address, table: str, before: datetime) -> int:
     identity, period = ("ctid", "timestamptz") if where.path is None else ("rowid", "TEXT")
     some = f"SELECT {identity} FROM {table} WHERE time < CAST(:before AS {period}) LIMIT {STEP}"
-    statement = text(f"DELETE FROM {table} WHERE {identity} IN ({some})").bindparams(bindparam("before", before, Moment))
+    statement = text(f"DELETE FROM {table} WHERE {identity} IN ({some})").bindparams(
+        bindparam("before", before, Moment)
+    )
     deleted = 0
     while True:
         async with connection.begin():

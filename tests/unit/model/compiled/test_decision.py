@@ -25,7 +25,9 @@ DECISIONS = [
     (Decision("shares", THREE, divisor=10.0), 3),
     (Decision("votes", THREE, divisor=10.0), 2),
 ]
-NAMES = [f"{decision.kind}, {outputs} by {decision.divisor:g}, {decision.at_zero} at 0" for decision, outputs in DECISIONS]
+NAMES = [
+    f"{decision.kind}, {outputs} by {decision.divisor:g}, {decision.at_zero} at 0" for decision, outputs in DECISIONS
+]
 
 
 def one_by_one(decision: Decision, scores: np.ndarray[Any, Any]) -> list[Any]:
@@ -57,7 +59,9 @@ def test_a_probability_of_two_classes_never_overflows(score: float) -> None:
 
 
 @pytest.mark.parametrize(("kind", "share"), [("one_vs_rest", 1 / 3), ("one_vs_rest_or_none", 0.0)])
-def test_where_no_class_has_any_probability_the_estimator_makes_them_equal_or_leaves_them(kind: Any, share: float) -> None:
+def test_where_no_class_has_any_probability_the_estimator_makes_them_equal_or_leaves_them(
+    kind: Any, share: float
+) -> None:
     """SGDClassifier and OneVsRestClassifier, in this order."""
     decision = Decision(kind, THREE)
     assert decision.for_one()([-900.0, -800.0, -1000.0]) == ("b", share, [share] * 3)

@@ -19,7 +19,10 @@ ENCODINGS = {
     "one column": ([Number(1)], [[1.0], [2.0], [1.0], [2.0]]),
     "a scaled one": ([SCALED], [[(0.7 - 0.1) / 0.3], [-0.25], [(-3.0 - 0.1) / 0.3], [(1e300 - 0.1) / 0.3]]),
     "tables": ([SIZES, STRICT], [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [math.nan, 0.5, 0.0], [0.0, 0.0, 1.0]]),
-    "all of it": ([Number(0), SIZES, Number(1)], [[0.7, 1, 0, 1], [math.nan, 0, 1, 2], [-3, math.nan, 0.5, 1], [1e300, 0, 0, 2]]),
+    "all of it": (
+        [Number(0), SIZES, Number(1)],
+        [[0.7, 1, 0, 1], [math.nan, 0, 1, 2], [-3, math.nan, 0.5, 1], [1e300, 0, 0, 2]],
+    ),
 }
 
 

@@ -54,7 +54,9 @@ def test_a_number_that_overflows_the_estimators_scaler_is_refused() -> None:
     X = X * 1e-3  # a scale below 1: dividing by it makes an infinity of 1e308
     model, rows = signed(fitted(make_pipeline(StandardScaler(), LogisticRegression()), X, y), X)
     columns = model.signature.columns or ()
-    candidate = compile_linear(model.estimator[-1], apply(model.estimator[0], raw(len(columns))), 4, model.signature.classes)
+    candidate = compile_linear(
+        model.estimator[-1], apply(model.estimator[0], raw(len(columns))), 4, model.signature.classes
+    )
     form = read(candidate.form, candidate.content, model.signature)
     huge = [1e308, *rows[0][1:]]
     with pytest.raises(RefusedByModel, match="x0"):

@@ -25,12 +25,18 @@ from tests.support.zoo import iris
 def packed(directory: Path, bound: float = 1e-12) -> tuple[Model, Rows, CompiledForm, list[Example]]:
     X, y = iris(("setosa", "versicolor", "virginica"))
     model, rows = signed(fitted(LogisticRegression(max_iter=300), X, y), X)
-    content = compile_linear(model.estimator, raw(len(model.signature.columns or ())), 4, model.signature.classes).content
-    form = CompiledForm(form="linear", digest="sha256:" + hashlib.sha256(content).hexdigest(), bound=bound, rows=len(rows))
+    content = compile_linear(
+        model.estimator, raw(len(model.signature.columns or ())), 4, model.signature.classes
+    ).content
+    form = CompiledForm(
+        form="linear", digest="sha256:" + hashlib.sha256(content).hexdigest(), bound=bound, rows=len(rows)
+    )
     (directory / form.file).write_bytes(content)
     answers = model.infer(X[:4])
     probabilities = answers.probabilities or []
-    examples = [Example(features=rows[i], prediction=answers.predictions[i], probabilities=probabilities[i]) for i in range(4)]
+    examples = [
+        Example(features=rows[i], prediction=answers.predictions[i], probabilities=probabilities[i]) for i in range(4)
+    ]
     return model, rows, form, examples
 
 
@@ -82,7 +88,10 @@ def test_content_that_the_runtime_cannot_read_is_a_sentence(tmp_path: Path) -> N
 
 
 def test_a_linear_form_needs_neither_scikit_learn_nor_onnx_runtime() -> None:
-    code = "import sys, slipway.model.compiled.model; print(*{'sklearn', 'onnxruntime', 'pandas', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, slipway.model.compiled.model; print(*{'sklearn', 'onnxruntime', 'pandas', 'scipy'} & "
+        "set(sys.modules))"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not loaded
 
@@ -93,7 +102,11 @@ def test_a_regression_without_a_number_answers_null_as_its_estimator_does() -> N
     candidate = compile_linear(model.estimator, raw(len(model.signature.columns or ())), 2, None)
     form = read(candidate.form, candidate.content, model.signature)
     unseen = model.signature.model_copy(
-        update={"columns": tuple(column.model_copy(update={"observed_maximum": None}) for column in model.signature.columns or ())}
+        update={
+            "columns": tuple(
+                column.model_copy(update={"observed_maximum": None}) for column in model.signature.columns or ()
+            )
+        }
     )
     lenient = read(candidate.form, candidate.content, unseen)
     far = [400.0, rows[0][1]]  # exp(1200) is no float
@@ -130,7 +143,9 @@ def test_differences_are_of_numbers_and_anything_else_must_be_equal(answer: Any,
 
 
 def test_a_form_states_a_bound_of_at_most_1e_5() -> None:
-    assert CompiledForm.model_validate_json(json.dumps({"form": "onnx", "digest": "sha256:" + "0" * 64, "bound": 1e-5, "rows": 1}))
+    assert CompiledForm.model_validate_json(
+        json.dumps({"form": "onnx", "digest": "sha256:" + "0" * 64, "bound": 1e-5, "rows": 1})
+    )
     with pytest.raises(ValueError, match="bound"):
         CompiledForm(form="onnx", digest="sha256:" + "0" * 64, bound=2e-5, rows=1)
     assert compiled.LARGEST_BOUND == 1e-5

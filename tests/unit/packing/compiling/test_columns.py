@@ -39,18 +39,26 @@ def one_hot(**parameters: Any) -> Any:
 
 
 TRANSFORMERS = {
-    "scalers": make_column_transformer((StandardScaler(), ["age"]), (RobustScaler(), ["class"]), (MinMaxScaler(), ["class"])),
-    "scalers without a part": make_column_transformer(
-        (StandardScaler(with_mean=False), NUMBERS), (StandardScaler(with_std=False), NUMBERS), (RobustScaler(with_centering=False), NUMBERS)
+    "scalers": make_column_transformer(
+        (StandardScaler(), ["age"]), (RobustScaler(), ["class"]), (MinMaxScaler(), ["class"])
     ),
-    "impute, then scale": make_column_transformer((make_pipeline(SimpleImputer(strategy="median"), MaxAbsScaler()), NUMBERS)),
+    "scalers without a part": make_column_transformer(
+        (StandardScaler(with_mean=False), NUMBERS),
+        (StandardScaler(with_std=False), NUMBERS),
+        (RobustScaler(with_centering=False), NUMBERS),
+    ),
+    "impute, then scale": make_column_transformer(
+        (make_pipeline(SimpleImputer(strategy="median"), MaxAbsScaler()), NUMBERS)
+    ),
     "scale, then impute": make_column_transformer(
         (make_pipeline(MinMaxScaler(), SimpleImputer(strategy="constant", fill_value=-1)), NUMBERS)
     ),
     "mark what is missing": make_column_transformer((SimpleImputer(add_indicator=True), NUMBERS)),
     "one hot": make_column_transformer((one_hot(handle_unknown="ignore"), [*STRINGS, "class"])),
     "one hot without the first": make_column_transformer((one_hot(drop="first", handle_unknown="ignore"), STRINGS)),
-    "one hot of what is frequent": make_column_transformer((one_hot(min_frequency=70, handle_unknown="infrequent_if_exist"), STRINGS)),
+    "one hot of what is frequent": make_column_transformer(
+        (one_hot(min_frequency=70, handle_unknown="infrequent_if_exist"), STRINGS)
+    ),
     "one hot of what was imputed": make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot(handle_unknown="ignore")), STRINGS)
     ),
@@ -79,7 +87,9 @@ TRANSFORMERS = {
 def test_the_numbers_are_those_of_the_transformer(name: str) -> None:
     transformer = TRANSFORMERS[name].fit(FRAME, TARGET)
     encoding = Encoding(merged(apply(transformer, raw(len(COLUMNS)))))
-    asked = pd.concat([FRAME, FRAME[:3].assign(sex="other", port=["X", "", "C"], age=[np.nan, 1e9, 0.0])], ignore_index=True)
+    asked = pd.concat(
+        [FRAME, FRAME[:3].assign(sex="other", port=["X", "", "C"], age=[np.nan, 1e9, 0.0])], ignore_index=True
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of every unknown category
         expected = np.asarray(transformer.transform(asked), dtype=float)

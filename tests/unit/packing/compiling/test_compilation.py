@@ -100,7 +100,10 @@ def test_a_form_is_proven_or_the_reason_is_told(specimen: Specimen) -> None:
     for i, row in enumerate(rows):
         prediction, confidence, probabilities = form.infer_row(row)
         assert (
-            gap(Answers([prediction], [confidence], None if probabilities is None else [probabilities]), expected.take([i]))
+            gap(
+                Answers([prediction], [confidence], None if probabilities is None else [probabilities]),
+                expected.take([i]),
+            )
             < found.form.bound
         )
 
@@ -132,7 +135,11 @@ def test_splits_at_zero_of_lightgbm_take_tiny_numbers_for_zero_as_it_does() -> N
     assert f"{-zero}" in estimator.booster_.model_to_string()  # or this tests nothing
     model, rows = signed(estimator, X)
     _, form = compiled(model, rows)
-    tiny = [value * sign for value in (0.0, 1e-300, np.nextafter(zero, 0), zero, np.nextafter(zero, 1), 1e-30) for sign in (1, -1)]
+    tiny = [
+        value * sign
+        for value in (0.0, 1e-300, np.nextafter(zero, 0), zero, np.nextafter(zero, 1), 1e-30)
+        for sign in (1, -1)
+    ]
     asked = np.array([[first, second] for first in (-1.0, 0.0, 1.0) for second in tiny])
     answers, expected = form.infer(asked), model.infer(asked)
     assert answers.predictions == expected.predictions
@@ -147,7 +154,9 @@ def test_a_form_that_is_not_quicker_is_not_kept(monkeypatch: pytest.MonkeyPatch)
     assert "not worth it" in found.reason
 
 
-def test_without_the_packages_for_graphs_linear_models_compile_and_others_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_packages_for_graphs_linear_models_compile_and_others_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compilation, "graph", None)
     monkeypatch.setattr(compilation, "converted", None)
     X, y = iris()

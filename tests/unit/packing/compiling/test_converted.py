@@ -22,7 +22,10 @@ from tests.support.zoo import iris, lightgbm
     ("estimator", "sentence"),
     [
         (make_pipeline(SplineTransformer(), LogisticRegression()), "ONNX has no counterpart of SplineTransformer"),
-        (make_pipeline(PowerTransformer(), LogisticRegression()), "skl2onnx cannot convert Pipeline, or a part of it: RuntimeError"),
+        (
+            make_pipeline(PowerTransformer(), LogisticRegression()),
+            "skl2onnx cannot convert Pipeline, or a part of it: RuntimeError",
+        ),
         (SVR(), "ONNX Runtime computes its SVMRegressor in float32, which could change an answer"),
     ],
 )
@@ -38,7 +41,9 @@ def test_what_is_not_scikit_learns_is_named_too() -> None:
     assert found.reason == "ONNX has no counterpart of LGBMClassifier"
 
 
-def test_an_estimator_that_was_fitted_on_a_data_frame_is_compiled_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimator_that_was_fitted_on_a_data_frame_is_compiled_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compilation, "SECONDS", 0.005)
     X, y = iris()
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])

@@ -1,4 +1,6 @@
-"""The generated rows are at and next to thresholds, hold extremes, missing and unknown values, and stay within what is declared."""
+"""The generated rows are at and next to thresholds, hold extremes, missing and unknown values, and stay within what
+is declared.
+"""
 
 import numpy as np
 import pytest

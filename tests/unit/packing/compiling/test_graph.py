@@ -34,7 +34,9 @@ def graph(tree: Tree, feature: Feature, *, single: bool, finite: bool = False) -
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 0.3, 1e-40, 16777217.0, 1 / 3, 0.0, 5.45])
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("steps", [(), (("-", 5.8), ("/", 0.83)), (("*", 0.2), ("+", -1.0)), (("/", 3e5),)])
-def test_a_split_is_where_the_estimator_has_it(threshold: float, single: bool, steps: tuple[tuple[str, float], ...]) -> None:
+def test_a_split_is_where_the_estimator_has_it(
+    threshold: float, single: bool, steps: tuple[tuple[str, float], ...]
+) -> None:
     feature = Number(0, steps)  # type: ignore[arg-type]
     core = graph(stump(threshold), feature, single=single)
 
@@ -56,7 +58,9 @@ def test_a_missing_value_takes_the_branch_of_the_tree_or_of_what_was_put_in_its_
     tree = stump(0.5, missing_left)
     assert graph(tree, Number(0), single=False).one([None]) == [1.0 if missing_left else 2.0]
     assert graph(tree, Number(0, missing=0.4), single=True).one([None]) == [1.0]
-    assert graph(tree, Number(0, (("-", 10.0),), missing=0.6), single=True).many(np.array([[math.nan]])).tolist() == [[2.0]]
+    assert graph(tree, Number(0, (("-", 10.0),), missing=0.6), single=True).many(np.array([[math.nan]])).tolist() == [
+        [2.0]
+    ]
 
 
 def test_a_split_of_categories_that_only_what_is_missing_passes_to_the_left() -> None:
@@ -74,7 +78,9 @@ def test_a_split_of_categories_that_only_what_is_missing_passes_to_the_left() ->
 def test_a_category_goes_left_where_it_is_a_member() -> None:
     colours = Table(0, {"red": (0.0,), "green": (1.0,), "blue": (70.0,)}, unknown=(math.nan,))
     tree = stump(0.0, missing_left=True)
-    tree = Tree(tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value, [0], {0: [0.0, 70.0]})
+    tree = Tree(
+        tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value, [0], {0: [0.0, 70.0]}
+    )
     ensemble = Ensemble([tree, constant([0.5], [0])], 1, Decision("value"), single=False)
     core = OnnxCore(compile_ensemble(ensemble, [colours], [Column(name="x", type="string")]).content, nullable=False)
     assert [core.one([colour]) for colour in ("red", "green", "blue", "pink")] == [[1.5], [2.5], [1.5], [1.5]]
@@ -100,7 +106,11 @@ def test_what_nothing_is_below_is_a_threshold_too() -> None:
 def forest(*features: int) -> Ensemble:
     """Stumps, each at half of one of three features."""
     return Ensemble(
-        [replace(stump(0.5), feature=np.array([feature, 0, 0])) for feature in features], 1, Decision("value"), single=False, finite=False
+        [replace(stump(0.5), feature=np.array([feature, 0, 0])) for feature in features],
+        1,
+        Decision("value"),
+        single=False,
+        finite=False,
     )
 
 
@@ -115,7 +125,11 @@ def test_many_rows_are_answered_in_their_turn_missing_values_included() -> None:
 
 
 def test_what_is_compared_near_the_roots_weighs_more_than_what_many_nodes_compare_below() -> None:
-    arrays = {"feature": [0, 1, 1, 1, 0, 0, 0, 0, 0], "left": [1, 3, 5, 7, -1, -1, -1, -1, -1], "right": [2, 4, 6, 8, -1, -1, -1, -1, -1]}
+    arrays = {
+        "feature": [0, 1, 1, 1, 0, 0, 0, 0, 0],
+        "left": [1, 3, 5, 7, -1, -1, -1, -1, -1],
+        "right": [2, 4, 6, 8, -1, -1, -1, -1, -1],
+    }
     tree = replace(stump(0.5), **{name: np.array(values) for name, values in arrays.items()})
     assert _most_compared([tree]) == 1
     assert _most_compared([tree, stump(0.5)]) == 0

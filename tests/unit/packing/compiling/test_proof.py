@@ -73,11 +73,15 @@ def test_thresholds_that_are_one_float32_off_are_found_out(towards: float) -> No
     model, rows, ensemble = forest()
 
     def moved(tree: Tree) -> Tree:
-        return replace(tree, threshold=np.nextafter(tree.threshold.astype(np.float32), np.float32(towards)).astype(np.float64))
+        return replace(
+            tree, threshold=np.nextafter(tree.threshold.astype(np.float32), np.float32(towards)).astype(np.float64)
+        )
 
     candidate = graph(ensemble, model)
     with pytest.raises(NotProven):
-        prove_candidate(replace(graph(with_trees(ensemble, moved), model), thresholds=candidate.thresholds), model, rows)
+        prove_candidate(
+            replace(graph(with_trees(ensemble, moved), model), thresholds=candidate.thresholds), model, rows
+        )
 
 
 def test_one_threshold_of_many_that_is_one_float64_off_is_found_out() -> None:

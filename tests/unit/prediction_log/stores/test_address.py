@@ -57,7 +57,10 @@ def test_an_address_that_cannot_be_used_is_refused_without_repeating_the_passwor
 
 @pytest.mark.parametrize(
     ("url", "kind"),
-    [(f"postgresql://me:{SECRET}@127.0.0.1:1/log", "refused"), (f"postgresql://me:{SECRET}@nowhere.invalid/log", "unreachable")],
+    [
+        (f"postgresql://me:{SECRET}@127.0.0.1:1/log", "refused"),
+        (f"postgresql://me:{SECRET}@nowhere.invalid/log", "unreachable"),
+    ],
 )
 def test_what_is_said_of_a_database_that_is_away_names_it_and_not_its_password(url: str, kind: str) -> None:
     error = trouble(url)
@@ -68,7 +71,8 @@ def test_what_is_said_of_a_database_that_is_away_names_it_and_not_its_password(u
 
 
 @pytest.mark.parametrize(
-    ("words", "iso"), [("2026-11-01", "2026-11-01T00:00:00+00:00"), ("2026-11-01T13:00+01:00", "2026-11-01T12:00:00+00:00")]
+    ("words", "iso"),
+    [("2026-11-01", "2026-11-01T00:00:00+00:00"), ("2026-11-01T13:00+01:00", "2026-11-01T12:00:00+00:00")],
 )
 def test_a_time_is_in_utc_unless_it_says_otherwise(words: str, iso: str) -> None:
     assert moment(words).isoformat() == iso

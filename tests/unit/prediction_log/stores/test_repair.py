@@ -13,7 +13,8 @@ from tests.support.logged import feedback, record
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)  # half characters, too
 ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)
+    st.none() | st.booleans() | st.floats() | st.integers() | ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
 )
 
 
@@ -24,7 +25,13 @@ def test_what_can_be_stored_stays_as_it_is() -> None:
 
 
 def test_what_cannot_is_replaced_and_the_rest_is_kept() -> None:
-    bad = record(1, model="a\0b", features='{"a": "x\\u0000", "b": NaN, "c": 1e999, "d": 1}', answer="not json \ud800", position=2**40)
+    bad = record(
+        1,
+        model="a\0b",
+        features='{"a": "x\\u0000", "b": NaN, "c": 1e999, "d": 1}',
+        answer="not json \ud800",
+        position=2**40,
+    )
     bad = bad._replace(time=float("inf"))
     good = storable(bad)
     assert isinstance(good, Record)

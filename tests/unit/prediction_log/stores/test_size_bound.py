@@ -23,7 +23,9 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class Log:
-    """A file of 8 MiB, written through a store as a worker does; what each write left on the disk is the most that there was."""
+    """A file of 8 MiB, written through a store as a worker does; what each write left on the disk is the most that
+    there was.
+    """
 
     def __init__(self, folder: Path, *, deletes: bool = True) -> None:
         self.path = folder / "log.db"
@@ -46,7 +48,8 @@ class Log:
                 entries = [record(i, time + timedelta(milliseconds=i), features=f'["{i:0>{size}}"]') for i in numbers]
                 await store.write([*entries, feedback(10**6 + start, start, "1", time)])
                 self.largest = max(
-                    self.largest, sum(path.stat().st_size for path in self.path.parent.glob("log.db*") if path.suffix != ".db-shm")
+                    self.largest,
+                    sum(path.stat().st_size for path in self.path.parent.glob("log.db*") if path.suffix != ".db-shm"),
                 )
         finally:
             await store.close()

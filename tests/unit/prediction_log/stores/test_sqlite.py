@@ -62,7 +62,8 @@ def test_every_row_is_stored_once_as_it_is_however_many_statements_it_takes(log:
     found = rows(log, *Record._fields, "outcome")
     outcomes = ["1", *[None] * (count - 1)]
     assert found == [
-        (entry.key, datetime.fromtimestamp(entry.time, UTC), *entry[2:], outcome) for entry, outcome in zip(entries, outcomes, strict=True)
+        (entry.key, datetime.fromtimestamp(entry.time, UTC), *entry[2:], outcome)
+        for entry, outcome in zip(entries, outcomes, strict=True)
     ]
 
 
@@ -161,7 +162,9 @@ def test_a_deleted_day_leaves_room_for_new_rows(log: str, tmp_path: Path) -> Non
 def test_an_export_takes_as_much_memory_for_many_rows_as_for_few(log: str, tmp_path: Path, name: str) -> None:
     def peak() -> int:
         """Bytes, of a process of its own."""
-        done = subprocess.run([sys.executable, "-c", PEAK, log, tmp_path / name], cwd=ROOT, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, log, tmp_path / name], cwd=ROOT, check=True, capture_output=True, text=True
+        )
         return int(done.stdout) * 1024
 
     for start in range(0, 60_000, 1000):
@@ -173,7 +176,9 @@ def test_an_export_takes_as_much_memory_for_many_rows_as_for_few(log: str, tmp_p
 
 
 @pytest.mark.parametrize("chosen", [{}, {"model": "iris"}, {"model": "iris", "version": "1"}])
-def test_a_period_read_in_many_pages_is_as_much_work_as_in_one(log: str, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]) -> None:
+def test_a_period_read_in_many_pages_is_as_much_work_as_in_one(
+    log: str, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]
+) -> None:
     write(log, [record(number, NOON + timedelta(seconds=number)) for number in range(3000)])
     steps = 0  # of SQLite's machine, in hundreds
     engine = reading.engine
@@ -185,13 +190,17 @@ def test_a_period_read_in_many_pages_is_as_much_work_as_in_one(log: str, monkeyp
             return 0
 
         made = engine(where)
-        listen(made.sync_engine, "connect", lambda made, _: made.run_async(lambda driver: driver.set_progress_handler(step, 100)))
+        listen(
+            made.sync_engine,
+            "connect",
+            lambda made, _: made.run_async(lambda driver: driver.set_progress_handler(step, 100)),
+        )
         return made
 
     def work(page: int) -> int:
         nonlocal steps
         steps = 0
-        pages = list(reading.read(log, **chosen, since=NOON, until=NOON + timedelta(1), columns=("key",), page=page))  # type: ignore[arg-type]
+        pages = list(reading.read(log, **chosen, since=NOON, until=NOON + timedelta(1), columns=("key",), page=page))
         assert len(pages) == 3000 // page
         return steps
 

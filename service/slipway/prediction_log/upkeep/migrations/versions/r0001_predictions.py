@@ -1,4 +1,6 @@
-"""The tables of the prediction log, and the indexes for what people ask: by time, by model, by request, by client, by a row's key."""
+"""The tables of the prediction log, and the indexes for what people ask: by time, by model, by request, by client,
+by a row's key.
+"""
 
 from alembic import op
 
@@ -18,7 +20,9 @@ CREATE INDEX predictions_time ON predictions (time, key);
 CREATE INDEX predictions_model ON predictions (model, version, time);
 CREATE INDEX predictions_request ON predictions USING hash (request_id);
 CREATE INDEX predictions_client ON predictions (client, time) WHERE client IS NOT NULL;
-CREATE TABLE feedback (key uuid NOT NULL, time timestamptz NOT NULL, prediction uuid NOT NULL, outcome jsonb NOT NULL, client text);
+CREATE TABLE feedback (
+    key uuid NOT NULL, time timestamptz NOT NULL, prediction uuid NOT NULL, outcome jsonb NOT NULL, client text
+);
 CREATE UNIQUE INDEX feedback_key ON feedback (key);
 CREATE INDEX feedback_time ON feedback (time, key);
 CREATE INDEX feedback_prediction ON feedback (prediction, time, key);
@@ -35,7 +39,9 @@ CREATE INDEX predictions_time ON predictions (time, key);
 CREATE INDEX predictions_model ON predictions (model, version, time);
 CREATE INDEX predictions_request ON predictions (request_id);
 CREATE INDEX predictions_client ON predictions (client, time) WHERE client IS NOT NULL;
-CREATE TABLE feedback (key TEXT NOT NULL, time TEXT NOT NULL, prediction TEXT NOT NULL, outcome TEXT NOT NULL, client TEXT);
+CREATE TABLE feedback (
+    key TEXT NOT NULL, time TEXT NOT NULL, prediction TEXT NOT NULL, outcome TEXT NOT NULL, client TEXT
+);
 CREATE UNIQUE INDEX feedback_key ON feedback (key);
 CREATE INDEX feedback_time ON feedback (time, key);
 CREATE INDEX feedback_prediction ON feedback (prediction, time, key);
