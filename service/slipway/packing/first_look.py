@@ -19,7 +19,10 @@ _KINDS = (
     (rb"ARROW1\x00", "a table of Arrow (Feather): write it with to_parquet()"),
     (rb"SQLite format 3\x00", "a database of SQLite: write the table into a CSV"),
     (rb"\x80[\x02-\x05]", "a pickle: write the frame in it with to_parquet(), or with to_csv(index=False)"),
-    (rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)", "a page of HTML: what it was downloaded from answered with one, get it anew"),
+    (
+        rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)",
+        "a page of HTML: what it was downloaded from answered with one, get it anew",
+    ),
     (rb'(\xef\xbb\xbf)?\s*(\[\s*[\[{]|\{\s*")', "JSON: write the frame with to_parquet(), or with to_csv(index=False)"),
 )
 _COMPRESSED = ((rb"\x1f\x8b", "gzip", ".gz"), (rb"BZh[1-9]1AY&SY", "bzip2", ".bz2"), (rb"\xfd7zXZ", "xz", ".xz"))
