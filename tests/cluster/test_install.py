@@ -91,10 +91,10 @@ def test_kubectl_apply_k(own_namespace_of_the_manifests: Namespace) -> None:
     for overlay, pods in (("minimal", 1), ("production", 2)):
         kubectl("apply", "--kustomize", str(manifests.KUSTOMIZE / "overlays" / overlay))
         wait_for(
-            lambda: namespace.get("deployment", "slipway")["status"].get("readyReplicas") == pods,
+            lambda pods=pods: namespace.get("deployment", "slipway")["status"].get("readyReplicas") == pods,
             f"{pods} ready pods",
             timeout=120,
-        )  # noqa: B023
+        )
         namespace.kubectl("rollout", "status", "deployment/slipway", "--timeout=120s")
         with namespace.forward("service/slipway") as address:
             assert httpx.post(f"http://{address}/predict", json=ROW).json()["prediction"] == 0

@@ -1,6 +1,4 @@
-"""The example rows of a manifest: few, of every sort, and answered the same as JSON, as CSV and as the data that
-they come from.
-"""
+"""The example rows of a manifest: few, of every sort, answered alike as JSON, as CSV and as the data itself."""
 
 import io
 from collections.abc import Callable

@@ -14,15 +14,18 @@ from .csv_shape import records
 HEAD = 512  # bytes
 _WORKBOOK = 'a workbook of Excel: save it there as "CSV UTF-8 (comma delimited)"'
 _KINDS = (
-    (rb"PAR1", "a table of Parquet: name it .parquet"),
+    (rb"PAR1[\x00-\x08\x0e-\x1f]", "a table of Parquet: name it .parquet"),
     (rb"\xd0\xcf\x11\xe0", _WORKBOOK),
-    (rb"ARROW1", "a table of Arrow (Feather): write it with to_parquet()"),
+    (rb"ARROW1\x00", "a table of Arrow (Feather): write it with to_parquet()"),
     (rb"SQLite format 3\x00", "a database of SQLite: write the table into a CSV"),
     (rb"\x80[\x02-\x05]", "a pickle: write the frame in it with to_parquet(), or with to_csv(index=False)"),
-    (rb"\s*(?i:<!doctype html|<html)", "a page of HTML: what it was downloaded from answered with one, get it anew"),
-    (rb'\s*(\[\s*[\[{]|\{\s*")', "JSON: write the frame with to_parquet(), or with to_csv(index=False)"),
+    (
+        rb"(\xef\xbb\xbf)?\s*(?i:<!doctype html|<html)",
+        "a page of HTML: what it was downloaded from answered with one, get it anew",
+    ),
+    (rb'(\xef\xbb\xbf)?\s*(\[\s*[\[{]|\{\s*")', "JSON: write the frame with to_parquet(), or with to_csv(index=False)"),
 )
-_COMPRESSED = ((b"\x1f\x8b", "gzip", ".gz"), (b"BZh", "bzip2", ".bz2"), (b"\xfd7zXZ", "xz", ".xz"))
+_COMPRESSED = ((rb"\x1f\x8b", "gzip", ".gz"), (rb"BZh[1-9]1AY&SY", "bzip2", ".bz2"), (rb"\xfd7zXZ", "xz", ".xz"))
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA = r"\s*[-+]?\d[\d.]*,\d+\s*"
 _NUMBER = rf"\s*[-+]?[\d.]*\s*|{_DECIMAL_COMMA}"
@@ -48,7 +51,7 @@ def look_at(path: Path, known: Collection[str], *, is_parquet: bool, has_header:
 
 def _kind(path: Path, head: bytes) -> str | None:
     for magic, name, ending in _COMPRESSED:
-        if head.startswith(magic):
+        if re.match(magic, head):
             return None if path.suffix.lower() == ending else f"compressed by {name}: name it .csv{ending}"
     if head.startswith(b"PK\x03\x04"):
         return _WORKBOOK if _holds_workbook(path) else "a zip archive: unpack it, and name the CSV that is in it"

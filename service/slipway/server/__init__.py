@@ -7,6 +7,7 @@
 `forks`: what a process that a model's code forks does not keep of its worker.
 `accept`: whom a worker takes, and who goes when descriptors run short.
 `connection`: a client's connection: what is answered at once, what it may send ahead.
+`deadlines`: what a client must do in time.
 `request_head`: what HTTP asks of a head beyond the parser.
 `request_body`: what of a request is read at a time, and what its body may cost.
 `transport`: what leaves on a connection, and whether its client takes it.

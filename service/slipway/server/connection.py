@@ -7,13 +7,14 @@ from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ..errors import MalformedRequest, Problem, RequestTimeout
 from ..http.envelope import Envelope
 from ..http.fast_path import HotPath
 from ..http.operation import Reply
+from .deadlines import Deadlines
 from .request_body import SLICE, Body, comes_alone, line_ends, part_end
 from .request_head import (
     MOST_BETWEEN,
@@ -25,14 +26,14 @@ from .request_head import (
     without_offer,
 )
 from .timeouts import Timeouts
-from .transport import Flow, OneWrite, as_sent, takes_its_answers, tell_gone
+from .transport import Flow, OneWrite, as_sent, tell_gone
 
 # Requests that a connection may send ahead: each takes kilobytes until those before it are answered.
 MOST_UNANSWERED = 16
 _PART = 256  # bytes of a SLICE that a part takes at least: small requests cost by their number
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Deadlines):
     """Can be asked to close after its next answer, and is closed when its client asks nothing, never ends asking, or
     reads no answer.
 
@@ -43,32 +44,21 @@ class Connection(HttpToolsProtocol):
 
     __slots__ = (  # Uvicorn's own are more than Python finds quickly in a dictionary
         "_application",
-        "_begun_at",
         "_blank",
         "_body",
         "_chunks",
-        "_clock",
-        "_due",
-        "_ended_at",
         "_fields",
         "_head",
-        "_head_bytes",
-        "_head_complete",
         "_hot",
-        "_idle_since",
         "_is_first",
         "_leaving",
         "_now",
         "_output",
         "_piece",
         "_refusal",
-        "_refused",
         "_rest",
         "_rest_at",
         "_running",
-        "_timeouts",
-        "_unread",
-        "_unread_since",
     )
 
     def __init__(
@@ -79,11 +69,9 @@ class Connection(HttpToolsProtocol):
         application: Envelope,
         timeouts: Timeouts,
     ) -> None:
-        super().__init__(config, server_state, app_state)
+        super().__init__(config, server_state, app_state, timeouts)
         self._application = application
-        self._timeouts = timeouts
         self._leaving = False
-        self._refused = False  # what still comes is thrown away
         self._refusal: Problem | None = None  # is answered after the requests before it
         self._output: OneWrite
         # The request that Uvicorn answers, or answered last; `cycle` is the newest.
@@ -95,21 +83,10 @@ class Connection(HttpToolsProtocol):
         self._body = Body()  # what of it Uvicorn has been given
         self._blank = 0  # bytes of line ends before it
         self._piece = 0  # bytes of what has been read last
-        # Since the piece in which a request began or its body went on; None between requests.
-        self._head_bytes: int | None = None
-        self._head_complete = False  # of the request that is being read
         # In what has been received at a time; a client that sends many ahead must not hold the loop.
         self._is_first = True
         self._rest, self._rest_at = b"", 0  # received and not read yet, from there on
         self._now: float  # when something was received
-        self._begun_at: float  # when the request that is being read began
-        # When the last request was complete, or its answer: what a client sends in between does not count.
-        self._idle_since: float
-        self._unread: int  # bytes, when the client was last found not to read
-        self._unread_since: float
-        self._ended_at: float
-        self._clock: asyncio.TimerHandle  # rings at `_due`
-        self._due: float
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._output = OneWrite(transport, self.loop, self._timeouts)
@@ -148,14 +125,6 @@ class Connection(HttpToolsProtocol):
         self._leaving = True
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
-
-    def idle_since(self) -> float | None:
-        """Since when the client has neither asked anything whole nor been answered; None while a whole request of
-        its waits for us.
-        """
-        if self._head_bytes is not None:
-            return self._begun_at
-        return self._idle_since if self._is_quiet() or self.flow.write_paused or self._refused else None
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -356,9 +325,6 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _is_quiet(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
     def _hand_over(self) -> None:
         """Lets Uvicorn take the request as far as it has been read."""
         self._hot = None
@@ -381,56 +347,6 @@ class Connection(HttpToolsProtocol):
         self._chunks = []
         self._output.write_whole(as_sent(answer, self.server_state.default_headers))
         self.server_state.total_requests += 1
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._begin_to_wait_for_reader()
-
-    def _begin_to_wait_for_reader(self) -> None:
-        self._unread = self.transport.get_write_buffer_size()
-        self._unread_since = self.loop.time()
-        self._look_by(self._unread_since + self._timeouts.unread)
-
-    def _reading_time(self) -> float:
-        return self._timeouts.request if self._head_complete else self._timeouts.head
-
-    def _look_at(self, due: float) -> None:
-        self._due = due
-        self._clock = self.loop.call_at(due, self._look)
-
-    def _look_by(self, due: float) -> None:
-        if due < self._due:
-            self._clock.cancel()
-            self._look_at(due)
-
-    def _look(self) -> None:
-        """One clock for the whole connection: to set one anew for every request costs as much as a small model."""
-        if self.transport.is_closing():  # which has a clock of its own
-            return
-        now, keep_alive = self.loop.time(), self.timeout_keep_alive
-        self._due = float("inf")
-        if self.flow.write_paused:
-            due, act = self._unread_since + self._timeouts.unread, self._cut_unless_read
-        elif self._refused and self._is_quiet():
-            due, act = self._ended_at + self._timeouts.goodbye, self.transport.abort
-        elif self._head_bytes is not None and not self.flow.read_paused:
-            due, act = self._begun_at + self._reading_time(), self._give_up
-        elif not self._is_quiet() or self.flow.read_paused:
-            self._begun_at = now  # it is we who do not read on
-            self._look_at(now + min(keep_alive, self._timeouts.head))
-            return
-        else:
-            due, act = self._idle_since + keep_alive, self.transport.close
-        if due > now:
-            self._look_at(due)
-        else:
-            act()
-
-    def _cut_unless_read(self) -> None:
-        if takes_its_answers(self._unread, self.transport.get_write_buffer_size()):
-            self._begin_to_wait_for_reader()
-        else:
-            self.transport.abort()
 
     def _give_up(self) -> None:
         self._refuse(
