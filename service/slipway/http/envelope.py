@@ -22,6 +22,8 @@ access_log = logging.getLogger("slipway.access")
 
 CLOSE = (b"connection", b"close")
 
+_NOWHERE = "*"  # no route has this path
+
 
 class Envelope:
     """The outermost ASGI application, outside even of the handler of unexpected errors, so that no answer goes without
@@ -56,7 +58,7 @@ class Envelope:
         if self._prefix:
             scope["root_path"] = self._prefix
         if b"%2f" in scope.get("raw_path", b"").lower():  # no second spelling for a proxy that filters by path
-            scope["path"] = scope["raw_path"].decode("latin-1")
+            scope["path"] = _NOWHERE
         headers = fields_of(scope["headers"])
         identity, key = identity_of(headers)
         token = request_id.set(identity)
