@@ -68,8 +68,8 @@ def require_shape(body: bytes, shape: Shape, look: Callable[[list[Any]], object]
     if look is not None and (rows := _first_rows(body)):
         look(rows)
     raise TooManyRows(
-        f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and "
-        "nothing beside them"
+        f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing beside "
+        "them"
     )
 
 
