@@ -40,8 +40,8 @@ def draw(run: Run, path: Path) -> None:
         handles = [matplotlib.patches.Patch(color=COLOURS[group], label=text) for group, text in LEGEND.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
         figure.suptitle(
-            f"One row per request, {rows[0].connections} connections, 2 workers: requests per second (× "
-            "the tutorial's app)"
+            f"One row per request, {rows[0].connections} connections, 2 workers: requests per second (× the tutorial's "
+            "app)"
         )
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 

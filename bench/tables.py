@@ -43,8 +43,8 @@ def facts(run: Run) -> str:
     ]
     if run.rounds < ENOUGH_ROUNDS or machine["load_average_at_start"] > QUIET * machine["cpus"]:
         lines.append(
-            "**Provisional**: too few rounds, or the machine was busy with other things: run it again before "
-            "you quote a figure"
+            "**Provisional**: too few rounds, or the machine was busy with other things: run it again before you quote "
+            "a figure"
         )
     lines += [f"FAILED {failure}" for failure in run.failures]
     return "\n".join(f"- {line}" for line in lines)

@@ -40,15 +40,15 @@ class Settings(BaseSettings):
     )
     execution: Execution = Field(
         "auto",
-        description="Where inference runs, unless a model says otherwise: auto (measured at warm-up), inline, "
-        "thread or process.",
+        description="Where inference runs, unless a model says otherwise: auto (measured at warm-up), inline, thread "
+        "or process.",
     )
     threads: int = Field(4, ge=1, le=256, description="Threads per worker for models that run in threads.")
     processes: int = Field(1, ge=1, le=256, description="Child processes per worker for models that run in processes.")
     batching: bool = Field(
         True,
-        description="Join calls that arrive while their dear model is busy, unless a model says otherwise; "
-        "false: each runs alone.",
+        description="Join calls that arrive while their dear model is busy, unless a model says otherwise; false: each "
+        "runs alone.",
     )
     max_in_flight: int = Field(
         128, ge=1, description="Predictions per worker that may wait or run at once; beyond it the answer is 503."
@@ -84,8 +84,8 @@ class Settings(BaseSettings):
     )
     techniques: bool = Field(
         True,
-        description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded, "
-        "-cached and -with-logging.",
+        description="Serve the tutorial's side-by-side techniques: /predict-iris, -safe, -slow, -threaded, -cached and "
+        "-with-logging.",
     )
     root_path: str = Field(
         "",
@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     )
     api_keys: AbsolutePath | None = Field(
         None,
-        description="Folder with a file per client: its name is the client's id, its content the key; unset: no "
-        "key is asked for.",
+        description="Folder with a file per client: its name is the client's id, its content the key; unset: no key is "
+        "asked for.",
     )
     tls_certificate: AbsolutePath | None = Field(
         None, description="PEM file of the server's certificate chain; with it the port speaks HTTPS only."
@@ -172,8 +172,7 @@ class Settings(BaseSettings):
     csv_defuse: bool = Field(
         True,
         description="In CSV files of `slipway log export` and `slipway predict`, put an apostrophe before text that a "
-        "spreadsheet would "
-        "take for a formula.",
+        "spreadsheet would take for a formula.",
     )
     log_retention_days: int | None = Field(
         None,

@@ -78,8 +78,8 @@ async def test_a_bare_model_whose_code_wants_a_type_that_nothing_tells_says_so(
         == [
             (
                 400,
-                "The model cannot use these features: nothing tells the types of k, check them against "
-                "its training data",
+                "The model cannot use these features: nothing tells the types of k, check them against its training "
+                "data",
             )
         ]
         * 2

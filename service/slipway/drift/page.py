@@ -52,8 +52,7 @@ def html(model: str, drift: Drift) -> str:
     """The whole page. Names come from the model and from clients: they are escaped."""
     reference = "the data at packing" if drift.reference is None else str(drift.reference)
     facts = (
-        f"{drift.current_rows:,} rows from {drift.current}, compared with {drift.reference_rows:,} of "
-        f"{reference}. "
+        f"{drift.current_rows:,} rows from {drift.current}, compared with {drift.reference_rows:,} of {reference}. "
         "Times are UTC."
     )
     sections = "".join(_section(part, [each for each in drift.variables if each.part == part]) for part in HEADINGS)

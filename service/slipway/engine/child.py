@@ -77,8 +77,8 @@ def _model(source: ModelSource) -> Model | CompiledModel:
         )
         if (artifact.digest, artifact.form) != (source.digest, source.form):
             raise RuntimeError(
-                f"{source.directory} holds another model than the one that is being served: restart the "
-                "server to serve it"
+                f"{source.directory} holds another model than the one that is being served: restart the server to "
+                "serve it"
             )
         model = _models[source] = artifact.model
     return model

@@ -16,7 +16,7 @@ Mode = Literal["inline", "thread", "process"]
 INLINE_SECONDS = 0.001  # a dearer row leaves the event loop: a health probe must not wait for a prediction
 LOOP_SECONDS = 0.005  # a batch that would hold the loop longer than this goes to a thread, whatever one row costs
 UNTIMED_ROWS = 64  # joined at most where there is no row to time the model with
-# one-row calls never come to it; those with more rows than this must not have the others wait for them.
+# One-row calls never come to it; those with more rows than this must not have the others wait for them.
 MOST_JOINED_ROWS = 1000
 AMORTISED = 10  # times the cost of a call: a batch that costs more saves less than a tenth by growing
 # Of a lone row's cost: what one among others costs at most, or joining gains too little for the wait.

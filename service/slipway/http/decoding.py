@@ -70,8 +70,7 @@ def require_shape(
     if look is not None and (rows := _first_rows(body)):
         look(rows)
     detail = (
-        f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing "
-        "beside "
+        f"The body holds more values than {shape.rows} valid rows: send fewer rows in a request, and nothing beside "
         "them"
     )
     raise TooManyRows(detail, errors)

@@ -29,8 +29,7 @@ def client_fault(data: Data, signature: Signature) -> str | None:
     unknown = _unknown_categories(data, columns)
     if unknown:
         return (
-            f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its "
-            "training "
+            f"The model cannot use these features: {_some(unknown)} may hold a category that was not in its training "
             "data"
         )
     return extremes(data, signature)

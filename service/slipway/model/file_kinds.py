@@ -29,8 +29,8 @@ _MAGIC = (
     (b"tree\n", f"a model of LightGBM as text; write the fitted {WRAPPERS['lightgbm']} itself with joblib.dump"),
     (
         b"CBM1",
-        "a model of CatBoost; load it with load_model() of CatBoostClassifier or CatBoostRegressor, and write "
-        "that with joblib.dump",
+        "a model of CatBoost; load it with load_model() of CatBoostClassifier or CatBoostRegressor, and write that "
+        "with joblib.dump",
     ),
     (b"binf", f"a model of XGBoost in its old binary form; {_XGBOOST}"),
     (
@@ -192,14 +192,12 @@ def unloadable(file: BinaryIO, error: Exception) -> str:
             "PYTHONPATH"
         )
         return (
-            f"refers to a class or function that cannot be imported here ({harmless(str(error))}): {way}, and dump "
-            "the "
+            f"refers to a class or function that cannot be imported here ({harmless(str(error))}): {way}, and dump the "
             "model again"
         )
     if isinstance(error, EOFError | pickle.UnpicklingError | lzma.LZMAError | zlib.error):
         return (
-            f"is no joblib file that can be loaded: {told}. It is damaged or cut off: copy it again, or dump the "
-            "model "
+            f"is no joblib file that can be loaded: {told}. It is damaged or cut off: copy it again, or dump the model "
             "again"
         )
     return f"is no joblib file that can be loaded: {told}"

@@ -26,8 +26,8 @@ def risks(manifest: Manifest) -> list[str]:
     found = []
     if categories:
         found.append(
-            f"An earlier version packed it, which knew the categories of {_listed(categories)} from its data "
-            f"alone: {AGAIN}"
+            f"An earlier version packed it, which knew the categories of {_listed(categories)} from its data alone: "
+            f"{AGAIN}"
         )
     if text:
         found.append(

@@ -97,8 +97,8 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
     count = width(estimator)
     if signature.columns is not None and count is not None and len(signature.columns) != count:
         raise ArtifactError(
-            f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: "
-            "pack the model again"
+            f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model "
+            "again"
         )
     if signature.classes != classes(estimator):
         raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")

@@ -185,8 +185,7 @@ def _check_known(series: pd.Series, known: Knowledge) -> None:
     if learned and len(present) and name not in known.dates and not set(present.unique().tolist()) & set(learned):
         raise ArtifactError(
             f"Column {name!r} holds {_shown(present.unique().tolist())}, and nothing of what the estimator was fitted "
-            "on "
-            f"({_shown(learned)}): give data of the kind and the types that it was fitted on"
+            f"on ({_shown(learned)}): give data of the kind and the types that it was fitted on"
         )
 
 
@@ -362,8 +361,7 @@ def _type_of_nothing(name: str, known: Knowledge) -> ColumnType:
     if may_be_truth or name in known.opaque:
         raise ArtifactError(
             f"Column {name!r} has no value in the data, and the estimator does not tell what it holds: give data with "
-            "one, or declare its "
-            "type in a columns file (--columns)"
+            "one, or declare its type in a columns file (--columns)"
         )
     return "number"
 

@@ -195,8 +195,8 @@ def _signature(
             columns = (columns[0].model_copy(update={"nullable": False}),)
     else:
         notes.append(
-            "Without --data there are no example rows to verify answers with, and the columns' types and "
-            "ranges are not known"
+            "Without --data there are no example rows to verify answers with, and the columns' types and ranges are "
+            "not known"
         )
         if columns is not None and not told.named and len(declarations) == len(columns):
             columns = tuple(
@@ -236,8 +236,8 @@ def _distribution(
 ) -> Distribution | None:
     if len(rows) < FEWEST_ROWS:
         notes.append(
-            f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there "
-            f"are {len(rows)}"
+            f"Drift will not be measured: it takes {FEWEST_ROWS} rows of data to measure it against, there are "
+            f"{len(rows)}"
         )
         return None
     distribution = learn_distribution(signature, rows, answers)

@@ -97,8 +97,8 @@ class Comparison:
             ]
         if not self.packed_form and self.measurements["inline", LONE].p50 > WORTH_COMPILING:
             advice.append(
-                "It has no compiled form: `slipway pack --compile` writes one, where it is quicker and "
-                "proven to answer alike."
+                "It has no compiled form: `slipway pack --compile` writes one, where it is quicker and proven to "
+                "answer alike."
             )
         repeated, computed = self.measurements[CACHED, LONE].p50, self.measurements[chosen, LONE].p50
         if repeated * WORTH_IT < computed:

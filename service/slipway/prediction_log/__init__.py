@@ -10,7 +10,7 @@
 `spool`: its lines on disk.
 `outcomes`: feedback on its way to its row.
 `pace`: turns with the requests.
-`bounds`: every time and size that they keep to.
+`bounds`: the times and sizes that writer, database and backlog keep to.
 `stores/`: the two databases.
 `reading/`: what people ask of the log.
 `upkeep/`: its schema and its age.

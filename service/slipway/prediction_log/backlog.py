@@ -157,8 +157,8 @@ class Backlog:
             if not self._refuse:
                 if not self.dropping:
                     log.error(
-                        "records of the prediction log are dropped from now on: neither its database nor its "
-                        "spool takes them"
+                        "records of the prediction log are dropped from now on: neither its database nor its spool "
+                        "takes them"
                     )
                 self.dropping = True
                 self._metrics.counted("dropped", len(lines))

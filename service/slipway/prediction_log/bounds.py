@@ -1,4 +1,4 @@
-"""Every time and every size that the prediction log keeps to, in one place, so that a test can set them."""
+"""The times and sizes that the writer, its database and its backlog keep to, in one place that a test can set."""
 
 from dataclasses import dataclass
 

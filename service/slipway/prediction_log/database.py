@@ -104,6 +104,8 @@ class Database:
                     await self.close()
                     raise
                 await self._note(away)
+                if away is error:
+                    raise
                 raise away from error
             if shown:
                 self._back()

@@ -20,8 +20,8 @@ from ..settings import Settings
 Output = Annotated[
     Any,
     Field(
-        description="The class, label or number that the model answers; an array, or an object by name, of "
-        "several outputs."
+        description="The class, label or number that the model answers; an array, or an object by name, of several "
+        "outputs."
     ),
 ]
 Confidence = Annotated[

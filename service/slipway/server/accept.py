@@ -106,8 +106,8 @@ class Acceptor:
     def _accept(self) -> bool:
         if self._count() + len(self._opening) >= self._most:
             self._say(
-                f"{self._most} connections are open, as many as there are file descriptors for: the longest idle "
-                "are closed"
+                f"{self._most} connections are open, as many as there are file descriptors for: the longest idle are "
+                "closed"
             )
             if not self._make_room():
                 self._stand_back(_ALL_BUSY, self._resume)

@@ -8,8 +8,7 @@ SLICE = 65_536  # bytes of heads and chunks, read in one turn of the loop: each 
 _UNWANTED = 262_144  # bytes of a body that still comes when its request has been answered
 _CHUNKS, _CHUNK_BYTES = 10_000, 16  # of more chunks than that, each holds so many bytes on the average
 _SMALL_CHUNKS = (
-    f"The body comes in more than {_CHUNKS} chunks of less than {_CHUNK_BYTES} bytes each: send larger "
-    "ones, or "
+    f"The body comes in more than {_CHUNKS} chunks of less than {_CHUNK_BYTES} bytes each: send larger ones, or "
     "Content-Length"
 )
 _HEAD_END = b"\r\n\r\n"

@@ -30,8 +30,7 @@ from slipway.telemetry.metrics import Metrics
 SHORT = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)).astype("float32"), columns=["a", "b"])
 ZEROS = "it fails on a row of zeros, which it is tried with for want of example rows: ValueError"
 WAY_OUT = (
-    "pack it with --data, of the training frame's dtypes (of a CSV, declare them in a columns file, such as "
-    "dtype = "
+    "pack it with --data, of the training frame's dtypes (of a CSV, declare them in a columns file, such as dtype = "
     '"float32")'
 )
 

@@ -29,8 +29,8 @@ def _forest(estimator: Any) -> Ensemble:
     for part, columns in zip(parts, places, strict=True):
         if is_classifier and (part.n_outputs_ > 1 or len(part.classes_) != count):
             raise CannotCompile(
-                f"{type(estimator).__name__} has several outputs, or a tree that does not know every "
-                "class: not compiled"
+                f"{type(estimator).__name__} has several outputs, or a tree that does not know every class: not "
+                "compiled"
             )
         value = part.tree_.value[:, 0, :] if is_classifier else part.tree_.value[:, :, 0]
         trees.append(_tree(part.tree_, value, range(count), columns))

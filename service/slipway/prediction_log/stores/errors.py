@@ -80,14 +80,12 @@ def schema(place: str, found: str | None, wanted: str) -> StoreAway:
     """The schema's revision is not the one that this version works with; revisions are numbers with leading zeros."""
     if found is not None and found > wanted:
         sentence = (
-            f"has schema {found}, which is newer than this version of Slipway knows ({wanted}): deploy the "
-            "newer "
+            f"has schema {found}, which is newer than this version of Slipway knows ({wanted}): deploy the newer "
             "version"
         )
     else:
         sentence = (
-            f"has {'no schema yet' if found is None else f'schema {found}'}, this version of Slipway needs "
-            f"{wanted}: "
+            f"has {'no schema yet' if found is None else f'schema {found}'}, this version of Slipway needs {wanted}: "
             f"{_MIGRATE}"
         )
     return StoreAway("schema", f"The database of the prediction log, {place}, {sentence}")

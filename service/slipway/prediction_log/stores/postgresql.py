@@ -21,9 +21,8 @@ AT_ONCE = 200  # rows in a statement: its arrays are encoded at a stretch, which
 # acknowledge, after 20 s, not hours: rows of a transaction that the network cut in two would keep their repetition
 # waiting. A pooler would refuse it at connecting.
 PRESENCE = (
-    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET "
-    "tcp_user_timeout "
-    "= 20000"
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    " SET tcp_user_timeout = 20000"
 )
 MOVED = "23514"  # a row was on its way into the default partition when its day got one of its own
 _TYPES = {

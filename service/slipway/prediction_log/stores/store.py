@@ -33,8 +33,11 @@ class Store(ABC):
             [(found,)] = await self._rows(f"SELECT version_num FROM {REVISION_TABLE}") or [(None,)]
         except BaseException as error:
             await self._abandon(wait=isinstance(error, Exception))
-            missing = isinstance(error, Exception) and self._lacks_table(error)
-            raise schema(self._where.place, None, REVISION) if missing else await self._told(error) from error
+            if isinstance(error, Exception) and self._lacks_table(error):
+                raise schema(self._where.place, None, REVISION) from None
+            if (told := await self._told(error)) is error:
+                raise
+            raise told from error
         if found != REVISION:
             await self.close()
             raise schema(self._where.place, found, REVISION)
@@ -76,9 +79,10 @@ class Store(ABC):
             yield
         except BaseException as error:
             told = await self._told(error)
-            # Also when cancelled: to end the transaction in good order would be to wait for a database that does not
-            # answer.
+            # Cancelled, too: to end the transaction in good order would be to wait for a database that does not answer.
             await self._abandon(wait=isinstance(error, Exception))
+            if told is error:
+                raise
             raise told from error
 
     async def _told(self, error: BaseException) -> BaseException:
@@ -122,4 +126,4 @@ class Store(ABC):
     @staticmethod
     @abstractmethod
     def _may_be_mended(error: Exception) -> bool:
-        """A value that the driver cannot encode or the database cannot hold; nothing else was wrong."""
+        """Whether nothing but a value that no column holds, or what a second attempt overcomes, was wrong."""

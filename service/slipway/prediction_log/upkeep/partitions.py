@@ -54,9 +54,8 @@ async def add(connection: AsyncConnection, days: Iterable[date]) -> int:
             await connection.execute(text(f"CREATE TABLE {name} (LIKE predictions INCLUDING ALL)"))
             period = f"time >= '{begin}' AND time < '{end}'"
             move = (
-                f"WITH moved AS (DELETE FROM {DEFAULT} WHERE {period} RETURNING *) INSERT INTO {name} SELECT * "
-                "FROM "
-                "moved"
+                f"WITH moved AS (DELETE FROM {DEFAULT} WHERE {period} RETURNING *)"
+                f" INSERT INTO {name} SELECT * FROM moved"
             )
             moved += (await connection.execute(text(move))).rowcount
             # With the check, ATTACH need not read the rows again.
