@@ -73,8 +73,9 @@ class Knowledge:
         return "categories" if self.unmatched and not told else None
 
     def is_of_integers(self, column: str) -> bool:
-        """Whether it was a category of integers, which no missing value makes floats."""
-        return bool(self.codes.get(column)) and all(type(value) is int for value in self.codes[column])
+        """Whether it was of integers that no missing value makes floats: a category, or objects."""
+        known = [value for value in self.categories(column) if not _is_missing(value)]
+        return (column in self.codes or column in self.objects) and {type(value) for value in known} == {int}
 
 
 def known_columns(estimator: Any, names: Sequence[str], data: Any = None, declared: Collection[str] = ()) -> Knowledge:

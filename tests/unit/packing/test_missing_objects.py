@@ -22,7 +22,12 @@ from slipway.packing.tables import json_rows
 RANDOM = np.random.default_rng(0)
 ROWS = 300
 MISSING = RANDOM.random(ROWS) < 0.3
-VALUES: dict[str, list[Any]] = {"text": ["a", "b"], "booleans": [True, False], "integers": [3, 7]}
+VALUES: dict[str, list[Any]] = {
+    "text": ["a", "b"],
+    "booleans": [True, False],
+    "integers": [3, 7],
+    "large integers": [2**60 + 1, 2**60 + 2],
+}
 ENCODERS = [
     OneHotEncoder(handle_unknown="ignore"),
     OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
