@@ -47,7 +47,7 @@ def as_fitted(
         if name not in known.opaque or declaration.dtype is not None:
             continue
         if _holds_dates(given[name]):
-            if declaration.type is None:
+            if declaration.type is None and name not in known.dates:
                 features = _with_dates(estimator, features, name, notes)
             elif declaration.type == "datetime":  # in which unit it was not said
                 answers = _in_units(estimator, features.head(MOST_ASKED), name)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -196,3 +196,14 @@ def test_integers_beside_floats_among_objects_are_asked_for_of_parquet(tmp_path:
     asked[:2].to_parquet(tmp_path / "asked.parquet")
     predict_file(found.artifact, tmp_path / "asked.parquet", tmp_path / "answers.csv")
     assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == [0, 1]
+
+
+def ticks(frame: pd.DataFrame) -> Any:
+    return frame.astype("int64").astype(float)
+
+
+def test_dates_of_a_csv_are_in_the_unit_that_an_encoder_beside_own_code_knows(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"day": pd.Series(DAYS).astype("datetime64[ms]")})
+    both = make_union(FunctionTransformer(ticks), OneHotEncoder(handle_unknown="ignore", sparse_output=False))
+    estimator = make_pipeline(both, DecisionTreeRegressor(random_state=0)).fit(frame, np.arange(60) % 3)
+    assert predicted(tmp_path, packed(tmp_path, estimator, frame), frame) == estimator.predict(frame).tolist()
