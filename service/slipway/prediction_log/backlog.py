@@ -39,7 +39,7 @@ class Backlog:
         self._read_held = 0
         self._failure: Exception = OSError()
         self._retry_at = 0.0
-        self._disk: ThreadPoolExecutor | None = None  # a disk that hangs must hold up nothing else
+        self._disk: ThreadPoolExecutor | None = None  # a disk that hangs must not hold up requests
         self.dropping = False  # what comes is lost where the database does not take it
         self.refusing = False
         self.trouble: str | None = None  # why the spool takes nothing

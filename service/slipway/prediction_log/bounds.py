@@ -23,7 +23,7 @@ class Bounds:
     pauses: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
     retry: float = 1.0  # until a spool that took nothing is asked again
     close: float = 1.0  # for a database or a disk at the end
-    most_written: int = 2_000  # rows in one transaction
+    most_written: int = 2_000  # rows in one transaction, where nobody waits for it
     crowded: int = MOST_ROWS // 2  # rows in the queue: the database is too slow for them, on to the spool
     # In memory, where the disk fails; past the spool's own bound only what cannot be refused is held.
     held_bytes: int = 4 * 1024 * 1024

@@ -96,21 +96,17 @@ class Queue:
         if self.rows >= BATCH_ROWS:
             self._enough()
 
-    async def take(self) -> AsyncGenerator[list[Record], None]:
+    def take(self) -> AsyncGenerator[list[Record], None]:
         """The rows of what is there now, and of nothing younger."""
-        requests, self._requests = self._requests, deque()
-        try:
-            async for some in self.records(requests):
-                yield some
-        finally:
-            self._requests.extendleft(reversed(requests))  # none, as a rule
+        return self.records(self._requests)
 
     async def records(self, requests: deque[Answered]) -> AsyncGenerator[list[Record], None]:
-        """Some at a time; requests that are being answered have their turns in between."""
-        most, made, pace = self._bounds.most_written, list[Record](), Pace()
-        while requests or made:
-            while requests and len(made) < most:
+        """Of those that are there now, some at a time; what is being answered has its turns in between."""
+        most, made, pace, left = self._bounds.most_written, list[Record](), Pace(), len(requests)
+        while left or made:
+            while left and len(made) < most:
                 request = requests.popleft()
+                left -= 1
                 rows = len(request.predictions)
                 self.rows -= rows
                 for start in range(0, rows, SLICE_ROWS):

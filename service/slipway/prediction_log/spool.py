@@ -44,6 +44,7 @@ class Spool:
         self._segments: deque[Path] = deque()  # whole or being written, the oldest first
         self._writing: BinaryIO | None = None  # the last of the segments, or none of them
         self._written = 0  # bytes of whole lines in the file that is being written
+        self._listed = False  # whether the folder names it after a power cut, too
         self._reading: BinaryIO | None = None
         self._committed = self._read_to = 0  # in the oldest segment
         self._others = 0  # bytes in the folder, when they were last measured
@@ -78,13 +79,16 @@ class Spool:
                 self._check_room(len(data))
             file = self._writing
             if file is None or self._written + len(data) > SEGMENT_BYTES:
-                file = self._begin(durable)
+                file = self._begin()
             try:
                 left = memoryview(data)
                 while left:  # a disk that is nearly full takes a part
                     left = left[file.write(left) :]
                 if durable:
                     os.fdatasync(file.fileno())
+                    if not self._listed:
+                        sync_folder(self._folder)
+                        self._listed = True
             except OSError:
                 self._take_back(file)
                 raise
@@ -120,7 +124,7 @@ class Spool:
             if self._reading is None:  # adopted files have come before what was read
                 return
             self._committed = self._read_to
-            if self._segments and self._committed >= self._size_of_oldest():
+            if self._segments and self._committed >= size_of(self._segments[0]):
                 self._drop_oldest()
 
     def adopt(self) -> int:
@@ -173,7 +177,7 @@ class Spool:
             self._owner = uuid.uuid4().hex
         raise OSError(f"{self._folder} cannot be locked")
 
-    def _begin(self, durable: bool) -> BinaryIO:
+    def _begin(self) -> BinaryIO:
         """A new file for this worker's lines."""
         self._own()
         self._number += 1
@@ -182,9 +186,8 @@ class Spool:
         if self._writing is not None:
             self._writing.close()
         self._writing, self._written = os.fdopen(descriptor, "wb", buffering=0), 0
+        self._listed = False
         self._segments.append(path)
-        if durable:
-            sync_folder(self._folder)
         return self._writing
 
     def _take_back(self, file: BinaryIO) -> None:
@@ -216,11 +219,6 @@ class Spool:
             self._reading.close()
             self._reading = None
         self._committed = self._read_to = 0
-
-    def _size_of_oldest(self) -> int:
-        if len(self._segments) == 1 and self._writing is not None:
-            return self._written
-        return size_of(self._segments[0])
 
     def _measure(self) -> int:
         """Bytes in the folder, of all workers together."""

@@ -7,9 +7,9 @@ import contextlib
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..telemetry.log_metrics import LogMetrics
 from .backlog import Backlog
@@ -20,6 +20,7 @@ from .queue import Answered, Queue, Recorder
 from .record import Entry
 from .stores.errors import StoreAway
 
+T = TypeVar("T")
 log = logging.getLogger("slipway.log")
 
 
@@ -86,7 +87,8 @@ class Writer:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await self._database.close()
-        lost = await self._backlog.close()
+        self._metrics.counted("dropped", self.queue.rows)  # more than could be made records and written in that time
+        lost = await self._backlog.close() + self.queue.rows
         if lost:
             log.error("%d records of the prediction log are lost: neither database nor spool took them", lost)
 
@@ -122,9 +124,8 @@ class Writer:
     async def _flush(self) -> None:
         """What is in the queue now, and no younger."""
         self._metrics.queue(self.queue.rows + len(self.outcomes) + self._backlog.held)
-        async with contextlib.aclosing(self.queue.take()) as taken:
-            async for some in taken:
-                await self._deliver(some)
+        async for some in self.queue.take():
+            await self._deliver(some)
         await self._flush_outcomes()
         if self._backlog.held:
             await self._backlog.append(())
@@ -135,10 +136,10 @@ class Writer:
         """
         new, late = self.outcomes.take(last=self._stopping)
         rows = [*new, *late]
-        if rows and self._backlog.empty:
-            with contextlib.suppress(StoreAway):
-                found = await self._database.find([row.prediction for row in rows])
-                rows = self.outcomes.admitted(new, late, found)
+        if rows and self._backlog.empty and not self._database.busy:
+            found = await self._soon(self._database.find([row.prediction for row in rows]))
+            if found is not None:
+                rows = self.outcomes.admitted(new, late, found.result())
         most = self._bounds.most_written
         for start in range(0, len(rows), most):
             await self._deliver(rows[start : start + most])
@@ -148,15 +149,21 @@ class Writer:
         the spool otherwise.
         """
         at_hand = self._database.trouble is None and not self._database.busy and monotonic() < self._straight_until
-        if at_hand and self._backlog.empty and self.queue.rows < self._bounds.crowded:
-            writing = asyncio.create_task(self._database.write(entries))
-            await asyncio.wait({writing}, timeout=self._bounds.flush)
-            if writing.done() and writing.exception() is None:
-                self._metrics.counted("stored", len(entries))
-                return
-            # It may be in the database, or be yet: a key that is there is passed over when it comes from the spool.
-            writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        straight = at_hand and self._backlog.empty and self.queue.rows < self._bounds.crowded
+        if straight and await self._soon(self._database.write(entries)) is not None:
+            self._metrics.counted("stored", len(entries))
+            return
+        # What was tried may be in the database, or be yet: a key that is there is passed over when it comes again.
         await self._backlog.append(entries)
+
+    async def _soon(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+        """The call, if it has succeeded within the time between two flushes. Else it goes on, whatever comes of it."""
+        calling = asyncio.create_task(call)
+        await asyncio.wait({calling}, timeout=self._bounds.flush)
+        if calling.done() and calling.exception() is None:
+            return calling
+        calling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return None
 
     async def _answer_waiting(self) -> None:
         """All that have come while the last were kept, at once."""

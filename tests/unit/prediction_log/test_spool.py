@@ -54,6 +54,18 @@ def test_lines_come_back_in_their_order_and_leave_no_file(spool: Spool, folder: 
     assert not list(folder.glob("*.jsonl"))
 
 
+def test_a_durable_line_is_in_a_file_that_its_folder_names_after_a_power_cut(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[Path] = []
+    monkeypatch.setattr(module, "sync_folder", forced.append)
+    spool.append(lines(1), durable=False)
+    assert forced == []
+    for number in (2, 3):
+        spool.append(lines(number), durable=True)
+    assert forced == [folder]
+
+
 def test_lines_stay_until_they_are_committed(spool: Spool) -> None:
     spool.append(lines(1, 2, 3), durable=False)
     assert spool.read(2) == lines(1, 2)

@@ -4,6 +4,7 @@ commit when told to.
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,7 +22,7 @@ from slipway.prediction_log.backlog import Backlog
 from slipway.prediction_log.bounds import BATCH_ROWS, Bounds
 from slipway.prediction_log.database import Database
 from slipway.prediction_log.queue import SLICE_ROWS, Answered, Recorder
-from slipway.prediction_log.record import Entry
+from slipway.prediction_log.record import Entry, Feedback
 from slipway.prediction_log.redaction import Redaction
 from slipway.prediction_log.spool import Spool
 from slipway.prediction_log.stores.errors import StoreAway
@@ -56,6 +57,7 @@ class MemoryStore:
         self.batches: list[int] = []
         self.released = asyncio.Event()
         self.waits = False
+        self.finds = True
 
     async def open(self) -> None:
         if self.does[0] == "refuse":
@@ -71,6 +73,8 @@ class MemoryStore:
         return None
 
     async def find(self, _: Sequence[str]) -> set[str]:
+        if not self.finds:
+            await asyncio.Event().wait()
         return set()
 
     async def write(self, entries: Sequence[Entry]) -> None:
@@ -455,11 +459,50 @@ async def test_stopping_without_a_database_leaves_all_to_the_next_worker(rig: Ma
     await one.writer.close()
     assert time.monotonic() - began < one.bounds.stop + 1
     assert not one.store.stored
-    await one.until(lambda: not any(thread.name.startswith("spool") for thread in __import__("threading").enumerate()))
+    await one.until(lambda: not any(thread.name.startswith("spool") for thread in threading.enumerate()))
     two = await rig()
     two.keys = one.keys
     await two.until_stored()
     two.assert_each_once()
+
+
+async def test_outcomes_whose_rows_a_database_does_not_look_for_are_on_disk_at_the_end_and_hold_up_no_row(
+    rig: Make,
+) -> None:
+    one = await rig(write=60.0)
+    one.store.finds = False
+    outcome = Feedback(new_key(), time.time(), new_key(), "1", None)
+    one.writer.outcomes.put([outcome])
+    await one.until(lambda: not len(one.writer.outcomes))
+    one.put(10)
+    await one.until(lambda: one.count("stored") + one.count("spooled") == 11)
+    await one.writer.close()
+    two = await rig()
+    two.keys = [*one.keys, outcome.key]
+    two.store.stored = one.store.stored
+    await two.until_stored()
+    two.assert_each_once()
+
+
+async def test_what_a_slow_disk_leaves_no_time_for_at_the_end_is_counted_and_said(
+    rig: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Spool.append
+
+    def slowly(spool: Spool, *args: Any, **options: Any) -> None:
+        time.sleep(0.2)
+        append(spool, *args, **options)
+
+    monkeypatch.setattr(Spool, "append", slowly)
+    one = await rig(most_written=SLICE_ROWS, stop=0.4, flush=3600)
+    one.store.does = ["refuse"]
+    one.put(20 * SLICE_ROWS)
+    await one.writer.close()
+    assert one.count("dropped") > 0 < one.count("spooled")
+    await one.until(lambda: not any(thread.name.startswith("spool") for thread in threading.enumerate()))
+    lines = [line for path in one.folder.glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert len(lines) + one.count("dropped") == len(one.keys)
+    assert f"{one.count('dropped'):.0f} records of the prediction log are lost" in caplog.text
 
 
 async def test_what_is_replayed_comes_in_batches_of_a_thousand(rig: Make) -> None:
