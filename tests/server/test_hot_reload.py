@@ -1,7 +1,9 @@
 """A new version in the folder is tried, and served or refused, while the old one answers."""
 
 import asyncio
+import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from tests.support.load import Load, post
 
 FRAME = pd.DataFrame({"age": [31.0, 47.0, 52.0], "tenure": [1.0, 2.0, 11.0]})
 ROW = {"age": 31.0, "tenure": 2.0}
-REFUSED = "serves on as it was, for its new files are refused"
+SWAPS = int(os.environ.get("SWAPS", "5"))
 
 
 def put(
@@ -132,6 +134,7 @@ def test_a_bad_version_is_refused_with_its_reason_and_the_old_one_answers(
     assert server.is_ready()
     assert reason in version(server, name)["refused"]
     assert version(server, name)["state"] == ("ready" if in_place else "failed")
+    assert server.metrics()['slipway_reloads_total{outcome="refused"}'] >= 1
     assert {answer(server) for _ in range(4)} == {("1", 1.0)}
     put(models, name, 4.0)
     server.until(lambda: answer(server) == (name, 4.0))
@@ -160,6 +163,76 @@ def test_a_version_is_pinned_and_rolled_back_while_the_server_runs(server: Serve
     server.until(lambda: answer(server) == ("2", 2.0))
     shutil.rmtree(models / "churn" / "2")
     server.until(lambda: answer(server) == ("1", 1.0) and version(server, "2") == {})
+
+
+class Follower:
+    """Asks on one connection after the other, and sees to it that an answer is of the version that it names and that no
+    connection goes back to an older one.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.answers = 0
+        self.connections = 0
+
+    async def run(self) -> None:
+        body = json.dumps(ROW).encode()
+        head = b"POST /models/churn/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        request = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self.connections += 1
+            newest, is_open = 0, True
+            with contextlib.closing(writer):
+                while is_open:
+                    writer.write(request)
+                    lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+                    fields = dict(line.split(": ", 1) for line in lines[1:] if line)
+                    answer = json.loads(await reader.readexactly(int(fields["content-length"])))
+                    named = int(fields["x-model-version"])
+                    assert (lines[0], answer["prediction"]) == ("http/1.1 200 ok", named), (lines, answer)
+                    assert named >= newest, f"a connection went from version {newest} to {named}"
+                    newest, is_open = named, fields.get("connection") != "close"
+                    self.answers += 1
+
+
+def memory(server: Server) -> int:
+    """Of the master and its workers, in KiB, what they share counted once."""
+    pids = [server.process.pid, *server.workers()]
+    texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def test_swap_after_swap_no_request_fails_no_connection_goes_back_and_no_memory_stays(
+    start: Start, models: Path
+) -> None:
+    for place in range(39):
+        directory = models / f"other{place}" / "1"
+        directory.mkdir(parents=True)
+        joblib.dump(DummyRegressor().fit([[0.0]], [0.0]), directory / "model.joblib")
+    server = start(models=models, reload_interval=0.2)
+    followers = [Follower(server.port) for _ in range(64)]
+    seen: list[int] = []
+
+    async def run() -> None:
+        following = asyncio.gather(*[follower.run() for follower in followers])
+        for number in range(2, 2 + SWAPS):
+            await asyncio.to_thread(put, models, str(number), float(number))
+            while await asyncio.to_thread(answer, server) != (str(number), float(number)):
+                await asyncio.sleep(0.05)
+            if number in (3, 1 + SWAPS):
+                await asyncio.to_thread(server.until, lambda: len(server.workers()) == 2 and server.is_ready())
+                seen.append(memory(server))
+            if number > 3:
+                shutil.rmtree(models / "churn" / str(number - 2))
+        assert not following.done(), following.exception()
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+    asyncio.run(run())
+    assert min(follower.connections for follower in followers) >= SWAPS
+    assert seen[-1] <= 1.05 * seen[0]
 
 
 def test_only_what_has_changed_is_loaded(start: Start, models: Path) -> None:

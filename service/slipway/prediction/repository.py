@@ -93,7 +93,7 @@ class Repository:
         before = {} if served is None else {entry.label: entry for entry in served}
         self._read_folder(before, refused)
         for name, versions in self._entries.items():
-            last = None if served is None else served._default_versions.get(name)
+            last = served.default_version(name) if served is not None and name in served.names() else None
             self._default_versions[name] = default = self._default_version(name, versions, last)
             entry = versions[default]
             entry.expected = not entry.serving.lazy and not entry.serving.optional

@@ -152,8 +152,10 @@ class Application(BaseApplication):  # type: ignore[misc]
             self.callable = self.load(refused)
         except Exception as exc:  # whatever it is, the old models are good
             self.metrics.states = states
+            self.metrics.reloaded("failed")
             log.error("the models stay as they are, for they cannot be read again: %s", exc)
             return False
+        self.metrics.reloaded("refused" if refused else "loaded")
         gc.unfreeze()  # the old models are garbage now
         self.freeze()
         return True
@@ -206,7 +208,7 @@ class Master(Arbiter):  # type: ignore[misc]
         settings = app.settings
         handled = {*self.SIGNALS, signal.SIGCHLD}
         self.reloading = Reloading(
-            app.rehearse, settings.load_timeout, handled, settings.models, settings.reload_interval
+            app.rehearse, settings.load_timeout, handled, settings.models, settings.reload_interval, app.metrics
         )
         super().__init__(app)
 

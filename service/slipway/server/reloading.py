@@ -10,6 +10,7 @@ from pathlib import Path
 from signal import Signals
 
 from ..sources.changes import Watch
+from ..telemetry.metrics import Metrics
 from .rehearsal import Rehearsing, Tell
 
 log = logging.getLogger("slipway.server")
@@ -29,7 +30,9 @@ class Reloading:
         signals: Set[Signals],
         folder: Path,
         interval: float,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._rehearse = rehearse
         self._seconds = seconds
         self._signals = signals
@@ -55,6 +58,7 @@ class Reloading:
             return None
         self.end()
         if verdict.wrong is not None:
+            self._metrics.reloaded("failed")
             log.error("the models stay as they are, for they cannot be read again: %s", verdict.wrong)
             return None
         self._refused |= verdict.refused
@@ -79,4 +83,5 @@ class Reloading:
         try:
             self._rehearsal = Rehearsing(partial(self._rehearse, self._refused), self._seconds, self._signals)
         except OSError as exc:
+            self._metrics.reloaded("failed")
             log.error("the models stay as they are, for no process can be had to read them again: %s", exc)
