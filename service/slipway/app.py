@@ -23,7 +23,6 @@ from .http.models import catalogue_routes
 from .http.openapi import describe_api
 from .http.probes import probes
 from .http.problems import ErrorResponder
-from .prediction.loading import Loading
 from .prediction.predictor import Predictor
 from .prediction.readiness import Readiness
 from .prediction.repository import Repository
@@ -41,17 +40,19 @@ def create_app(
     *,
     lifecycle: Lifecycle | None = None,
     metrics: Metrics | None = None,
-    loading: Loading | None = None,
+    repository: Repository | None = None,
 ) -> Envelope:
     """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork.
     Raises ArtifactError.
+
+    `repository`: of models that are loaded already, with the same lifecycle and metrics.
     """
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
-    marks = Marks(lifecycle)
-    repository = Repository(settings, metrics, marks)
-    repository.load_eager(loading)
-    engine = Engine(settings, metrics, marks)
+    if repository is None:
+        repository = Repository(settings, metrics, Marks(lifecycle))
+        repository.load_eager()
+    engine = Engine(settings, metrics, repository.marks)
     signatures = [
         (entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository
     ]

@@ -66,6 +66,13 @@ class Settings(BaseSettings):
         description="Seconds that a model may take to load on its first request, in a child process or at a reload; "
         "beyond it is given up.",
     )
+    reload_interval: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two looks for models whose files have changed, which are then loaded and served "
+        "without a restart; 0: they are loaded at SIGHUP alone.",
+    )
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=1, description="Largest request body in bytes; beyond it the answer is 413."
     )

@@ -215,6 +215,21 @@ class Held(Stub):
         return super().predict(X)
 
 
+class HeldInAWorker(Stub):
+    """The first process that asks it is answered, others wait while the file `closed` exists."""
+
+    def __init__(self, closed: str = "") -> None:
+        self.closed = closed
+
+    def predict(self, X: Any) -> Any:
+        first = Path(self.closed + "-first")
+        if not first.exists():
+            first.write_text(str(os.getpid()))
+        while first.read_text() != str(os.getpid()) and Path(self.closed).exists():
+            time.sleep(0.01)
+        return super().predict(X)
+
+
 class StuckInAWorker(Stub):
     """Loads well, and never answers: as OpenMP does after a fork in the wrong moment."""
 

@@ -1,4 +1,6 @@
-"""SIGHUP: new models without a failed request, and the old ones when the new cannot be read."""
+"""A reload, at SIGHUP or because files have changed: new models without a failed request, and the old ones where the
+new are refused.
+"""
 
 import asyncio
 import os
@@ -11,7 +13,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from tests.server.conftest import Start, bare
-from tests.server.estimators import Deaf, Held, SlowTheSecondTime, StuckInAWorker, WickedToLoad
+from tests.server.estimators import Deaf, HeldInAWorker, SlowTheSecondTime, WickedToLoad
 from tests.server.running import Server
 from tests.server.test_workers import RESTARTS, WORKERS, condition
 from tests.support.load import Load, get, post
@@ -97,14 +99,19 @@ def test_a_folder_that_cannot_be_read_leaves_the_old_models_serving(start: Start
     assert answer(server) == 2
 
 
-def test_models_that_never_come_up_are_replaced_by_the_next_signal(start: Start, constant: Path) -> None:
+def test_models_that_never_come_up_are_replaced_by_the_next_signal(
+    start: Start, constant: Path, tmp_path: Path
+) -> None:
     server = start(models=constant)
-    bare(constant, "stuck", StuckInAWorker().fit())
+    bare(constant, "held", HeldInAWorker(str(tmp_path / "closed")).fit())
+    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
+    (tmp_path / "closed").touch()
     server.signal(signal.SIGHUP)
     server.until(lambda: len(server.workers()) == 4)
     assert answer(server) == 1
     assert server.is_ready(), "the old workers serve on"
-    shutil.rmtree(constant / "stuck")
+    (constant / "models.toml").unlink()
+    shutil.rmtree(constant / "held")
     put(constant, "2", 2)
     server.signal(signal.SIGHUP)
     server.until(lambda: answer(server) == 2)
@@ -118,7 +125,7 @@ def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_
     server = start(models=constant)
     old = server.workers()
     put(constant, "2", 2)
-    bare(constant, "held", Held(str(tmp_path / "closed")).fit())
+    bare(constant, "held", HeldInAWorker(str(tmp_path / "closed")).fit())
     (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     (tmp_path / "closed").touch()  # the new ones wait in their warm-up
     server.signal(signal.SIGHUP)
@@ -144,9 +151,9 @@ def deadly(folder: Path, does: str, mended: Path) -> None:
 def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_heard(
     start: Start, constant: Path, mended: Path
 ) -> None:
-    deadly(constant, "sleep", mended)
     server = start(models=constant, load_timeout=600)
     mended.unlink()
+    deadly(constant, "sleep", mended)
     workers = server.workers()
     server.signal(signal.SIGHUP)
     server.until(lambda: len(server.workers()) == 3)  # and who loads the new ones
@@ -159,24 +166,26 @@ def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_hear
 
 
 @pytest.mark.parametrize("does", ["sleep", "exit 0", "crash"])
-def test_a_model_that_hangs_or_ends_its_process_in_a_reload_leaves_the_old_models_serving(
+def test_a_model_that_hangs_or_ends_its_process_in_a_reload_is_refused_and_the_others_are_served(
     start: Start, constant: Path, mended: Path, does: str
 ) -> None:
-    deadly(constant, does, mended)
     server = start(models=constant, load_timeout=2)
     workers = server.workers()
-    put(constant, "2", 2)
     mended.unlink()
+    deadly(constant, does, mended)
+    put(constant, "2", 2)
     server.signal(signal.SIGHUP)
-    server.until(
-        lambda: server.logged("the models stay as they are, for they cannot be read again: model deadly 1 ") != []
-    )
-    assert server.workers() == workers
-    assert answer(server) == 1
+    server.until(lambda: not set(workers) & set(server.workers()))
+    assert server.is_ready()
+    assert answer(server) == 2
+    [deadly_one] = server.get("/models/deadly").json()["versions"]
+    assert deadly_one["state"] == "failed"
+    assert "it has not been loaded" in deadly_one["refused"] or "ended the process" in deadly_one["refused"]
+    workers = server.workers()
     mended.touch()
     server.signal(signal.SIGHUP)
     server.until(lambda: not set(workers) & set(server.workers()))
-    assert answer(server) == 2
+    assert server.get("/models/deadly").json()["versions"][0]["refused"] is None
 
 
 def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(
@@ -195,11 +204,11 @@ def test_a_stop_is_heard_while_the_master_loads_what_another_process_could(
 def test_signals_that_a_model_has_changed_in_a_reload_are_heard_as_before(
     start: Start, constant: Path, tmp_path: Path
 ) -> None:
-    bare(constant, "deaf", Deaf(str(tmp_path / "deaf")).fit())
-    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     server = start(models=constant)
     workers = server.workers()
     (tmp_path / "deaf").touch()
+    bare(constant, "deaf", Deaf(str(tmp_path / "deaf")).fit())
+    (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     server.signal(signal.SIGHUP)
     server.until(lambda: not set(workers) & set(server.workers()) and len(server.workers()) == 2)
     [first, _] = server.workers()

@@ -18,6 +18,12 @@ class ModelVersion(BaseModel):
     default: Annotated[bool, Field(description="Answers when no version is named.")]
     state: Annotated[str, Field(description="unloaded (lazy), loading, ready or failed.")]
     error: Annotated[str | None, Field(description="Why it failed, and what to do.")]
+    refused: Annotated[
+        str | None,
+        Field(
+            description="Why newer files of this version were not taken; with state ready, what was there serves on."
+        ),
+    ]
     vouched_for: Annotated[
         bool, Field(description="A manifest states its digest, versions and expected answers, and they hold.")
     ]
@@ -64,6 +70,7 @@ def catalogue_routes(predictor: Predictor, guard: Guard | None) -> APIRouter:
             "default": default,
             "state": entry.state,
             "error": entry.error,
+            "refused": entry.refused,
             "vouched_for": artifact is not None and artifact.manifest is not None,
             "notes": artifact.notes if artifact else [],
             "estimator": artifact.estimator_name if artifact else None,

@@ -7,6 +7,7 @@
 `file_kinds`: what a file is, told by its bytes.
 `format_one`: what manifests of format 1 may get wrong.
 `signature`: columns, classes, labels.
+`compatibility`: whether who calls one version can call another.
 `known_columns`: what the estimator knows of its columns.
 `inspection`: what it says of itself.
 `rows`: request rows to a validated batch.

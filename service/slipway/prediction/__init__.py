@@ -3,6 +3,7 @@
 `predictor`: the one way to a prediction.
 `repository`: which models are served, each loaded once.
 `loading`: which model is being loaded, in case the process ends of it.
+`reloading`: which new files a reload must not take.
 `readiness`: every model asked its example rows, again and again.
 `cache`: answers by exact row.
 `benchmark`: `slipway bench`: the ways to run a model, measured.

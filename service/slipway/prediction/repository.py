@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..engine.call import Call
@@ -18,7 +19,8 @@ from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
-from ..sources.folder import Overrides, find_models, overlooked, read_overrides, version_key
+from ..sources.changes import Stamp, stamp
+from ..sources.folder import OVERRIDES_FILE, Overrides, find_models, overlooked, read_overrides, version_key
 from ..system.board import Board, Lifecycle
 from ..telemetry.metrics import Metrics
 from .loading import Loading
@@ -34,12 +36,19 @@ WarmUp = Callable[[LoadedModel], Awaitable[str | None]]
 
 @dataclass(eq=False)
 class Entry:
-    """One version of one model and how far it has come. `expected`: /ready waits for it; `example`: a row to show."""
+    """One version of one model and how far it has come. `expected`: /ready waits for it; `example`: a row to show.
+
+    `stamp`: of its files when they were read; `changed`: they are others than a reload found before. `refused`: why it
+    did not take them.
+    """
 
     name: str
     version: str
     directory: Path
     serving: Serving
+    stamp: Stamp = ()
+    changed: bool = True
+    refused: str | None = None
     expected: bool = False
     state: State = "unloaded"
     error: str | None = None
@@ -61,61 +70,100 @@ class Entry:
 class Repository:
     """The models folder, read once. Raises ArtifactError for a folder that cannot be served at all; a bad model only
     fails itself.
+
+    `served`: the one before, of which stays loaded what has not changed. `refused`: which files are not to be read, by
+    name and version, and why: what they held before goes on.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, marks: Marks | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        marks: Marks | None = None,
+        served: "Repository | None" = None,
+        refused: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._marks = marks or Marks(Lifecycle(Board(None, slots=1)))
+        self.marks = marks or Marks(Lifecycle(Board(None, slots=1)))
         self._entries: dict[str, dict[str, Entry]] = {}
         self._default_versions: dict[str, str] = {}
         self._one_load = asyncio.Lock()  # catching warnings is process-wide
-        overrides = self._read_folder()
+        self.overrides = read_overrides(settings.models)
+        before = {} if served is None else {entry.label: entry for entry in served}
+        self._read_folder(before, refused)
         for name, versions in self._entries.items():
-            self._default_versions[name] = default = self._default_version(name, versions, overrides.get(name))
-            serving = versions[default].serving
-            versions[default].expected = not serving.lazy and not serving.optional
+            last = served.default_version(name) if served is not None and name in served.names() else None
+            self._default_versions[name] = default = self._default_version(name, versions, last)
+            entry = versions[default]
+            entry.expected = not entry.serving.lazy and not entry.serving.optional
+            if entry.refused is not None and entry.model is None:  # nobody has been served by it
+                entry.expected = entry.label in before and before[entry.label].expected
         self.default_name = self._find_default_name()
         self._default = None if self.default_name is None else self.find()
 
-    def _read_folder(self) -> dict[str, Overrides]:
+    def _read_folder(self, served: Mapping[str, Entry], refused: Mapping[str, str]) -> None:
         folder = self._settings.models
-        found, overrides = _models_in(folder), read_overrides(folder)
-        for name, version, directory in found:
-            entry = self._entry(name, version, directory)
-            if name in overrides:
-                entry.serving = overrides[name].applied_to(entry.serving)
+        for name, version, directory in _models_in(folder):
+            entry = Entry(name, version, directory, self._serving(name, Serving()), stamp(directory))
+            entry.refused = refused.get(entry.label)
+            before = served.get(entry.label)
+            entry.changed = before is None or before.stamp != entry.stamp
+            if before is not None and before.model is not None and (entry.refused or not entry.changed):
+                self._keep(entry, before, before.model)
+            elif entry.refused:
+                self._fail(entry, entry.refused)
+            else:
+                self._read_manifest(entry)
             self._entries.setdefault(name, {})[version] = entry
             self._metrics.model_state(name, version, entry.state)
-        if unknown := sorted(set(overrides) - set(self._entries)):
-            raise ArtifactError(f"{folder / 'models.toml'} names models that are not there: {', '.join(unknown)}")
-        return overrides
+        if unknown := sorted(set(self.overrides) - set(self._entries)):
+            raise ArtifactError(f"{folder / OVERRIDES_FILE} names models that are not there: {', '.join(unknown)}")
 
-    def _entry(self, name: str, version: str, directory: Path) -> Entry:
-        """With what its manifest tells, before anything is loaded."""
-        entry = Entry(name, version, directory, Serving())
+    def _serving(self, name: str, serving: Serving) -> Serving:
+        return self.overrides[name].applied_to(serving) if name in self.overrides else serving
+
+    def _keep(self, entry: Entry, before: Entry, model: LoadedModel) -> None:
+        """What was loaded of it; with what models.toml says now."""
+        manifest, validator = model.artifact.manifest, model.validator
+        entry.serving = self._serving(entry.name, Serving() if manifest is None else manifest.serving)
+        entry.example = before.example
+        if entry.refused is not None:
+            entry.stamp = before.stamp
+            log.error("%s serves on as it was, for its new files are refused: %s", entry, entry.refused)
+        elif entry.serving.compiled != before.serving.compiled:
+            entry.validator = before.validator
+            return
+        self._set_state(entry, "loading")
+        self._take(entry, model.artifact, validator)
+
+    def _read_manifest(self, entry: Entry) -> None:
+        """What it tells, before anything is loaded."""
+        name, version = entry.name, entry.version
         try:
-            manifest = read_manifest(directory)
+            manifest = read_manifest(entry.directory)
             if manifest is not None:
-                entry.serving = manifest.serving
+                entry.serving = self._serving(name, manifest.serving)
                 entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
                 entry.example = next((example.features for example in manifest.examples), None)
                 if manifest.distribution is not None:
                     self._metrics.drift.expect(name, version, manifest.distribution)
         except ArtifactError as exc:
             self._fail(entry, str(exc))
-        return entry
 
-    @staticmethod
-    def _default_version(name: str, versions: dict[str, Entry], override: Overrides | None) -> str:
-        if override is None or override.version is None:
-            return max(versions, key=version_key)
-        if override.version not in versions:
+    def _default_version(self, name: str, versions: dict[str, Entry], last: str | None) -> str:
+        """`last`: before the reload."""
+        pinned = self.overrides.get(name, Overrides()).version
+        if pinned is not None and pinned not in versions:
             raise ArtifactError(
-                f"models.toml pins {name} to version {override.version}, but there are only "
-                f"{', '.join(sorted(versions))}"
+                f"models.toml pins {name} to version {pinned}, but there are only {', '.join(sorted(versions))}"
             )
-        return override.version
+        taken = [version for version, entry in versions.items() if entry.refused is None or entry.model is not None]
+        if pinned in taken:
+            return pinned
+        if pinned is not None and last in taken:
+            return last
+        return max(taken or versions, key=version_key)
 
     def _find_default_name(self) -> str | None:
         marked = [
@@ -185,16 +233,17 @@ class Repository:
                 )
                 continue
             with loading.of(model, path):
-                self._load(entry)
+                self.load(entry)
 
-    def _load(self, entry: Entry) -> None:
-        self._set_state(entry, "loading")
-        try:
-            read = self._read(entry)
-        except ArtifactError as exc:
-            self._fail(entry, str(exc))
-        else:
-            self._take(entry, *read)
+    def load(self, entry: Entry) -> str | None:
+        """What keeps it from being loaded, or None."""
+        if entry.state != "failed":
+            self._set_state(entry, "loading")
+            try:
+                self._take(entry, *self._read(entry))
+            except ArtifactError as exc:
+                self._fail(entry, str(exc))
+        return entry.error
 
     def _read(self, entry: Entry) -> tuple[Artifact, RowValidator]:
         """Changes nothing: nobody may wait for it any more when it returns. Raises ArtifactError."""
@@ -229,7 +278,7 @@ class Repository:
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 
     def _read_in_worker(self, entry: Entry) -> tuple[Artifact, RowValidator]:
-        with self._marks.held(entry.label, "load"):
+        with self.marks.held(entry.label, "load"):
             return self._read(entry)
 
     async def _load_in_worker(self, entry: Entry) -> None:
@@ -249,8 +298,8 @@ class Repository:
                 log.error("model %s (load): %s, and is not waited for", entry.label, how)
                 self._fail(entry, how)
                 self._metrics.inference_lost(entry.name, entry.version, "hung")
-                self._marks.given_up(entry.label, "load")
-                self._marks.wear_out()
+                self.marks.given_up(entry.label, "load")
+                self.marks.wear_out()
             else:
                 self._take(entry, *read)
 

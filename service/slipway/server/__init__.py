@@ -1,7 +1,8 @@
 """Processes and sockets: the master, its workers, their connections, and how all of them stop.
 
 `master`: `slipway serve`: loads the models, forks the workers, replaces them.
-`rehearsal`: before a reload: whether the new models can be loaded.
+`reloading`: sees that models have changed, and has them tried.
+`rehearsal`: the child that tries them.
 `gunicorn`: Gunicorn's settings and hooks.
 `worker`: a worker process, from its start to its end.
 `forks`: what a process that a model's code forks does not keep of its worker.

@@ -9,9 +9,10 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -32,8 +33,12 @@ from ..telemetry.metrics import MASTER, Metrics
 from .development import serve_for_development
 from .gunicorn import STOP_SIGNALS, options
 from .quarantine import Quarantine
-from .rehearsal import Rehearsing, Tell
+from .rehearsal import Tell
+from .reloading import Reloading
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..prediction.repository import Repository
 
 _DESCRIPTORS = 65_536  # per process
 # New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log
@@ -99,6 +104,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         self.loading = Loading(directory, settings.load_timeout)
         self._process = MASTER
         self.metrics = Metrics(metrics_path(directory), lambda: self._process)
+        self.served: Repository | None = None  # what is loaded, in its newest state
         self._slots: set[int] = set()
         self._options = options(settings, workers=workers, listener=listener.detach(), directory=directory)
         super().__init__()
@@ -107,14 +113,20 @@ class Application(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Any:
-        """The ASGI application with its models. Raises ArtifactError."""
+    def load(self, refused: Mapping[str, str] = MappingProxyType({})) -> Any:
+        """The ASGI application with its models; `refused`: as of Repository. Raises ArtifactError."""
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
         from ..app import create_app
+        from ..engine.marks import Marks
+        from ..prediction.repository import Repository
 
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
-        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading)
+        repository = Repository(self.settings, self.metrics, Marks(self.lifecycle), self.served, refused)
+        repository.load_eager(self.loading)
+        app = create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, repository=repository)
+        self.served = repository
+        return app
 
     def freeze(self) -> None:
         """Before the workers are forked. The collector would write to every object, and so copy the pages that they
@@ -124,21 +136,26 @@ class Application(BaseApplication):  # type: ignore[misc]
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS)
 
-    def rehearse(self, tell: Tell) -> None:
-        """Loads the models as `load` does, in a process that ends after it."""
-        from ..prediction.repository import Repository
+    def rehearse(self, known: Mapping[str, str], tell: Tell) -> dict[str, str]:
+        """Which models a reload is to refuse, and why, in a process that ends after it; `known`: of some it is known.
+        Raises ArtifactError.
+        """
+        from ..prediction.reloading import refused
 
-        Repository(self.settings, Metrics(None, None)).load_eager(Rehearsal(self.loading, tell))
+        assert self.served is not None, "it serves"
+        return refused(self.settings, self.served, known, Rehearsal(self.loading, tell))
 
-    def load_again(self) -> bool:
+    def load_again(self, refused: Mapping[str, str]) -> bool:
         """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
         states, self.metrics.states = self.metrics.states, {}
         try:
-            self.callable = self.load()
+            self.callable = self.load(refused)
         except Exception as exc:  # whatever it is, the old models are good
             self.metrics.states = states
+            self.metrics.reloaded("failed")
             log.error("the models stay as they are, for they cannot be read again: %s", exc)
             return False
+        self.metrics.reloaded("refused" if refused else "loaded")
         gc.unfreeze()  # the old models are garbage now
         self.freeze()
         return True
@@ -185,10 +202,14 @@ class Master(Arbiter):  # type: ignore[misc]
 
     generation = 0  # of models; a worker is of the one that it was born with
     stopping = False
-    rehearsal: Rehearsing | None = None  # of the models that are to be served next
 
     def __init__(self, app: "Application") -> None:
         self.quarantine = Quarantine(app.lifecycle.board, app.metrics)
+        settings = app.settings
+        handled = {*self.SIGNALS, signal.SIGCHLD}
+        self.reloading = Reloading(
+            app.rehearse, settings.load_timeout, handled, settings.models, settings.reload_interval, app.metrics
+        )
         super().__init__(app)
 
     def start(self) -> None:
@@ -215,8 +236,7 @@ class Master(Arbiter):  # type: ignore[misc]
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def reap_workers(self) -> None:
-        if self.rehearsal is not None:
-            self.rehearsal.reap()
+        self.reloading.reap()
         for pid, worker in self.WORKERS.items():
             with contextlib.suppress(ChildProcessError):
                 # Looks without taking it: Gunicorn does that, and keeps to itself how the worker ended.
@@ -255,7 +275,8 @@ class Master(Arbiter):  # type: ignore[misc]
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
                 self.quarantine.strike(*complaint)
         self.quarantine.release()
-        self._look_at_rehearsal()
+        if (refused := self.reloading.look()) is not None:
+            self._load_again(refused)
         serving = sorted(
             (worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age
         )
@@ -283,29 +304,13 @@ class Master(Arbiter):  # type: ignore[misc]
         self.kill_worker(worker.pid, signal.SIGTERM)
 
     def reload(self) -> None:
-        """A child loads the models first: one that hangs or ends its process is not to take the master along."""
-        if self.rehearsal is not None:
-            self.rehearsal.end()  # the folder may be another by now
-            self.rehearsal = None
-        try:
-            self.rehearsal = Rehearsing(
-                self.app.rehearse, self.app.settings.load_timeout, {*self.SIGNALS, signal.SIGCHLD}
-            )
-        except OSError as exc:
-            log.error("the models stay as they are, for no process can be had to read them again: %s", exc)
+        self.reloading.begin()
 
-    def _look_at_rehearsal(self) -> None:
-        if self.rehearsal is None or (wrong := self.rehearsal.verdict()) is None:
-            return
-        self.rehearsal.end()
-        self.rehearsal = None
-        if wrong:
-            log.error("the models stay as they are, for they cannot be read again: %s", wrong)
-            return
+    def _load_again(self, refused: dict[str, str]) -> None:
         for number in STOP_SIGNALS:  # now, and not when they are loaded
             signal.signal(number, _stop_loading)
         try:
-            loaded = self.app.load_again()
+            loaded = self.app.load_again(refused)
         except Stopped as stopped:
             (self.handle_term if stopped.code == signal.SIGTERM else self.handle_int)()
         finally:
@@ -316,9 +321,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def stop(self, graceful: bool = True) -> None:
         self.stopping = True
-        if self.rehearsal is not None:
-            self.rehearsal.end()
-            self.rehearsal = None
+        self.reloading.end()
         super().stop(graceful)
 
 

@@ -1,34 +1,48 @@
-"""Before a reload: a child of the master loads the new models first, while the master hears signals and replaces
-workers as ever.
+"""Before a reload: a child of the master loads the new models first and asks them, while the master hears signals and
+replaces workers as ever.
 """
 
 import contextlib
+import json
 import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from ..system.process import die_with
 
 Tell = Callable[[str], object]
+Judge = Callable[[Tell], dict[str, str]]
 
-_DONE = "done"
+_DONE = "done "  # no model is called so
+
+
+class Verdict(NamedTuple):
+    """`refused`: which models are not to be loaded, and why. `culprit`: the one that nothing came after; the others are
+    unknown.
+    """
+
+    refused: dict[str, str]
+    culprit: str | None = None
+    wrong: str | None = None  # with the folder as a whole
 
 
 class Rehearsing:
-    """`load` is called in the child, with what tells the name of each model before it is loaded; what it raises does
-    not matter here.
+    """`judge` is called in the child, with what tells the name of each model before it is loaded; it answers which
+    ones are refused. What it raises does not matter here.
     """
 
-    def __init__(self, load: Callable[[Tell], None], seconds: float, signals: Iterable[signal.Signals]) -> None:
+    def __init__(self, judge: Judge, seconds: float, signals: Iterable[signal.Signals]) -> None:
         """`seconds`: for each model. `signals`: those that the master handles. Raises OSError where there can be no
         child.
         """
         self._seconds = seconds
         self._model = ""
         self._since = time.monotonic()
-        self._done = False
+        self._refused: dict[str, str] | None = None
+        self._heard = b""
         self._ended: str | None = None  # how, once it has
         self._news, there = os.pipe()
         os.set_blocking(self._news, False)
@@ -38,7 +52,7 @@ class Rehearsing:
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _load(load, there, parent, signals)
+                _judge(judge, there, parent, signals)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(there)
@@ -55,20 +69,19 @@ class Rehearsing:
                 code = os.waitstatus_to_exitcode(status)
                 self._ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
 
-    def verdict(self) -> str | None:
-        """None as long as there is none; empty: they can be loaded; else what keeps them from it. Ask again and
-        again.
-        """
+    def verdict(self) -> Verdict | None:
+        """None as long as there is none. Ask again and again."""
         self.reap()
         self._listen()
-        which = f"model {self._model}" if self._model else "the folder"
-        if self._done:
-            return ""
+        if self._refused is not None:
+            return Verdict(self._refused)
         if self._ended is not None:
-            return f"{which} ended the process that tried to load it ({self._ended})"
-        if time.monotonic() - self._since > self._seconds:
-            return f"{which} has not been loaded within {self._seconds:.0f} s"
-        return None
+            why = f"it ended the process that tried it ({self._ended})"
+        elif time.monotonic() - self._since > self._seconds:
+            why = f"it has not been loaded and asked within {self._seconds:.0f} s"
+        else:
+            return None
+        return Verdict({self._model: why}, self._model) if self._model else Verdict({}, wrong=f"the folder: {why}")
 
     def end(self) -> None:
         self.reap()
@@ -81,12 +94,15 @@ class Rehearsing:
         with contextlib.suppress(BlockingIOError):
             while news := os.read(self._news, 65_536):
                 self._since = time.monotonic()
-                *_, last, _ = ("\n" + news.decode(errors="replace")).split("\n")
-                self._done = last == _DONE
-                self._model = self._model if self._done else last
+                *lines, self._heard = (self._heard + news).split(b"\n")
+                for line in map(bytes.decode, lines):
+                    if line.startswith(_DONE):
+                        self._refused = json.loads(line.removeprefix(_DONE))
+                    else:
+                        self._model = line
 
 
-def _load(load: Callable[[Tell], None], there: int, parent: int, signals: Iterable[signal.Signals]) -> None:
+def _judge(judge: Judge, there: int, parent: int, signals: Iterable[signal.Signals]) -> None:
     """In the child, which ends here."""
     try:
         for number in signals:
@@ -94,8 +110,10 @@ def _load(load: Callable[[Tell], None], there: int, parent: int, signals: Iterab
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         die_with(parent)
         logging.disable()  # the master says the same when it loads them
+        refused: dict[str, str] = {}
         with contextlib.suppress(BaseException):
-            load(lambda model: os.write(there, f"{model}\n".encode()))
-        os.write(there, f"{_DONE}\n".encode())
+            refused = judge(lambda model: os.write(there, f"{model}\n".encode()))
+        with open(there, "wb") as pipe:
+            pipe.write(f"{_DONE}{json.dumps(refused)}\n".encode())
     finally:
         os._exit(0)

@@ -30,10 +30,11 @@ class Overrides(BaseModel):
     compiled: bool | None = None
     lazy: bool | None = None
     optional: bool | None = None
+    signature_change: bool | None = Field(None, description="A reload may change what callers must send.")
     log_rate: float | None = Field(None, ge=0, le=1)
 
     def applied_to(self, serving: Serving) -> Serving:
-        return serving.model_copy(update=self.model_dump(exclude={"version"}, exclude_none=True))
+        return serving.model_copy(update=self.model_dump(exclude={"version", "signature_change"}, exclude_none=True))
 
 
 def find_models(folder: Path) -> list[tuple[str, str, Path]]:

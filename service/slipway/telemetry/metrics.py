@@ -9,7 +9,7 @@ from importlib.metadata import version as installed
 from itertools import chain
 from pathlib import Path
 from platform import python_version
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import (
@@ -33,6 +33,7 @@ from .slot_files import ReservedDict, counter, observer, series_lost, slot_value
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
+Reload = Literal["loaded", "refused", "failed"]
 
 MASTER = "master"  # the slot of the process that forks the workers and serves nothing itself
 
@@ -191,6 +192,13 @@ class Metrics:
         )
         # Alert: workers that are killed, by the kernel for memory or by the master for hanging.
         self._restarts = Counter("slipway_worker_restarts", "Workers that died and were replaced.", registry=registry)
+        # Alert: new files that are not served, while all looks well.
+        self._reloads = Counter(
+            "slipway_reloads",
+            "Times that models were read anew: loaded; refused, where some were not taken; failed, where none were.",
+            ("outcome",),
+            registry=registry,
+        )
         # Panel: which build runs where, to lay over a change in latency.
         self._build_info = Gauge(
             "slipway_build_info",
@@ -203,10 +211,16 @@ class Metrics:
     def process_started(self) -> None:
         """A worker's first call after the fork: it counts itself, and the models that it was born with."""
         if self._slot() == MASTER:
+            for outcome in get_args(Reload):  # an alert sees no increase in a series that begins with 1
+                self._reloads.labels(outcome)
             return
         self._workers.set(1)
         for (name, version), state in self.states.items():
             self._show_state(name, version, state)
+
+    def reloaded(self, outcome: Reload) -> None:
+        """The master's call."""
+        self._reloads.labels(outcome).inc()
 
     def worker_died(self, slot: str, *, restart: bool) -> None:
         """The master's call when a worker is gone: what it had in hand is gone too, what it counted stays."""
