@@ -30,6 +30,7 @@ from ..system.runtime_dir import CannotStart, board_path, claim, metrics_path, r
 from ..telemetry import logs
 from ..telemetry.metrics import MASTER, Metrics
 from .development import serve_for_development
+from .drain import DrainLog
 from .gunicorn import STOP_SIGNALS, options
 from .quarantine import Quarantine
 from .rehearsal import Rehearsing, Tell
@@ -189,6 +190,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def __init__(self, app: "Application") -> None:
         self.quarantine = Quarantine(app.lifecycle.board, app.metrics)
+        self.drain_log = DrainLog(app.lifecycle.board)
         super().__init__(app)
 
     def start(self) -> None:
@@ -255,6 +257,7 @@ class Master(Arbiter):  # type: ignore[misc]
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
                 self.quarantine.strike(*complaint)
         self.quarantine.release()
+        self.drain_log.look()
         self._look_at_rehearsal()
         serving = sorted(
             (worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age
@@ -315,6 +318,8 @@ class Master(Arbiter):  # type: ignore[misc]
             self.quarantine.clear()
 
     def stop(self, graceful: bool = True) -> None:
+        if not self.stopping:
+            self.drain_log.end()
         self.stopping = True
         if self.rehearsal is not None:
             self.rehearsal.end()

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 from typing import Any, cast
 
@@ -134,6 +135,8 @@ class LeavingServer(Server):
         self._board.connections(self._slot, self._count())
         if counter % _TICKS_PER_SECOND == 0:
             self._share()
+        if self._board.draining:
+            self._drain()
         return await super().on_tick(counter)
 
     def _share(self) -> None:
@@ -145,6 +148,16 @@ class LeavingServer(Server):
         if lead > max(_SMALLEST_LEAD, self._count() // 4):
             for connection in list(self._connections())[: lead // 2]:
                 connection.leave()
+
+    def _drain(self) -> None:
+        """A client that asks is told to go by the answer; one that keeps its connection for later would hold the drain
+        until its end.
+        """
+        self._board.asking(self._slot, sum(connection.is_asking() for connection in self._connections()))
+        idle = self._timeouts.idle
+        if time.monotonic() - self._board.draining_since >= idle:
+            for connection in list(self._connections()):
+                connection.close_if_idle(asyncio.get_running_loop().time() - idle)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.started:
