@@ -42,15 +42,16 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     metrics: Metrics | None = None,
     loading: Loading | None = None,
+    whole: bool = False,
 ) -> Envelope:
     """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork.
-    Raises ArtifactError.
+    Raises ArtifactError; `whole`: also where an expected model can never be loaded.
     """
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
     marks = Marks(lifecycle)
     repository = Repository(settings, metrics, marks)
-    repository.load_eager(loading)
+    repository.load_eager(loading, whole=whole)
     engine = Engine(settings, metrics, marks)
     signatures = [
         (entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository

@@ -192,6 +192,10 @@ class ArtifactError(Exception):
     """A model directory that cannot be used; the message says what to do about it."""
 
 
+class BrokenArtifact(ArtifactError):
+    """No later try mends it: digest, manifest, version or a missing library. A server does not start with it."""
+
+
 class Stopped(SystemExit):
     """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes
     out.

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, InvalidInput
+from ..errors import ArtifactError, BrokenArtifact, InvalidInput
 from ..settings import Trust
 from .answers import Answers, same
 from .compiled import model as compiled_model
@@ -158,13 +158,13 @@ def _load(
     started = time.perf_counter()
     manifest = read_manifest(directory)
     if manifest is None and trust == "manifest":
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory} has no manifest.json, and SLIPWAY_TRUST=manifest refuses what none vouches for: "
             "restore it, or pack the model with `slipway pack`"
         )
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
     if manifest is not None and (manifest.name, manifest.version) != (name, version):
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
             "rename the folder or pack again"
         )
@@ -184,7 +184,7 @@ def _load(
     try:
         artifact.example_batch()
     except InvalidInput as error:
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory}: an example row does not fit the manifest's own signature: {error.detail}"
         ) from None
     return artifact
@@ -205,5 +205,5 @@ def _load_estimator(directory: Path, manifest: Manifest | None, notes: list[str]
         from .joblib_file import load_model
     except ModuleNotFoundError as error:
         why = f"{directory} needs the Python module {error.name!r}, which is not installed here"
-        raise ArtifactError(". ".join([*notes, why])) from None
+        raise BrokenArtifact(". ".join([*notes, why])) from None
     return load_model(directory / MODEL_FILE, manifest, notes)

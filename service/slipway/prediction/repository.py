@@ -12,7 +12,7 @@ from ..engine.child import ModelSource
 from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
 from ..engine.pools import NotReturned, in_thread_of_its_own
-from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
+from ..errors import ArtifactError, BrokenArtifact, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
 from ..model.artifact import Artifact, load
 from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
@@ -48,6 +48,7 @@ class Entry:
     validator: RowValidator | None = None
     example: list[Any] | None = None
     aside: bool = False  # it failed because the master has set it aside
+    broken: bool = False  # it failed for good
 
     @property
     def label(self) -> str:
@@ -103,7 +104,7 @@ class Repository:
                 if manifest.distribution is not None:
                     self._metrics.drift.expect(name, version, manifest.distribution)
         except ArtifactError as exc:
-            self._fail(entry, str(exc))
+            self._refuse(entry, exc)
         return entry
 
     @staticmethod
@@ -169,12 +170,16 @@ class Repository:
             )
         return entry
 
-    def load_eager(self, loading: Loading | None = None) -> None:
+    def load_eager(self, loading: Loading | None = None, *, whole: bool = False) -> None:
         """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
 
-        An optional model that has ended an earlier start in the middle of its loading is left out.
+        An optional model that has ended an earlier start in the middle of its loading is left out. `whole`: raises
+        BrokenArtifact at the first expected model that no later try can load.
         """
         loading = loading or Loading(None)
+        for entry in self:
+            if whole:
+                self._require_whole(entry)
         for entry in self:
             if entry.state != "unloaded" or entry.serving.lazy:
                 continue
@@ -186,13 +191,20 @@ class Repository:
                 continue
             with loading.of(model, path):
                 self._load(entry)
+            if whole:
+                self._require_whole(entry)
+
+    @staticmethod
+    def _require_whole(entry: Entry) -> None:
+        if entry.expected and entry.broken:
+            raise BrokenArtifact(f"{entry} cannot be served: {entry.error}")
 
     def _load(self, entry: Entry) -> None:
         self._set_state(entry, "loading")
         try:
             read = self._read(entry)
         except ArtifactError as exc:
-            self._fail(entry, str(exc))
+            self._refuse(entry, exc)
         else:
             self._take(entry, *read)
 
@@ -309,6 +321,10 @@ class Repository:
     def _set_state(self, entry: Entry, state: State) -> None:
         entry.state = state
         self._metrics.model_state(entry.name, entry.version, state)
+
+    def _refuse(self, entry: Entry, error: ArtifactError) -> None:
+        entry.broken = isinstance(error, BrokenArtifact)
+        self._fail(entry, str(error))
 
     def _fail(self, entry: Entry, error: str) -> None:
         shown = error.replace(f"{entry.directory}/", "").replace(str(entry.directory), "its folder")

@@ -109,13 +109,20 @@ class Application(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The ASGI application with its models. Raises ArtifactError."""
+        """The ASGI application with its models, for Gunicorn at the start. Raises ArtifactError, also where an expected
+        model can never be loaded: the container ends, and says why, instead of never becoming ready.
+        """
+        return self._load(whole=True)
+
+    def _load(self, *, whole: bool) -> Any:
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
         from ..app import create_app
 
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
-        return create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading)
+        return create_app(
+            self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading, whole=whole
+        )
 
     def freeze(self) -> None:
         """Before the workers are forked. The collector would write to every object, and so copy the pages that they
@@ -135,7 +142,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
         states, self.metrics.states = self.metrics.states, {}
         try:
-            self.callable = self.load()
+            self.callable = self._load(whole=False)
         except Exception as exc:  # whatever it is, the old models are good
             self.metrics.states = states
             log.error("the models stay as they are, for they cannot be read again: %s", exc)
