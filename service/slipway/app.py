@@ -12,7 +12,7 @@ from . import __version__
 from .drift.counting import DriftCounter
 from .engine.engine import Engine
 from .engine.marks import Marks
-from .errors import Problem
+from .errors import ArtifactError, Problem
 from .http.auth import Guard
 from .http.body import Exchange
 from .http.docs import docs_routes
@@ -42,16 +42,16 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     metrics: Metrics | None = None,
     loading: Loading | None = None,
-    whole: bool = False,
+    ends: type[ArtifactError] | None = None,
 ) -> Envelope:
     """The ASGI application, its models loaded but never asked: predictions begin in the lifespan, after the fork.
-    Raises ArtifactError; `whole`: also where an expected model can never be loaded.
+    Raises ArtifactError; `ends`: also such a fault of an expected model.
     """
     lifecycle = lifecycle or Lifecycle(Board(None, slots=1))
     metrics = metrics or Metrics(None, None)
     marks = Marks(lifecycle)
     repository = Repository(settings, metrics, marks)
-    repository.load_eager(loading, whole=whole)
+    repository.load_eager(loading, ends=ends)
     engine = Engine(settings, metrics, marks)
     signatures = [
         (entry.name, entry.validator.signature if entry.validator is not None else None) for entry in repository

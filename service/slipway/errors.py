@@ -196,6 +196,10 @@ class BrokenArtifact(ArtifactError):
     """No later try mends it: digest, manifest, version or a missing library. A server does not start with it."""
 
 
+class DoesNotFit(BrokenArtifact):
+    """There is not enough memory for it by its size alone, and the attempt would end the process."""
+
+
 class Stopped(SystemExit):
     """A signal has asked this process to end: raised by its handler, and never a model's doing, wherever it comes
     out.

@@ -7,15 +7,17 @@ import json
 import os
 import pickle
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from slipway.packing.example_models import train_and_pack
 from tests.server.conftest import Start, bare
-from tests.server.estimators import ENDS, RAISES, STOPS, StuckInAChild, StuckInAWorker, WickedToLoad
+from tests.server.estimators import ENDS, RAISES, STOPS, Heavy, StuckInAChild, StuckInAWorker, WickedToLoad
 from tests.server.running import Server
 from tests.support import estimators
+from tests.unit.system.test_cpu import machine
 
 
 def optional(folder: Path, *names: str) -> None:
@@ -231,6 +233,48 @@ def test_at_a_reload_a_broken_model_does_not_end_the_server(start: Start, tmp_pa
     server.signal(signal.SIGHUP)
     server.until(lambda: server.get("/ready").status == 503)
     assert server.predict("good", [0, 0]).status == 200
+
+
+def in_a_container_of(root: Path, limit: float) -> list[str]:
+    """`slipway` as it runs where the memory limit is `limit` bytes, of which half are in use."""
+    machine(root, "0::/", **{"memory.max": f"{limit:.0f}", "memory.stat": f"anon {limit // 2:.0f}"})
+    code = "from pathlib import Path; from slipway.cli.entry import main; from slipway.system import memory"
+    return [
+        sys.executable,
+        "-c",
+        f"{code}; memory.ROOT = Path({str(root)!r}); main()",
+    ]
+
+
+def test_what_is_loaded_and_its_size_stand_in_the_log_and_what_cannot_fit_is_refused_with_the_limit_to_set(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "large", Heavy(20_000_000).fit())
+    refused = start(models=folder, wait=False, command=in_a_container_of(tmp_path / "small", 30e6))
+    assert refused.process.wait(60) == 1
+    assert refused.logged("loading model large 1 (20 MB)")
+    assert refused.log()[-1]["message"] == (
+        "model large 1 cannot be served: Its file has 20 MB, and 15 MB of the memory limit of 30 MB are in use: "
+        "set the limit (resources.limits.memory) to 161Mi or more"
+    )
+    assert start(models=folder, command=in_a_container_of(tmp_path / "large", 60e6)).predict("large", [0]).status == 200
+
+
+def test_a_lazy_or_optional_model_that_cannot_fit_keeps_nobody_else_from_being_served(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    for name in ("lazy", "optional"):
+        bare(folder, name, Heavy(20_000_000).fit())
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text("[lazy]\nlazy = true\n[optional]\noptional = true\n[good]\ndefault = true\n")
+    server = start(models=folder, command=in_a_container_of(tmp_path / "small", 30e6))
+    assert server.predict("good", [0, 0]).status == 200
+    for name in ("lazy", "optional"):
+        answer = server.predict(name, [0])
+        assert answer.status == 503
+        assert "set the limit" in answer.json()["detail"]
 
 
 def break_iris(folder: Path, fault: str) -> None:

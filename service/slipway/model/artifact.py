@@ -129,6 +129,17 @@ def open_model(
     )
 
 
+def size(directory: Path, *, compiled: bool = True) -> int:
+    """Bytes of the file that is to be loaded; 0 where it cannot be told, which loading it will say. In memory it takes
+    as many at least: more where it is compressed.
+    """
+    with contextlib.suppress(OSError, ArtifactError):
+        manifest = read_manifest(directory)
+        form = manifest.compiled if manifest is not None and compiled else None
+        return (directory / (MODEL_FILE if form is None else form.file)).stat().st_size
+    return 0
+
+
 def load(
     directory: Path,
     *,

@@ -12,14 +12,15 @@ from ..engine.child import ModelSource
 from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
 from ..engine.pools import NotReturned, in_thread_of_its_own
-from ..errors import ArtifactError, BrokenArtifact, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
-from ..model.artifact import Artifact, load
+from ..errors import ArtifactError, DeadlineExceeded, DoesNotFit, ModelFailed, ModelLoading, UnknownModel
+from ..model.artifact import Artifact, load, size
 from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
 from ..sources.folder import Overrides, find_models, overlooked, read_overrides, version_key
 from ..system.board import Board, Lifecycle
+from ..system.memory import megabytes, memory
 from ..telemetry.metrics import Metrics
 from .loading import Loading
 
@@ -48,7 +49,7 @@ class Entry:
     validator: RowValidator | None = None
     example: list[Any] | None = None
     aside: bool = False  # it failed because the master has set it aside
-    broken: bool = False  # it failed for good
+    fault: type[ArtifactError] | None = None  # of its files
 
     @property
     def label(self) -> str:
@@ -170,16 +171,15 @@ class Repository:
             )
         return entry
 
-    def load_eager(self, loading: Loading | None = None, *, whole: bool = False) -> None:
+    def load_eager(self, loading: Loading | None = None, *, ends: type[ArtifactError] | None = None) -> None:
         """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
 
-        An optional model that has ended an earlier start in the middle of its loading is left out. `whole`: raises
-        BrokenArtifact at the first expected model that no later try can load.
+        An optional model that has ended an earlier start in the middle of its loading is left out. Raises `ends` at
+        the first expected model that cannot be loaded for such a fault.
         """
         loading = loading or Loading(None)
         for entry in self:
-            if whole:
-                self._require_whole(entry)
+            self._end_at(entry, ends)
         for entry in self:
             if entry.state != "unloaded" or entry.serving.lazy:
                 continue
@@ -189,15 +189,14 @@ class Repository:
                     entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it"
                 )
                 continue
-            with loading.of(model, path):
+            with loading.of(model, path, self._size(entry)):
                 self._load(entry)
-            if whole:
-                self._require_whole(entry)
+            self._end_at(entry, ends)
 
     @staticmethod
-    def _require_whole(entry: Entry) -> None:
-        if entry.expected and entry.broken:
-            raise BrokenArtifact(f"{entry} cannot be served: {entry.error}")
+    def _end_at(entry: Entry, fault: type[ArtifactError] | None) -> None:
+        if fault is not None and entry.expected and entry.fault is not None and issubclass(entry.fault, fault):
+            raise entry.fault(f"{entry} cannot be served: {entry.error}")
 
     def _load(self, entry: Entry) -> None:
         self._set_state(entry, "loading")
@@ -210,6 +209,7 @@ class Repository:
 
     def _read(self, entry: Entry) -> tuple[Artifact, RowValidator]:
         """Changes nothing: nobody may wait for it any more when it returns. Raises ArtifactError."""
+        require_room(self._size(entry))
         artifact = load(
             entry.directory,
             name=entry.name,
@@ -221,6 +221,9 @@ class Repository:
         if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
             return artifact, artifact.validator(self._settings.max_rows)
         return artifact, entry.validator
+
+    def _size(self, entry: Entry) -> int:
+        return size(entry.directory, compiled=self._settings.compiled and entry.serving.compiled)
 
     def _take(self, entry: Entry, artifact: Artifact, validator: RowValidator) -> None:
         for note in artifact.notes:
@@ -252,6 +255,7 @@ class Repository:
             if entry.aside:
                 return
             self._set_state(entry, "loading")
+            log.info("loading model %s (%s)", entry.label, megabytes(self._size(entry)))
             try:
                 read = await in_thread_of_its_own(self._settings.load_timeout, self._read_in_worker, entry)
             except ArtifactError as exc:
@@ -323,7 +327,7 @@ class Repository:
         self._metrics.model_state(entry.name, entry.version, state)
 
     def _refuse(self, entry: Entry, error: ArtifactError) -> None:
-        entry.broken = isinstance(error, BrokenArtifact)
+        entry.fault = type(error)
         self._fail(entry, str(error))
 
     def _fail(self, entry: Entry, error: str) -> None:
@@ -331,6 +335,19 @@ class Repository:
         entry.error = harmless(shown, _MOST_CHARACTERS)  # where our files are is nobody's business but the log's
         self._set_state(entry, "failed")
         log.error("%s is not served: %s", entry, error)
+
+
+def require_room(needed: int) -> None:
+    """Raises DoesNotFit where the memory limit leaves less than a file's own size: loaded, it takes no less."""
+    there = memory()
+    if there is None or needed <= there.free:
+        return
+    # What is loaded is copied for a moment, and each worker takes some for itself.
+    wanted = -(-int(there.used + needed * 1.25 + 128e6) // (1 << 20))
+    raise DoesNotFit(
+        f"Its file has {megabytes(needed)}, and {megabytes(there.used)} of the memory limit of "
+        f"{megabytes(there.limit)} are in use: set the limit (resources.limits.memory) to {wanted}Mi or more"
+    )
 
 
 def _models_in(folder: Path) -> list[tuple[str, str, Path]]:

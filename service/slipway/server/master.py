@@ -17,7 +17,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from ..errors import ArtifactError, Stopped
+from ..errors import ArtifactError, BrokenArtifact, DoesNotFit, Stopped
 from ..http.auth import check_keys
 from ..prediction.loading import Loading, Rehearsal
 from ..prediction_log.stores.errors import StoreAway
@@ -112,16 +112,16 @@ class Application(BaseApplication):  # type: ignore[misc]
         """The ASGI application with its models, for Gunicorn at the start. Raises ArtifactError, also where an expected
         model can never be loaded: the container ends, and says why, instead of never becoming ready.
         """
-        return self._load(whole=True)
+        return self._load(BrokenArtifact)
 
-    def _load(self, *, whole: bool) -> Any:
+    def _load(self, ends: type[ArtifactError]) -> Any:
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
         from ..app import create_app
 
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
         return create_app(
-            self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading, whole=whole
+            self.settings, lifecycle=self.lifecycle, metrics=self.metrics, loading=self.loading, ends=ends
         )
 
     def freeze(self) -> None:
@@ -142,7 +142,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
         states, self.metrics.states = self.metrics.states, {}
         try:
-            self.callable = self._load(whole=False)
+            self.callable = self._load(DoesNotFit)
         except Exception as exc:  # whatever it is, the old models are good
             self.metrics.states = states
             log.error("the models stay as they are, for they cannot be read again: %s", exc)
