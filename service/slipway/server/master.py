@@ -4,10 +4,8 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -29,14 +27,15 @@ from ..system.process import end
 from ..system.runtime_dir import CannotStart, board_path, claim, metrics_path, runtime_dir
 from ..telemetry import logs
 from ..telemetry.metrics import MASTER, Metrics
+from .certificate import CannotRenew, Certificate
 from .development import serve_for_development
 from .drain import DrainLog
 from .gunicorn import STOP_SIGNALS, options
+from .listening import allow_many_connections, bind, cannot_listen
 from .quarantine import Quarantine
 from .rehearsal import Rehearsing, Tell
 from .worker import Worker
 
-_DESCRIPTORS = 65_536  # per process
 # New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log
 # and calls in flight hold is walked each time: with Python's 700 a logged row costs 5 µs more, and one that is not 2
 # µs.
@@ -77,19 +76,27 @@ def _serve(settings: Settings) -> None:
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
     cpu.limit_threads(limit, workers)
-    _allow_many_connections()
-    _check_tls(settings)
-    listener = _bind(settings.host, settings.port)
+    allow_many_connections()
+    certificate = Certificate.of(settings)
+    listener = bind(settings.host, settings.port)
     directory = runtime_dir(settings.runtime_dir, settings.port)
     claim(directory)
-    Application(settings, workers, listener, directory).run()
+    Application(settings, workers, listener, directory, certificate).run()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
     """What the master and its workers share: each worker inherits it with the fork."""
 
-    def __init__(self, settings: Settings, workers: int, listener: socket.socket, directory: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        listener: socket.socket,
+        directory: Path,
+        certificate: Certificate | None = None,
+    ) -> None:
         self.settings = settings
+        self.certificate = certificate
         self.directory = directory
         try:
             self.lifecycle = Lifecycle(Board(board_path(directory), workers))
@@ -204,7 +211,7 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             super().start()
         except OSError as exc:  # another server was as quick to bind, and quicker to listen
-            raise _cannot_listen(self.app.settings.host, self.app.settings.port, exc) from exc
+            raise cannot_listen(self.app.settings.host, self.app.settings.port, exc) from exc
 
     def init_signals(self) -> None:
         """A model may have changed them when it was loaded."""
@@ -265,6 +272,7 @@ class Master(Arbiter):  # type: ignore[misc]
                 self.quarantine.strike(*complaint)
         self.quarantine.release()
         self.drain_log.look()
+        self._look_at_certificate()
         self._look_at_rehearsal()
         serving = sorted(
             (worker for worker in self.WORKERS.values() if not worker.retired), key=lambda worker: worker.age
@@ -282,6 +290,15 @@ class Master(Arbiter):  # type: ignore[misc]
             old = not self._is_current(worker)
             if worker in surplus or (old and (succeeded or not reported(worker.slot))):
                 self._retire(worker)
+
+    def _look_at_certificate(self) -> None:
+        """For the workers that are to come, and for the log: those that serve look for themselves."""
+        certificate = self.app.certificate
+        try:
+            if certificate is not None and certificate.renew():
+                log.info("the certificate has been renewed: it is valid until %s", certificate.valid_until)
+        except CannotRenew as exc:
+            log.error("%s", exc)
 
     def _is_current(self, worker: Worker) -> bool:
         """Of the models that are served now, and with all its threads."""
@@ -349,47 +366,3 @@ def _stop_early(number: int, _frame: object) -> None:
 
 def _stop_loading(number: int, _frame: object) -> None:
     raise Stopped(number)
-
-
-def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
-    return CannotStart(
-        f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT"
-    )
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Bound but not listening yet, so that a taken port is known before anything is loaded. Raises CannotStart."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as exc:
-        raise _cannot_listen(host, port, exc) from exc
-    return listener
-
-
-def _allow_many_connections() -> None:
-    """Each takes a file descriptor, of which the customary 1,024 are meant for programs that use select()."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < _DESCRIPTORS:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard), hard)
-        )
-
-
-def _check_tls(settings: Settings) -> None:
-    """Each worker reads the files for itself; what is wrong with them must be known before. Raises CannotStart."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return
-    if certificate is None or key is None:
-        raise CannotStart(
-            "SLIPWAY_TLS_CERTIFICATE and SLIPWAY_TLS_KEY go together: set both, or neither to serve plain HTTP"
-        )
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as exc:  # ssl.SSLError is one
-        raise CannotStart(f"the certificate {certificate} cannot be used with the key {key}: {exc}") from exc

@@ -99,6 +99,7 @@ class Metrics:
         self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
         self.drift = DriftMetrics(registry)
 
+        self._certificate: Gauge | None = None
         self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._models: dict[tuple[str, str], InferenceMetrics] = {}
         self.states: dict[tuple[str, str], ModelState] = {}  # by name and version: what a forked worker shows
@@ -259,6 +260,18 @@ class Metrics:
 
     def model_loaded(self, name: str, version: str, seconds: float) -> None:
         self._load_duration.labels(name, version).set(seconds)
+
+    def certificate_expires(self, at: float) -> None:
+        """A worker's call, where it serves one: without one, and in the master, there is no such series."""
+        if self._certificate is None:
+            # Alert before it is over.
+            self._certificate = Gauge(
+                "slipway_tls_certificate_expiry_timestamp_seconds",
+                "Until when the certificate is valid that is served; of several, the one that ends first.",
+                registry=self._registry,
+                multiprocess_mode="livemin",
+            )
+        self._certificate.set(at)
 
     def render(self) -> bytes:
         """The exposition text of all processes. Reads files: call it in a thread."""
