@@ -15,6 +15,7 @@ from .engine.marks import Marks
 from .errors import ArtifactError, Problem
 from .http.auth import Guard
 from .http.body import Exchange
+from .http.counting import counting
 from .http.docs import docs_routes
 from .http.envelope import Envelope
 from .http.fast_path import Dispatch, add_operations
@@ -93,6 +94,7 @@ def create_app(
         app.add_exception_handler(error, respond_to_error)
     exchange = Exchange(settings, repository)
     operations = [operation for protocol in PROTOCOLS for operation in protocol(predictor, exchange, settings)]
+    operations = [operation._replace(handler=counting(operation.handler)) for operation in operations]
     operations += feedback_operations(prediction_log, exchange, settings)
     guard = Guard(settings.api_keys) if settings.api_keys else None
     if guard is not None:

@@ -126,6 +126,13 @@ class UnknownModel(Problem):
     reason = "unknown_model"
 
 
+class UnknownVersion(UnknownModel):
+    """The model is served, but not in the version that was asked for: perhaps by another pod, during a rollout."""
+
+    title = "Model version not found"
+    reason = "unknown_version"
+
+
 class Rejected(Problem):
     """Not now: 503 with Retry-After, counted by reason."""
 

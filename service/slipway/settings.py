@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     runtime_dir: AbsolutePath | None = Field(
         None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT."
     )
+    metrics_models: int = Field(
+        100,
+        ge=1,
+        description="Versions of models whose requests have series of their own, 16 each; those beyond it share "
+        'those of model="other".',
+    )
     access_log: bool = Field(
         True, description="Write a line per request; probes and scrapes have theirs at level debug."
     )

@@ -60,10 +60,14 @@ class Exchange:
     def entry(self, call: Call) -> Entry:
         """The model asked for: by the path, else the query, else the headers, else the default. Raises UnknownModel."""
         if not (call.name or call.query) and b"x-model" not in call.headers and b"x-model-version" not in call.headers:
-            return self._repository.default()
+            entry = self._repository.default()
+            call.observe = entry.observe
+            return entry
         name = call.name or call.query.get("model") or call.header(b"x-model")
         version = call.version or call.query.get("version") or call.header(b"x-model-version")
-        return self._repository.find(name, version)
+        entry = self._repository.find(name, version)
+        call.observe = entry.observe
+        return entry
 
     async def read(self, call: Call) -> bytes:
         """The body; from now on the call has a deadline. Raises 4xx problems, ClientGone when the client left in

@@ -12,7 +12,15 @@ from ..engine.child import ModelSource
 from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
 from ..engine.pools import NotReturned, in_thread_of_its_own
-from ..errors import ArtifactError, DeadlineExceeded, DoesNotFit, ModelFailed, ModelLoading, UnknownModel
+from ..errors import (
+    ArtifactError,
+    DeadlineExceeded,
+    DoesNotFit,
+    ModelFailed,
+    ModelLoading,
+    UnknownModel,
+    UnknownVersion,
+)
 from ..model.artifact import Artifact, load, size
 from ..model.contained import harmless
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
@@ -22,6 +30,7 @@ from ..sources.folder import Overrides, find_models, overlooked, read_overrides,
 from ..system.board import Board, Lifecycle
 from ..system.memory import megabytes, memory
 from ..telemetry.metrics import Metrics
+from ..telemetry.model_metrics import Observe
 from .loading import Loading
 
 log = logging.getLogger("slipway.models")
@@ -41,6 +50,7 @@ class Entry:
     version: str
     directory: Path
     serving: Serving
+    observe: Observe  # counts a request to it
     expected: bool = False
     state: State = "unloaded"
     error: str | None = None
@@ -95,7 +105,7 @@ class Repository:
 
     def _entry(self, name: str, version: str, directory: Path) -> Entry:
         """With what its manifest tells, before anything is loaded."""
-        entry = Entry(name, version, directory, Serving())
+        entry = Entry(name, version, directory, Serving(), self._metrics.models.observer(name, version))
         try:
             manifest = read_manifest(directory)
             if manifest is not None:
@@ -154,7 +164,7 @@ class Repository:
         return self._default or self.find()
 
     def find(self, name: str | None = None, version: str | None = None) -> Entry:
-        """The entry asked for, else the default model or version; raises UnknownModel."""
+        """The entry asked for, else the default model or version; raises UnknownModel, UnknownVersion."""
         if name is None:
             name = self.default_name
             if name is None:
@@ -166,7 +176,7 @@ class Repository:
         entry = versions.get(version or self._default_versions[name])
         if entry is None:
             asked = harmless(version or "", _MOST_ASKED)
-            raise UnknownModel(
+            raise UnknownVersion(
                 f"Model {name!r} has no version {asked!r}; there are {', '.join(sorted(versions, key=version_key))}"
             )
         return entry

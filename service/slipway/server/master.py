@@ -106,7 +106,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             ) from exc
         self.loading = Loading(directory, settings.load_timeout)
         self._process = MASTER
-        self.metrics = Metrics(metrics_path(directory), lambda: self._process)
+        self.metrics = Metrics(metrics_path(directory), lambda: self._process, settings.metrics_models)
         self._slots: set[int] = set()
         self._options = options(settings, workers=workers, listener=listener.detach(), directory=directory)
         super().__init__()

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 from .. import __version__
 from .drift_metrics import DriftMetrics
 from .log_metrics import LogMetrics
+from .model_metrics import ModelMetrics
 from .slot_files import ReservedDict, counter, observer, series_lost, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
@@ -40,6 +41,7 @@ MASTER = "master"  # the slot of the process that forks the workers and serves n
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_CLASSES = 100  # per model; a client can multiply series no further than this
+MOST_MODELS = 100
 _STATES: tuple[ModelState, ...] = ("unloaded", "loading", "ready", "failed")
 
 
@@ -81,7 +83,7 @@ class Metrics:
     The slots outlive the processes, so that totals survive a worker's death and the files do not multiply.
     """
 
-    def __init__(self, directory: Path | None, slot: Callable[[], str] | None) -> None:
+    def __init__(self, directory: Path | None, slot: Callable[[], str] | None, most_models: int = MOST_MODELS) -> None:
         self._directory = directory
         self._slot = slot or (lambda: "0")
         if directory is not None:
@@ -98,6 +100,7 @@ class Metrics:
         self.log = LogMetrics(registry)
         self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
         self.drift = DriftMetrics(registry)
+        self.models = ModelMetrics(registry, most_models)
 
         self._certificate: Gauge | None = None
         self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
