@@ -100,7 +100,11 @@ def create_app(
     if guard is not None:
         operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]
     add_operations(app, operations)
-    for router in (probes(repository, lifecycle, metrics), docs_routes(app), catalogue_routes(predictor, guard)):
+    for router in (
+        probes(repository, lifecycle, metrics, settings.drift),
+        docs_routes(app),
+        catalogue_routes(predictor, guard),
+    ):
         app.include_router(router)
     describe_api(app, operations, repository, keys=guard is not None)
     hot = Dispatch(app, operations, repository, respond_to_error)

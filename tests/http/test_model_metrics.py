@@ -64,3 +64,16 @@ async def test_a_request_that_names_a_version_which_is_not_served_here_is_404_an
 async def test_a_request_that_names_the_version_that_is_served_is_answered_by_it(client: httpx.AsyncClient) -> None:
     response = await client.post("/predict", json=FLOWER, headers={"X-Model-Version": "1"})
     assert (response.status_code, response.headers["x-model-version"]) == (200, "1")
+
+
+@pytest.mark.parametrize(
+    ("drift", "is_in"), [("together", {"/metrics", "/metrics/drift"}), ("apart", {"/metrics/drift"})]
+)
+async def test_drift_has_a_path_of_its_own_and_can_be_left_to_it(
+    serve: Serve, models: Path, drift: str, is_in: set[str]
+) -> None:
+    async with serve(models, drift=drift) as client:
+        texts = {path: (await client.get(path)).text for path in ("/metrics", "/metrics/drift")}
+    assert {path for path, text in texts.items() if "slipway_drift_expected_share{" in text} == is_in
+    assert "slipway_model_state{" in texts["/metrics"]
+    assert "slipway_model_state{" not in texts["/metrics/drift"]

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..model.artifact import Artifact, load, size
 from ..model.contained import harmless
+from ..model.distribution import Distribution
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
@@ -58,6 +59,7 @@ class Entry:
     loading: "asyncio.Task[None] | None" = None
     validator: RowValidator | None = None
     example: list[Any] | None = None
+    distribution: Distribution | None = None  # what its drift is measured against; None: it is not measured
     aside: bool = False  # it failed because the master has set it aside
     fault: type[ArtifactError] | None = None  # of its files
 
@@ -97,6 +99,9 @@ class Repository:
             entry = self._entry(name, version, directory)
             if name in overrides:
                 entry.serving = overrides[name].applied_to(entry.serving)
+            entry.distribution = self._counted(entry, overrides.get(name))
+            if entry.distribution is not None:
+                self._metrics.drift.expect(name, version, entry.distribution)
             self._entries.setdefault(name, {})[version] = entry
             self._metrics.model_state(name, version, entry.state)
         if unknown := sorted(set(overrides) - set(self._entries)):
@@ -112,11 +117,22 @@ class Repository:
                 entry.serving = manifest.serving
                 entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
                 entry.example = next((example.features for example in manifest.examples), None)
-                if manifest.distribution is not None:
-                    self._metrics.drift.expect(name, version, manifest.distribution)
+                entry.distribution = manifest.distribution
         except ArtifactError as exc:
             self._refuse(entry, exc)
         return entry
+
+    def _counted(self, entry: Entry, override: Overrides | None) -> Distribution | None:
+        """As much of its distribution as drift is counted by."""
+        whole, most = entry.distribution, self._settings.drift_series
+        if whole is None or self._settings.drift == "off" or (override is not None and override.drift is False):
+            return None
+        counted = whole.within(most)
+        columns, all_columns = 0 if counted is None else len(counted.features), len(whole.features)
+        if columns < all_columns:
+            sentence = "%s: drift of %d of its %d columns is counted: all have more bins than SLIPWAY_DRIFT_SERIES=%d"
+            log.warning(sentence, entry, columns, all_columns, most)
+        return counted
 
     @staticmethod
     def _default_version(name: str, versions: dict[str, Entry], override: Overrides | None) -> str:
@@ -250,6 +266,7 @@ class Repository:
             ),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
+            entry.distribution,
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 

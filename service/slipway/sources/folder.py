@@ -31,9 +31,10 @@ class Overrides(BaseModel):
     lazy: bool | None = None
     optional: bool | None = None
     log_rate: float | None = Field(None, ge=0, le=1)
+    drift: bool | None = Field(None, description="false: its drift is not counted, though its manifest could tell it.")
 
     def applied_to(self, serving: Serving) -> Serving:
-        return serving.model_copy(update=self.model_dump(exclude={"version"}, exclude_none=True))
+        return serving.model_copy(update=self.model_dump(exclude={"version", "drift"}, exclude_none=True))
 
 
 def find_models(folder: Path) -> list[tuple[str, str, Path]]:

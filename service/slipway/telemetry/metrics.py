@@ -33,6 +33,7 @@ from .slot_files import ReservedDict, counter, observer, series_lost, slot_value
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
+Part = Literal["all", "drift", "without drift"]
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
 
 MASTER = "master"  # the slot of the process that forks the workers and serves nothing itself
@@ -276,9 +277,12 @@ class Metrics:
             )
         self._certificate.set(at)
 
-    def render(self) -> bytes:
-        """The exposition text of all processes. Reads files: call it in a thread."""
-        return generate_latest(self._registry if self._directory is None else _AllSlots(self._directory, self.drift))
+    def render(self, part: Part = "all") -> bytes:
+        """The exposition text of all processes, or drift's part of it, or all but that. Reads files: call it in a
+        thread.
+        """
+        everything = self._registry if self._directory is None else _AllSlots(self._directory, self.drift)
+        return generate_latest(everything if part == "all" else _Part(everything, drift=part == "drift"))
 
     def _show_state(self, name: str, version: str, state: ModelState) -> None:
         for each in _STATES:
@@ -292,6 +296,17 @@ def _share(directory: Path, slot: Callable[[], str]) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
     values.ValueClass = slot_values(slot)
+
+
+class _Part(Collector):
+    """Drift's families, or all others."""
+
+    def __init__(self, everything: Collector, *, drift: bool) -> None:
+        self._everything = everything
+        self._drift = drift
+
+    def collect(self) -> Iterable[Metric]:
+        return (each for each in self._everything.collect() if each.name.startswith("slipway_drift_") == self._drift)
 
 
 class _AllSlots(Collector):
