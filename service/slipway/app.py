@@ -15,6 +15,7 @@ from .engine.marks import Marks
 from .errors import Problem
 from .http.auth import Guard
 from .http.body import Exchange
+from .http.counting import counting
 from .http.docs import docs_routes
 from .http.envelope import Envelope
 from .http.fast_path import Dispatch, add_operations
@@ -93,12 +94,17 @@ def create_app(
         app.add_exception_handler(error, respond_to_error)
     exchange = Exchange(settings, repository)
     operations = [operation for protocol in PROTOCOLS for operation in protocol(predictor, exchange, settings)]
+    operations = [operation._replace(handler=counting(operation.handler)) for operation in operations]
     operations += feedback_operations(prediction_log, exchange, settings)
     guard = Guard(settings.api_keys) if settings.api_keys else None
     if guard is not None:
         operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]
     add_operations(app, operations)
-    for router in (probes(repository, lifecycle, metrics), docs_routes(app), catalogue_routes(predictor, guard)):
+    for router in (
+        probes(repository, lifecycle, metrics, settings.drift),
+        docs_routes(app),
+        catalogue_routes(predictor, guard),
+    ):
         app.include_router(router)
     describe_api(app, operations, repository, keys=guard is not None)
     hot = Dispatch(app, operations, repository, respond_to_error)

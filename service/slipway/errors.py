@@ -126,6 +126,13 @@ class UnknownModel(Problem):
     reason = "unknown_model"
 
 
+class UnknownVersion(UnknownModel):
+    """The model is served, but not in the version that was asked for: perhaps by another pod, during a rollout."""
+
+    title = "Model version not found"
+    reason = "unknown_version"
+
+
 class Rejected(Problem):
     """Not now: 503 with Retry-After, counted by reason."""
 
@@ -190,6 +197,14 @@ class WrongAnswer(InferenceFailed):
 
 class ArtifactError(Exception):
     """A model directory that cannot be used; the message says what to do about it."""
+
+
+class BrokenArtifact(ArtifactError):
+    """No later try mends it: digest, manifest, version or a missing library. A server does not start with it."""
+
+
+class DoesNotFit(BrokenArtifact):
+    """There is not enough memory for it by its size alone, and the attempt would end the process."""
 
 
 class Stopped(SystemExit):

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 Execution = Literal["auto", "inline", "thread", "process"]
 Trust = Literal["any", "manifest"]
+DriftSeries = Literal["together", "apart", "off"]
 Durability = Literal["off", "async", "spooled", "sync"]
 
 EMBEDDED_DATABASE = "sqlite:///slipway.db"
@@ -122,6 +123,22 @@ class Settings(BaseSettings):
     )
     runtime_dir: AbsolutePath | None = Field(
         None, description="Folder in memory for metrics and worker state; unset: /dev/shm/slipway-UID-PORT."
+    )
+    metrics_models: int = Field(
+        100,
+        ge=1,
+        description="Versions of models whose requests have series of their own, 16 each; those beyond it share "
+        'those of model="other".',
+    )
+    drift: DriftSeries = Field(
+        "together",
+        description="Drift's series: together (in /metrics, too), apart (in /metrics/drift alone, to be scraped less "
+        "often) or off (drift is not counted).",
+    )
+    drift_series: int = Field(
+        1000,
+        ge=1,
+        description="Most bins that drift is counted in for one version of a model; columns beyond are not counted.",
     )
     access_log: bool = Field(
         True, description="Write a line per request; probes and scrapes have theirs at level debug."

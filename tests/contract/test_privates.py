@@ -1,5 +1,6 @@
 """What is used of libraries that they do not promise: one list, each with its reason, and each still there."""
 
+import _ssl
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,9 @@ PRIVATES = {
     "_value": Private(lambda: prometheus_client.Counter("c", "c", registry=None), VALUES),
     "_positions": Private(lambda: MmapedDict, VALUES),
     "_m": Private(lambda: MmapedDict, VALUES),
+    "_test_decode_cert": Private(
+        lambda: _ssl, "until when the server's own certificate is valid; the public ways tell it of others' only"
+    ),
     "_init_value": Private(
         lambda: MmapedDict, "pages of the file are reserved before they are written (or a full disk ends the process)"
     ),

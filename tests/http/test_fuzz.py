@@ -294,6 +294,7 @@ REASONS = [
         "too_many_rows",
         "media_type",
         "unknown_model",
+        "unknown_version",
         "invalid_parameter",
     )
 ]

@@ -109,6 +109,18 @@ def row(does: str) -> list[float]:
     return [float(list(DOES).index(does) + 1), 0.0]
 
 
+class Heavy(Stub):
+    """Of so many bytes."""
+
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+
+    def fit(self, *_: Any) -> Self:
+        self.ballast_ = np.arange(self.size // 8)
+        self.n_features_in_ = 1
+        return self
+
+
 class Wicked(Stub):
     """Answers 0 for every harmless row, and at others does what they say."""
 

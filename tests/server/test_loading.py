@@ -2,16 +2,22 @@
 of its next start.
 """
 
+import hashlib
+import json
 import os
+import pickle
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from slipway.packing.example_models import train_and_pack
 from tests.server.conftest import Start, bare
-from tests.server.estimators import ENDS, RAISES, STOPS, StuckInAChild, StuckInAWorker, WickedToLoad
+from tests.server.estimators import ENDS, RAISES, STOPS, Heavy, StuckInAChild, StuckInAWorker, WickedToLoad
 from tests.server.running import Server
 from tests.support import estimators
+from tests.unit.system.test_cpu import machine
 
 
 def optional(folder: Path, *names: str) -> None:
@@ -180,3 +186,112 @@ def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_afte
     assert server.logged("model deadly 1 (load): it has not been loaded within 2 s")
     server.until(lambda: "set aside: 3 times" in server.predict("deadly", [0, 0]).json().get("detail", ""))
     assert server.predict("lazy", [0, 0]).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("digest", "model.joblib is not the file that was packed: its digest is"),
+        ("manifest", "manifest.json is not a valid manifest: name: Field required"),
+        ("version", "Packed with scikit-learn 0.1, but "),
+        ("module", "needs the Python module 'nowhere_to_be_foundddddd', which is not installed here"),
+        ("file", "model.joblib does not exist"),
+    ],
+)
+def test_an_expected_model_that_no_later_try_can_load_ends_the_start_at_once_with_the_sentence(
+    start: Start, tmp_path: Path, fault: str, sentence: str
+) -> None:
+    folder = tmp_path / "models"
+    break_iris(folder, fault)
+    server = start(models=folder, wait=False, compiled=False)
+    server.message.touch()
+    assert server.process.wait(60) == 1
+    assert sentence in server.message.read_text()
+    assert server.message.read_text().startswith("model iris 1 cannot be served: ")
+    assert server.log()[-1]["message"] == server.message.read_text()
+    assert server.log()[-1]["level"] == "critical"
+
+
+@pytest.mark.parametrize("serving", ["optional", "lazy"])
+def test_a_model_that_is_not_expected_keeps_no_server_from_its_start(
+    start: Start, tmp_path: Path, serving: str
+) -> None:
+    folder = tmp_path / "models"
+    break_iris(folder, "digest")
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text(f"[iris]\n{serving} = true\n[good]\ndefault = true\n")
+    server = start(models=folder)
+    assert server.predict("good", [0, 0]).status == 200
+    assert server.predict("iris", [0, 0, 0, 0]).status == 503
+
+
+def test_at_a_reload_a_broken_model_does_not_end_the_server(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "good", estimators.Stub().fit())
+    server = start(models=folder)
+    break_iris(folder, "digest")
+    server.signal(signal.SIGHUP)
+    server.until(lambda: server.get("/ready").status == 503)
+    assert server.predict("good", [0, 0]).status == 200
+
+
+def in_a_container_of(root: Path, limit: float) -> list[str]:
+    """`slipway` as it runs where the memory limit is `limit` bytes, of which half are in use."""
+    machine(root, "0::/", **{"memory.max": f"{limit:.0f}", "memory.stat": f"anon {limit // 2:.0f}"})
+    code = "from pathlib import Path; from slipway.cli.entry import main; from slipway.system import memory"
+    return [
+        sys.executable,
+        "-c",
+        f"{code}; memory.ROOT = Path({str(root)!r}); main()",
+    ]
+
+
+def test_what_is_loaded_and_its_size_stand_in_the_log_and_what_cannot_fit_is_refused_with_the_limit_to_set(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    bare(folder, "large", Heavy(20_000_000).fit())
+    refused = start(models=folder, wait=False, command=in_a_container_of(tmp_path / "small", 30e6))
+    assert refused.process.wait(60) == 1
+    assert refused.logged("loading model large 1 (20 MB)")
+    assert refused.log()[-1]["message"] == (
+        "model large 1 cannot be served: Its file has 20 MB, and 15 MB of the memory limit of 30 MB are in use: "
+        "set the limit (resources.limits.memory) to 161Mi or more"
+    )
+    assert start(models=folder, command=in_a_container_of(tmp_path / "large", 60e6)).predict("large", [0]).status == 200
+
+
+def test_a_lazy_or_optional_model_that_cannot_fit_keeps_nobody_else_from_being_served(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    for name in ("lazy", "optional"):
+        bare(folder, name, Heavy(20_000_000).fit())
+    bare(folder, "good", estimators.Stub().fit())
+    (folder / "models.toml").write_text("[lazy]\nlazy = true\n[optional]\noptional = true\n[good]\ndefault = true\n")
+    server = start(models=folder, command=in_a_container_of(tmp_path / "small", 30e6))
+    assert server.predict("good", [0, 0]).status == 200
+    for name in ("lazy", "optional"):
+        answer = server.predict(name, [0])
+        assert answer.status == 503
+        assert "set the limit" in answer.json()["detail"]
+
+
+def break_iris(folder: Path, fault: str) -> None:
+    train_and_pack("iris", folder)
+    model, manifest = (folder / "iris" / "1" / name for name in ("model.joblib", "manifest.json"))
+    if fault == "digest":
+        model.write_bytes(model.read_bytes() + b"\0")
+    elif fault == "file":
+        model.unlink()
+    elif fault == "module":
+        content = pickle.dumps(estimators.Stub().fit()).replace(
+            estimators.__name__.encode(), b"nowhere_to_be_found".ljust(len(estimators.__name__), b"d")
+        )
+        model.write_bytes(content)
+        told = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(told | {"digest": "sha256:" + hashlib.sha256(content).hexdigest()}))
+    else:
+        told = json.loads(manifest.read_text())
+        told.pop("name") if fault == "manifest" else told["libraries"].update({"scikit-learn": "0.1"})
+        manifest.write_text(json.dumps(told))

@@ -16,7 +16,7 @@ import pytest
 from tests.server.conftest import Start, bare
 from tests.server.estimators import Lingering, Prolific, SlowToLoad, StuckInAWorker
 from tests.server.running import ROOT, Server, children, running
-from tests.support.load import Connection, get
+from tests.support.load import Connection, get, post
 
 
 def in_flight(server: Server) -> bool:
@@ -240,17 +240,40 @@ def test_a_drain_outlasts_the_scrape_after_its_last_answer(start: Start) -> None
     assert draining.communicate(timeout=20)[0].endswith(" s: no client connection is left.\n")
 
 
-def test_draining_gives_up_on_a_client_that_stays(start: Start) -> None:
+def test_draining_gives_up_on_a_request_that_does_not_end_and_the_log_says_so(start: Start) -> None:
+    server = start()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.predict, "slow", [9, 0])
+        server.until(lambda: in_flight(server))
+        out = drain(server, drain_timeout=6).communicate(timeout=60)[0]
+        left = "1 client connections are left, 1 of them with a request in hand"
+        assert out.endswith(f": {left}.\n")
+        assert server.logged(f" s: {left}")
+        assert answer.result().status == 200
+
+
+def test_five_seconds_into_a_drain_idle_connections_are_closed_and_no_others(start: Start) -> None:
     server = start()
 
-    async def stay() -> str:
-        connection = await Connection.open("127.0.0.1", server.port)
-        await connection.ask(get("/health"))
-        draining = await asyncio.to_thread(lambda: drain(server, drain_timeout=6).communicate(timeout=60)[0])
-        connection.close()
-        return draining
+    async def stay() -> float:
+        idle = [await Connection.open("127.0.0.1", server.port) for _ in range(4)]
+        await idle[0].ask(get("/health"))
+        asking = await Connection.open("127.0.0.1", server.port)
+        answer = asyncio.create_task(asking.ask(post("/predict?model=slow", {"features": [8, 0]})))
+        draining, began = drain(server), time.monotonic()
+        while not all(connection.left_by_server() for connection in idle):
+            assert not answer.done()
+            assert time.monotonic() - began < 30
+            await asyncio.sleep(0.05)
+        closed_after = time.monotonic() - server.board.draining_since
+        assert (await answer).status == 200
+        for connection in (*idle, asking):
+            connection.close()
+        assert draining.communicate(timeout=20)[0].endswith(" s: no client connection is left.\n")
+        return closed_after
 
-    assert asyncio.run(stay()).endswith(": 1 client connections are left.\n")
+    assert asyncio.run(stay()) >= 5
+    server.until(lambda: server.logged("drained in ") != [])
 
 
 def test_a_restarted_server_does_not_drain(start: Start) -> None:

@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 
 
-def self_signed(folder: Path, *names: str) -> tuple[Path, Path]:
-    """Certificate and key, for a day and for these names as openssl has them: DNS:localhost, IP:127.0.0.1."""
+def self_signed(folder: Path, *names: str, days: int = 1) -> tuple[Path, Path]:
+    """Certificate and key, for so many days and for these names as openssl has them: DNS:localhost, IP:127.0.0.1."""
     certificate, key = folder / "server.crt", folder / "server.key"
     command = [
         "openssl",
@@ -17,7 +17,7 @@ def self_signed(folder: Path, *names: str) -> tuple[Path, Path]:
         "ec_paramgen_curve:prime256v1",
         "-nodes",
         "-days",
-        "1",
+        str(days),
     ]
     command += ["-subj", "/CN=slipway", "-addext", f"subjectAltName={','.join(names)}"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)

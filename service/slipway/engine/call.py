@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from ..errors import ClientGone, DeadlineExceeded
+from ..telemetry.model_metrics import Observe
 
 Receive = Callable[[], Awaitable[Any]]
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Call:
         "headers",
         "key",
         "name",
+        "observe",
         "path",
         "query",
         "receive",
@@ -63,6 +65,7 @@ class Call:
         self.version = version
         self.key = key
         self.client: str | None = None
+        self.observe: Observe | None = None  # counts its answer, once its model is known
         self.arrival = time.monotonic()
         self.deadline = float("inf")
 

@@ -27,6 +27,7 @@ class LoadedModel:
     source: ModelSource
     batching: bool = True  # whether its calls may be joined
     log_rate: float = 1.0  # share of its requests that the prediction log keeps
+    distribution: Distribution | None = None  # what its drift is measured against; None: it is not measured
 
     @property
     def name(self) -> str:
@@ -45,11 +46,6 @@ class LoadedModel:
     def predicting(self) -> str:
         """A mark that it is asked, but for the request's id."""
         return text(self.label, "predict").decode().removesuffix("\n") + " "
-
-    @cached_property
-    def distribution(self) -> Distribution | None:
-        """What its drift is measured against; None: it is not measured."""
-        return self.artifact.manifest.distribution if self.artifact.manifest else None
 
     @cached_property
     def outputs(self) -> tuple[str, ...] | None:

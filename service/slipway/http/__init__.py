@@ -4,6 +4,7 @@
 `operation`: a POST path: handler, answer, and what OpenAPI shows of it.
 `fast_path`: prediction paths in front of FastAPI's router.
 `body`: the model that is meant and the body, bounded in size and time: 404, 408, 413, 415.
+`counting`: what became of it, by model.
 `decoding`: JSON to Python, refused before it costs more than a valid body.
 `problems`: every error in one shape.
 `auth`: API keys: 401.

@@ -4,7 +4,8 @@ import asyncio
 
 from ..engine.call import Call
 from ..errors import BodyTimeout, BodyTooLarge, ClientGone, FieldError, InvalidParameter, UnsupportedMediaType
-from ..prediction.repository import Entry, Repository
+from ..prediction.entry import Entry
+from ..prediction.repository import Repository
 from ..settings import Settings
 
 SHORTEST_TIMEOUT = 0.001  # seconds; less than this only spells a mistake
@@ -60,10 +61,14 @@ class Exchange:
     def entry(self, call: Call) -> Entry:
         """The model asked for: by the path, else the query, else the headers, else the default. Raises UnknownModel."""
         if not (call.name or call.query) and b"x-model" not in call.headers and b"x-model-version" not in call.headers:
-            return self._repository.default()
+            entry = self._repository.default()
+            call.observe = entry.observe
+            return entry
         name = call.name or call.query.get("model") or call.header(b"x-model")
         version = call.version or call.query.get("version") or call.header(b"x-model-version")
-        return self._repository.find(name, version)
+        entry = self._repository.find(name, version)
+        call.observe = entry.observe
+        return entry
 
     async def read(self, call: Call) -> bytes:
         """The body; from now on the call has a deadline. Raises 4xx problems, ClientGone when the client left in

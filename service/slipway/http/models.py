@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse
 
 from ..model.compiled.model import Form
 from ..model.signature import Signature
+from ..prediction.entry import Entry
 from ..prediction.predictor import Predictor
-from ..prediction.repository import Entry
 from .auth import Guard
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from ..prediction.repository import Entry, Repository
+from ..prediction.entry import Entry
+from ..prediction.repository import Repository
 from ..sources.folder import version_key
 from .body import SHORTEST_TIMEOUT
 from .operation import SCHEMAS, Examples, Operation, Schema, schemas_of

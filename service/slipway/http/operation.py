@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from ..engine.call import Call
 from ..errors import WrongAnswer
+from ..prediction.entry import Entry
 from ..prediction.predictor import Prediction
-from ..prediction.repository import Entry
 
 JSON = (b"content-type", b"application/json")
 

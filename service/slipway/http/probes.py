@@ -1,4 +1,4 @@
-"""GET /health, /ready and /metrics: for the kubelet and for Prometheus. Always answered, never shed."""
+"""GET /health, /ready, /metrics and /metrics/drift: for the kubelet and for Prometheus. Always answered, never shed."""
 
 import asyncio
 from time import monotonic
@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from ..prediction.repository import Repository
+from ..settings import DriftSeries
 from ..system.board import Lifecycle
 from ..telemetry.metrics import CONTENT_TYPE, Metrics
 
-PATHS = frozenset({"/health", "/ready", "/metrics"})
+PATHS = frozenset({"/health", "/ready", "/metrics", "/metrics/drift"})
 
 
 class Health(BaseModel):
@@ -32,7 +33,7 @@ class NotReady(BaseModel):
     error: str
 
 
-def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> APIRouter:
+def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics, drift: DriftSeries) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.get("/health", response_model=Health, summary="Liveness: the process runs")
@@ -67,11 +68,21 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics) -> AP
     )
     async def exposition(request: Request) -> Response:
         began = monotonic()
-        body = await asyncio.to_thread(metrics.render)
+        body = await asyncio.to_thread(metrics.render, "all" if drift == "together" else "without drift")
         # Prometheus gives up after its timeout, and has seen nothing then; nor has who asks for the head alone.
         if not (request.scope.get("head") or await request.is_disconnected()):
             lifecycle.board.scraped(began)
         return Response(body, media_type=CONTENT_TYPE)
+
+    @router.get(
+        "/metrics/drift",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+        summary="Prometheus metrics of drift, of all workers",
+    )
+    async def drift_exposition() -> Response:
+        """Apart from the others, for they are many and change slowly: to be scraped once a minute."""
+        return Response(await asyncio.to_thread(metrics.render, "drift"), media_type=CONTENT_TYPE)
 
     return router
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, InvalidInput
+from ..errors import ArtifactError, BrokenArtifact, InvalidInput
 from ..settings import Trust
 from .answers import Answers, same
 from .compiled import model as compiled_model
@@ -129,6 +129,17 @@ def open_model(
     )
 
 
+def size(directory: Path, *, compiled: bool = True) -> int:
+    """Bytes of the file that is to be loaded; 0 where it cannot be told, which loading it will say. In memory it takes
+    as many at least: more where it is compressed.
+    """
+    with contextlib.suppress(OSError, ArtifactError):
+        manifest = read_manifest(directory)
+        form = manifest.compiled if manifest is not None and compiled else None
+        return (directory / (MODEL_FILE if form is None else form.file)).stat().st_size
+    return 0
+
+
 def load(
     directory: Path,
     *,
@@ -158,13 +169,13 @@ def _load(
     started = time.perf_counter()
     manifest = read_manifest(directory)
     if manifest is None and trust == "manifest":
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory} has no manifest.json, and SLIPWAY_TRUST=manifest refuses what none vouches for: "
             "restore it, or pack the model with `slipway pack`"
         )
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
     if manifest is not None and (manifest.name, manifest.version) != (name, version):
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory} is served as {name} {version}, but its manifest says {manifest.name} {manifest.version}: "
             "rename the folder or pack again"
         )
@@ -184,7 +195,7 @@ def _load(
     try:
         artifact.example_batch()
     except InvalidInput as error:
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory}: an example row does not fit the manifest's own signature: {error.detail}"
         ) from None
     return artifact
@@ -205,5 +216,5 @@ def _load_estimator(directory: Path, manifest: Manifest | None, notes: list[str]
         from .joblib_file import load_model
     except ModuleNotFoundError as error:
         why = f"{directory} needs the Python module {error.name!r}, which is not installed here"
-        raise ArtifactError(". ".join([*notes, why])) from None
+        raise BrokenArtifact(". ".join([*notes, why])) from None
     return load_model(directory / MODEL_FILE, manifest, notes)

@@ -90,6 +90,26 @@ class Distribution(BaseModel):
         """Its variables by what they are of."""
         return {"feature": self.features, "prediction": self.predictions, "confidence": self.confidences}
 
+    def within(self, most: int) -> Self | None:
+        """Of its variables those that have `most` bins together: answers first, then columns in their order; None where
+        there is room for none.
+        """
+        room = most
+        kept: dict[str, list[Variable]] = {part: [] for part in self.parts}
+        for part in ("prediction", "confidence", "feature"):
+            for each in self.parts[part]:
+                if len(each.bins) <= room:
+                    room -= len(each.bins)
+                    kept[part].append(each)
+        if room == most:
+            return None
+        return type(self)(
+            rows=self.rows,
+            features=tuple(kept["feature"]),
+            predictions=tuple(kept["prediction"]),
+            confidences=tuple(kept["confidence"]),
+        )
+
 
 def value_label(value: Any) -> str:
     """A string stays as it is, 3.0 is "3", True is "true"."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.exceptions import InconsistentVersionWarning
 from threadpoolctl import ThreadpoolController
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, BrokenArtifact
 from ..system.files import open_file
 from .contained import contained, described, harmless
 from .estimator import Model, require_predict
@@ -59,7 +59,8 @@ def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
         raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
     except Exception as error:  # a pickle may raise anything
         with open_file(path) as again:
-            raise ArtifactError(f"{path} {unloadable(again, error)}") from error
+            why = f"{path} {unloadable(again, error)}"
+        raise (BrokenArtifact if isinstance(error, ImportError) else ArtifactError)(why) from error
     for warning in caught:
         note = harmless(str(warning.message))
         if isinstance(warning.message, InconsistentVersionWarning):
@@ -96,25 +97,25 @@ def _check_signature(signature: Signature, estimator: Any, directory: Path) -> N
     """A manifest that was edited by hand may no longer describe its model."""
     count = width(estimator)
     if signature.columns is not None and count is not None and len(signature.columns) != count:
-        raise ArtifactError(
+        raise BrokenArtifact(
             f"{directory}: the manifest has {len(signature.columns)} columns, the estimator {count}: pack the model "
             "again"
         )
     if signature.classes != classes(estimator):
-        raise ArtifactError(f"{directory}: the manifest's classes are not the estimator's: pack the model again")
+        raise BrokenArtifact(f"{directory}: the manifest's classes are not the estimator's: pack the model again")
     wanted = names(estimator)
     if signature.input == "frame" and wanted is not None:
         joined = joins_words(estimator)  # blanks and underscores are the same to it
         pairs = zip(signature.names or (), wanted, strict=False)
         for name, own in pairs:
             if name != own and not (joined and name.replace(" ", "_") == own.replace(" ", "_")):
-                raise ArtifactError(
+                raise BrokenArtifact(
                     f"{directory}: the manifest has a column {name!r} where the estimator has {own!r}: pack the model "
                     "again"
                 )
     for column in signature.columns or ():
         if column.dtype is not None and not _is_dtype(column.dtype):
-            raise ArtifactError(
+            raise BrokenArtifact(
                 f"{directory}: the manifest's dtype of {column.name!r}, {column.dtype!r}, is none of pandas': pack it "
                 "again"
             )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, BrokenArtifact
 from ..settings import Execution
 from ..system.files import read_file
 from .compiled.model import CompiledForm
@@ -107,7 +107,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         content = read_file(path, MOST_BYTES)
     except FileNotFoundError:
         if path.is_symlink():  # a model that was vouched for must not become a bare one
-            raise ArtifactError(
+            raise BrokenArtifact(
                 f"{path} is a link to a file that is not there: restore that file, or pack the model again"
             ) from None
         return None
@@ -116,7 +116,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise ArtifactError(f"{path} is not a valid manifest: {first_error(error)}. Pack the model again") from None
+        raise BrokenArtifact(f"{path} is not a valid manifest: {first_error(error)}. Pack the model again") from None
 
 
 def first_error(error: ValidationError) -> str:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, BrokenArtifact
 from ..system.files import open_file
 from .file_kinds import instead
 from .manifest import Manifest
@@ -21,7 +21,7 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
         with open_file(path) as file:
             digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
             if expected_digest is not None and digest != expected_digest:
-                raise ArtifactError(
+                raise BrokenArtifact(
                     f"{path} is not the file that was packed: its digest is {digest}, the manifest says "
                     f"{expected_digest}. "
                     "Restore the file, or pack the model again if it was meant to change"
@@ -30,7 +30,7 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
             yield file, digest
     except FileNotFoundError:
         found = instead(path.parent)
-        raise ArtifactError(f"{path} does not exist" + (f"; {found}" if found else "")) from None
+        raise BrokenArtifact(f"{path} does not exist" + (f"; {found}" if found else "")) from None
     except IsADirectoryError:
         raise ArtifactError(instead(path) or f"{path} is a folder: name the file that joblib.dump wrote") from None
     except OSError as error:
@@ -72,12 +72,12 @@ def version_notes(manifest: Manifest, allow_mismatch: bool) -> list[str]:
             continue
         if library == "scikit-learn" and not allow_mismatch:
             if here is None:
-                raise ArtifactError(
+                raise BrokenArtifact(
                     "Only its estimator can answer, but scikit-learn is not installed here: install "
                     f"scikit-learn=={packed}, "
                     "or pack the model with --compile"
                 )
-            raise ArtifactError(
+            raise BrokenArtifact(
                 f"Packed with scikit-learn {packed}, but {here} is installed: install scikit-learn=={packed}, "
                 "pack the model again, or set SLIPWAY_ALLOW_VERSION_MISMATCH=true"
             )

@@ -1,6 +1,7 @@
 """From the model that is meant to its answers.
 
 `predictor`: the one way to a prediction.
+`entry`: one version of one model, and how far it has come.
 `repository`: which models are served, each loaded once.
 `loading`: which model is being loaded, in case the process ends of it.
 `reloading`: which new files a reload must not take.

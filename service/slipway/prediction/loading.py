@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import Stopped
 from ..system import termination
+from ..system.memory import megabytes
 
 log = logging.getLogger("slipway.models")
 
@@ -45,10 +46,10 @@ class Loading:
         return [model, _fingerprint(path)] in self._ended
 
     @contextlib.contextmanager
-    def of(self, model: str, path: Path) -> Iterator[None]:
-        """While the file of that model is loaded."""
-        log.info("loading model %s", model)  # the last line, if it crashes
-        termination.record(f"the process ended while model {model} was loaded")
+    def of(self, model: str, path: Path, size: int) -> Iterator[None]:
+        """While the file of that model is loaded. `size`: its bytes."""
+        log.info("loading model %s (%s)", model, megabytes(size))  # the last line, if it crashes
+        termination.record(f"the process ended while model {model} ({megabytes(size)}) was loaded")
         _write(self._mark, [model, _fingerprint(path)])
         late = threading.Event()
         watch = threading.Timer(self._seconds, self._late, (model, late))
@@ -102,7 +103,7 @@ class Rehearsal(Loading):
         self._tell = tell
 
     @contextlib.contextmanager
-    def of(self, model: str, _: Path) -> Iterator[None]:
+    def of(self, model: str, _: Path, __: int) -> Iterator[None]:
         self._tell(model)
         yield
 

@@ -14,7 +14,8 @@ from ..prediction_log.log import Headers, PredictionLog
 from ..settings import Settings
 from ..telemetry.metrics import Metrics
 from .cache import PredictionCache
-from .repository import Entry, Repository
+from .entry import Entry
+from .repository import Repository
 
 Read = Callable[[RowValidator], Batch]
 

@@ -9,8 +9,9 @@ from ..model.contained import contained, kind
 from ..model.manifest import MODEL_FILE
 from ..settings import Settings
 from ..telemetry.metrics import Metrics
+from .entry import Entry
 from .loading import Loading
-from .repository import Entry, Repository
+from .repository import Repository
 
 
 def refused(settings: Settings, served: Repository, known: Mapping[str, str], loading: Loading) -> dict[str, str]:
@@ -24,7 +25,7 @@ def refused(settings: Settings, served: Repository, known: Mapping[str, str], lo
     for entry in repository:
         if not entry.changed or entry.refused is not None:
             continue
-        with loading.of(entry.label, entry.directory / MODEL_FILE):
+        with loading.of(entry.label, entry.directory / MODEL_FILE, repository.size(entry)):
             error = repository.load(entry) or _failing(entry)
         if error is not None:
             found[entry.label] = error

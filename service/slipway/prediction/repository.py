@@ -3,26 +3,33 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
 
 from ..engine.call import Call
 from ..engine.child import ModelSource
 from ..engine.loaded_model import LoadedModel
 from ..engine.marks import Marks
 from ..engine.pools import NotReturned, in_thread_of_its_own
-from ..errors import ArtifactError, DeadlineExceeded, ModelFailed, ModelLoading, UnknownModel
-from ..model.artifact import Artifact, load
+from ..errors import (
+    ArtifactError,
+    DeadlineExceeded,
+    ModelFailed,
+    ModelLoading,
+    UnknownModel,
+    UnknownVersion,
+)
+from ..model.artifact import Artifact, load, size
 from ..model.contained import harmless
+from ..model.distribution import Distribution
 from ..model.manifest import MODEL_FILE, Serving, read_manifest
 from ..model.rows import RowValidator
 from ..settings import Settings
-from ..sources.changes import Stamp, stamp
-from ..sources.folder import OVERRIDES_FILE, Overrides, find_models, overlooked, read_overrides, version_key
+from ..sources.changes import stamp
+from ..sources.folder import OVERRIDES_FILE, Overrides, read_overrides, served_in, version_key
 from ..system.board import Board, Lifecycle
+from ..system.memory import megabytes, require_room
 from ..telemetry.metrics import Metrics
+from .entry import Entry, State
 from .loading import Loading
 
 log = logging.getLogger("slipway.models")
@@ -30,41 +37,7 @@ log = logging.getLogger("slipway.models")
 _MOST_ASKED = 100  # characters of a name that a client made up; ours have 63 at most
 _MOST_CHARACTERS = 1_000  # of why a model is not served: what it says itself, and what to do
 
-State = Literal["unloaded", "loading", "ready", "failed"]
 WarmUp = Callable[[LoadedModel], Awaitable[str | None]]
-
-
-@dataclass(eq=False)
-class Entry:
-    """One version of one model and how far it has come. `expected`: /ready waits for it; `example`: a row to show.
-
-    `stamp`: of its files when they were read; `changed`: they are others than a reload found before. `refused`: why it
-    did not take them.
-    """
-
-    name: str
-    version: str
-    directory: Path
-    serving: Serving
-    stamp: Stamp = ()
-    changed: bool = True
-    refused: str | None = None
-    expected: bool = False
-    state: State = "unloaded"
-    error: str | None = None
-    model: LoadedModel | None = None
-    loading: "asyncio.Task[None] | None" = None
-    validator: RowValidator | None = None
-    example: list[Any] | None = None
-    aside: bool = False  # it failed because the master has set it aside
-
-    @property
-    def label(self) -> str:
-        """Name and version."""
-        return f"{self.name} {self.version}"
-
-    def __str__(self) -> str:
-        return f"model {self.label}"
 
 
 class Repository:
@@ -104,8 +77,9 @@ class Repository:
 
     def _read_folder(self, served: Mapping[str, Entry], refused: Mapping[str, str]) -> None:
         folder = self._settings.models
-        for name, version, directory in _models_in(folder):
-            entry = Entry(name, version, directory, self._serving(name, Serving()), stamp(directory))
+        for name, version, directory in served_in(folder):
+            observe = self._metrics.models.observer(name, version)
+            entry = Entry(name, version, directory, self._serving(name, Serving()), observe, stamp(directory))
             entry.refused = refused.get(entry.label)
             before = served.get(entry.label)
             entry.changed = before is None or before.stamp != entry.stamp
@@ -115,6 +89,8 @@ class Repository:
                 self._fail(entry, entry.refused)
             else:
                 self._read_manifest(entry)
+            if entry.distribution is not None:
+                self._metrics.drift.expect(name, version, entry.distribution)
             self._entries.setdefault(name, {})[version] = entry
             self._metrics.model_state(name, version, entry.state)
         if unknown := sorted(set(self.overrides) - set(self._entries)):
@@ -126,7 +102,9 @@ class Repository:
     def _keep(self, entry: Entry, before: Entry, model: LoadedModel) -> None:
         """What was loaded of it; with what models.toml says now."""
         manifest, validator = model.artifact.manifest, model.validator
-        entry.serving = self._serving(entry.name, Serving() if manifest is None else manifest.serving)
+        if manifest is not None:
+            entry.serving = self._serving(entry.name, manifest.serving)
+            entry.distribution = self._counted(entry, manifest.distribution)
         entry.example = before.example
         if entry.refused is not None:
             entry.stamp = before.stamp
@@ -139,17 +117,27 @@ class Repository:
 
     def _read_manifest(self, entry: Entry) -> None:
         """What it tells, before anything is loaded."""
-        name, version = entry.name, entry.version
         try:
             manifest = read_manifest(entry.directory)
             if manifest is not None:
-                entry.serving = self._serving(name, manifest.serving)
+                entry.serving = self._serving(entry.name, manifest.serving)
                 entry.validator = RowValidator(manifest.signature, self._settings.max_rows)
                 entry.example = next((example.features for example in manifest.examples), None)
-                if manifest.distribution is not None:
-                    self._metrics.drift.expect(name, version, manifest.distribution)
+                entry.distribution = self._counted(entry, manifest.distribution)
         except ArtifactError as exc:
-            self._fail(entry, str(exc))
+            self._refuse(entry, exc)
+
+    def _counted(self, entry: Entry, whole: Distribution | None) -> Distribution | None:
+        """As much of its distribution as drift is counted by."""
+        override, most = self.overrides.get(entry.name), self._settings.drift_series
+        if whole is None or self._settings.drift == "off" or (override is not None and override.drift is False):
+            return None
+        counted = whole.within(most)
+        columns, all_columns = 0 if counted is None else len(counted.features), len(whole.features)
+        if columns < all_columns:
+            sentence = "%s: drift of %d of its %d columns is counted: all have more bins than SLIPWAY_DRIFT_SERIES=%d"
+            log.warning(sentence, entry, columns, all_columns, most)
+        return counted
 
     def _default_version(self, name: str, versions: dict[str, Entry], last: str | None) -> str:
         """`last`: before the reload."""
@@ -200,7 +188,7 @@ class Repository:
         return self._default or self.find()
 
     def find(self, name: str | None = None, version: str | None = None) -> Entry:
-        """The entry asked for, else the default model or version; raises UnknownModel."""
+        """The entry asked for, else the default model or version; raises UnknownModel, UnknownVersion."""
         if name is None:
             name = self.default_name
             if name is None:
@@ -212,17 +200,20 @@ class Repository:
         entry = versions.get(version or self._default_versions[name])
         if entry is None:
             asked = harmless(version or "", _MOST_ASKED)
-            raise UnknownModel(
+            raise UnknownVersion(
                 f"Model {name!r} has no version {asked!r}; there are {', '.join(sorted(versions, key=version_key))}"
             )
         return entry
 
-    def load_eager(self, loading: Loading | None = None) -> None:
+    def load_eager(self, loading: Loading | None = None, *, ends: type[ArtifactError] | None = None) -> None:
         """Loads all that is not lazy, without a single prediction: before the fork one would hang OpenMP's children.
 
-        An optional model that has ended an earlier start in the middle of its loading is left out.
+        An optional model that has ended an earlier start in the middle of its loading is left out. Raises `ends` at
+        the first expected model that cannot be loaded for such a fault.
         """
         loading = loading or Loading(None)
+        for entry in self:
+            self._end_at(entry, ends)
         for entry in self:
             if entry.state != "unloaded" or entry.serving.lazy:
                 continue
@@ -232,8 +223,14 @@ class Repository:
                     entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it"
                 )
                 continue
-            with loading.of(model, path):
+            with loading.of(model, path, self.size(entry)):
                 self.load(entry)
+            self._end_at(entry, ends)
+
+    @staticmethod
+    def _end_at(entry: Entry, fault: type[ArtifactError] | None) -> None:
+        if fault is not None and entry.expected and entry.fault is not None and issubclass(entry.fault, fault):
+            raise entry.fault(f"{entry} cannot be served: {entry.error}")
 
     def load(self, entry: Entry) -> str | None:
         """What keeps it from being loaded, or None."""
@@ -242,11 +239,12 @@ class Repository:
             try:
                 self._take(entry, *self._read(entry))
             except ArtifactError as exc:
-                self._fail(entry, str(exc))
+                self._refuse(entry, exc)
         return entry.error
 
     def _read(self, entry: Entry) -> tuple[Artifact, RowValidator]:
         """Changes nothing: nobody may wait for it any more when it returns. Raises ArtifactError."""
+        require_room(self.size(entry))
         artifact = load(
             entry.directory,
             name=entry.name,
@@ -258,6 +256,9 @@ class Repository:
         if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
             return artifact, artifact.validator(self._settings.max_rows)
         return artifact, entry.validator
+
+    def size(self, entry: Entry) -> int:
+        return size(entry.directory, compiled=self._settings.compiled and entry.serving.compiled)
 
     def _take(self, entry: Entry, artifact: Artifact, validator: RowValidator) -> None:
         for note in artifact.notes:
@@ -274,6 +275,7 @@ class Repository:
             ),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
+            entry.distribution,
         )
         self._metrics.model_loaded(entry.name, entry.version, artifact.load_seconds)
 
@@ -289,6 +291,7 @@ class Repository:
             if entry.aside:
                 return
             self._set_state(entry, "loading")
+            log.info("loading model %s (%s)", entry.label, megabytes(self.size(entry)))
             try:
                 read = await in_thread_of_its_own(self._settings.load_timeout, self._read_in_worker, entry)
             except ArtifactError as exc:
@@ -359,24 +362,12 @@ class Repository:
         entry.state = state
         self._metrics.model_state(entry.name, entry.version, state)
 
+    def _refuse(self, entry: Entry, error: ArtifactError) -> None:
+        entry.fault = type(error)
+        self._fail(entry, str(error))
+
     def _fail(self, entry: Entry, error: str) -> None:
         shown = error.replace(f"{entry.directory}/", "").replace(str(entry.directory), "its folder")
         entry.error = harmless(shown, _MOST_CHARACTERS)  # where our files are is nobody's business but the log's
         self._set_state(entry, "failed")
         log.error("%s is not served: %s", entry, error)
-
-
-def _models_in(folder: Path) -> list[tuple[str, str, Path]]:
-    """Name, version and directory of each. Raises ArtifactError where there are none."""
-    if not folder.is_dir():
-        raise ArtifactError(
-            f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with "
-            "SLIPWAY_MODELS"
-        )
-    found, others = find_models(folder), overlooked(folder)
-    if not found:
-        remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
-        raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
-    for other in others:
-        log.warning("not served: %s", other)
-    return found

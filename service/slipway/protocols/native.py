@@ -13,8 +13,9 @@ from ..http.decoding import FREE, decode, object_in, require_json_object, requir
 from ..http.operation import SCHEMAS, Examples, Operation, Reply, Schema, Shown, reply, schemas_of
 from ..model.rows import Batch, RowValidator
 from ..model.signature import Signature
+from ..prediction.entry import Entry
 from ..prediction.predictor import Prediction, Predictor
-from ..prediction.repository import Entry, Repository
+from ..prediction.repository import Repository
 from ..settings import Settings
 
 Output = Annotated[

@@ -3,6 +3,8 @@
 `master`: `slipway serve`: loads the models, forks the workers, replaces them.
 `reloading`: sees that models have changed, and has them tried.
 `rehearsal`: the child that tries them.
+`listening`: the sockets that a server listens on.
+`certificate`: what it proves itself with, read again when it changes.
 `gunicorn`: Gunicorn's settings and hooks.
 `worker`: a worker process, from its start to its end.
 `forks`: what a process that a model's code forks does not keep of its worker.

@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from ..system.board import Board
+from .certificate import Certificate
 
 log = logging.getLogger("slipway.accept")
 
@@ -50,7 +50,7 @@ class Acceptor:
         board: Board,
         slot: int,
         count: Callable[[], int],
-        tls: ssl.SSLContext | None = None,
+        tls: Certificate | None = None,
         handshake: float = 10.0,
         idle: Callable[[], Idle] = tuple,
         most: int = sys.maxsize,
@@ -61,7 +61,8 @@ class Acceptor:
         self._board = board
         self._slot = slot
         self._count = count
-        self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": handshake}
+        self._tls = tls
+        self._handshake = handshake
         self._idle = idle
         self._most = most
         self._opening: dict[asyncio.Task[object], float] = {}  # since when
@@ -121,9 +122,10 @@ class Acceptor:
             self._stand_back(_ALL_BUSY if self._make_room() else _NO_DESCRIPTORS, self._resume)
             return False
         connection.setblocking(False)
-        opening = self._loop.create_task(
-            self._loop.connect_accepted_socket(self._protocol_factory, connection, **self._tls)
-        )
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {"ssl": self._tls.context, "ssl_handshake_timeout": self._handshake}
+        opening = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection, **tls))
         self._opening[opening] = self._loop.time()
         opening.add_done_callback(self._opened)
         self._board.connections(self._slot, self._count() + len(self._opening))

@@ -60,6 +60,15 @@ class Deadlines(HttpToolsProtocol):
             return self._begun_at
         return self._idle_since if self._is_quiet() or self.flow.write_paused or self._refused else None
 
+    def is_asking(self) -> bool:
+        """Whether a request is on its way, or its answer."""
+        return self._head_bytes is not None or not self._is_quiet() or self.flow.write_paused or self.flow.read_paused
+
+    def close_if_idle(self, since: float) -> None:
+        """Where nothing has been asked since then: the client keeps it for later, and can open another elsewhere."""
+        if not (self.is_asking() or self._refused) and self._idle_since <= since:
+            self.transport.close()
+
     def _is_quiet(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 

@@ -38,8 +38,6 @@ def options(settings: Settings, *, workers: int, listener: int, directory: Path)
         "timeout": timeouts.hang,
         "graceful_timeout": timeouts.graceful,
         "keepalive": settings.keep_alive,
-        "certfile": settings.tls_certificate and str(settings.tls_certificate),
-        "keyfile": settings.tls_key and str(settings.tls_key),
         "max_requests": 0,  # recycling a worker resets its connections
         "worker_tmp_dir": str(directory),
         "control_socket_disable": True,

@@ -4,21 +4,18 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from ..errors import ArtifactError, Stopped
+from ..errors import ArtifactError, BrokenArtifact, Stopped
 from ..http.auth import check_keys
 from ..prediction.loading import Loading, Rehearsal
 from ..prediction_log.stores.errors import StoreAway
@@ -30,8 +27,11 @@ from ..system.process import end
 from ..system.runtime_dir import CannotStart, board_path, claim, metrics_path, runtime_dir
 from ..telemetry import logs
 from ..telemetry.metrics import MASTER, Metrics
+from .certificate import CannotRenew, Certificate
 from .development import serve_for_development
+from .drain import DrainLog
 from .gunicorn import STOP_SIGNALS, options
+from .listening import allow_many_connections, bind, cannot_listen
 from .quarantine import Quarantine
 from .rehearsal import Tell
 from .reloading import Reloading
@@ -40,7 +40,6 @@ from .worker import Worker
 if TYPE_CHECKING:
     from ..prediction.repository import Repository
 
-_DESCRIPTORS = 65_536  # per process
 # New objects between two looks of the collector for cycles. A request leaves none behind, but what the prediction log
 # and calls in flight hold is walked each time: with Python's 700 a logged row costs 5 µs more, and one that is not 2
 # µs.
@@ -81,19 +80,27 @@ def _serve(settings: Settings) -> None:
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
     cpu.limit_threads(limit, workers)
-    _allow_many_connections()
-    _check_tls(settings)
-    listener = _bind(settings.host, settings.port)
+    allow_many_connections()
+    certificate = Certificate.of(settings)
+    listener = bind(settings.host, settings.port)
     directory = runtime_dir(settings.runtime_dir, settings.port)
     claim(directory)
-    Application(settings, workers, listener, directory).run()
+    Application(settings, workers, listener, directory, certificate).run()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
     """What the master and its workers share: each worker inherits it with the fork."""
 
-    def __init__(self, settings: Settings, workers: int, listener: socket.socket, directory: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        workers: int,
+        listener: socket.socket,
+        directory: Path,
+        certificate: Certificate | None = None,
+    ) -> None:
         self.settings = settings
+        self.certificate = certificate
         self.directory = directory
         try:
             self.lifecycle = Lifecycle(Board(board_path(directory), workers))
@@ -103,7 +110,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             ) from exc
         self.loading = Loading(directory, settings.load_timeout)
         self._process = MASTER
-        self.metrics = Metrics(metrics_path(directory), lambda: self._process)
+        self.metrics = Metrics(metrics_path(directory), lambda: self._process, settings.metrics_models)
         self.served: Repository | None = None  # what is loaded, in its newest state
         self._slots: set[int] = set()
         self._options = options(settings, workers=workers, listener=listener.detach(), directory=directory)
@@ -113,8 +120,14 @@ class Application(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self, refused: Mapping[str, str] = MappingProxyType({})) -> Any:
-        """The ASGI application with its models; `refused`: as of Repository. Raises ArtifactError."""
+    def load(self) -> Any:
+        """The ASGI application with its models, for Gunicorn at the start. Raises ArtifactError, also where an expected
+        model can never be loaded: the container ends, and says why, instead of never becoming ready.
+        """
+        return self._load({}, BrokenArtifact)
+
+    def _load(self, refused: Mapping[str, str], ends: type[ArtifactError] | None = None) -> Any:
+        """`refused`: as of Repository; `ends`: as of its `load_eager`."""
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
         from ..app import create_app
         from ..engine.marks import Marks
@@ -123,7 +136,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         if self.settings.log != "off":
             make_embedded(self.settings.log_database.get_secret_value())
         repository = Repository(self.settings, self.metrics, Marks(self.lifecycle), self.served, refused)
-        repository.load_eager(self.loading)
+        repository.load_eager(self.loading, ends=ends)
         app = create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, repository=repository)
         self.served = repository
         return app
@@ -149,7 +162,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         """Whether there are new models to serve. If the folder cannot be read, the old ones stay."""
         states, self.metrics.states = self.metrics.states, {}
         try:
-            self.callable = self.load(refused)
+            self.callable = self._load(refused)
         except Exception as exc:  # whatever it is, the old models are good
             self.metrics.states = states
             self.metrics.reloaded("failed")
@@ -205,6 +218,7 @@ class Master(Arbiter):  # type: ignore[misc]
 
     def __init__(self, app: "Application") -> None:
         self.quarantine = Quarantine(app.lifecycle.board, app.metrics)
+        self.drain_log = DrainLog(app.lifecycle.board)
         settings = app.settings
         handled = {*self.SIGNALS, signal.SIGCHLD}
         self.reloading = Reloading(
@@ -216,7 +230,7 @@ class Master(Arbiter):  # type: ignore[misc]
         try:
             super().start()
         except OSError as exc:  # another server was as quick to bind, and quicker to listen
-            raise _cannot_listen(self.app.settings.host, self.app.settings.port, exc) from exc
+            raise cannot_listen(self.app.settings.host, self.app.settings.port, exc) from exc
 
     def init_signals(self) -> None:
         """A model may have changed them when it was loaded."""
@@ -275,6 +289,8 @@ class Master(Arbiter):  # type: ignore[misc]
             if (complaint := self.app.lifecycle.board.take_complaint(worker.slot)) is not None:
                 self.quarantine.strike(*complaint)
         self.quarantine.release()
+        self.drain_log.look()
+        self._look_at_certificate()
         if (refused := self.reloading.look()) is not None:
             self._load_again(refused)
         serving = sorted(
@@ -293,6 +309,15 @@ class Master(Arbiter):  # type: ignore[misc]
             old = not self._is_current(worker)
             if worker in surplus or (old and (succeeded or not reported(worker.slot))):
                 self._retire(worker)
+
+    def _look_at_certificate(self) -> None:
+        """For the workers that are to come, and for the log: those that serve look for themselves."""
+        certificate = self.app.certificate
+        try:
+            if certificate is not None and certificate.renew():
+                log.info("the certificate has been renewed: it is valid until %s", certificate.valid_until)
+        except CannotRenew as exc:
+            log.error("%s", exc)
 
     def _is_current(self, worker: Worker) -> bool:
         """Of the models that are served now, and with all its threads."""
@@ -320,6 +345,8 @@ class Master(Arbiter):  # type: ignore[misc]
             self.quarantine.clear()
 
     def stop(self, graceful: bool = True) -> None:
+        if not self.stopping:
+            self.drain_log.end()
         self.stopping = True
         self.reloading.end()
         super().stop(graceful)
@@ -340,47 +367,3 @@ def _stop_early(number: int, _frame: object) -> None:
 
 def _stop_loading(number: int, _frame: object) -> None:
     raise Stopped(number)
-
-
-def _cannot_listen(host: str, port: int, exc: OSError) -> CannotStart:
-    return CannotStart(
-        f"cannot listen on {host} port {port} ({exc.strerror}): choose another with SLIPWAY_HOST and SLIPWAY_PORT"
-    )
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Bound but not listening yet, so that a taken port is known before anything is loaded. Raises CannotStart."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as exc:
-        raise _cannot_listen(host, port, exc) from exc
-    return listener
-
-
-def _allow_many_connections() -> None:
-    """Each takes a file descriptor, of which the customary 1,024 are meant for programs that use select()."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < _DESCRIPTORS:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard), hard)
-        )
-
-
-def _check_tls(settings: Settings) -> None:
-    """Each worker reads the files for itself; what is wrong with them must be known before. Raises CannotStart."""
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return
-    if certificate is None or key is None:
-        raise CannotStart(
-            "SLIPWAY_TLS_CERTIFICATE and SLIPWAY_TLS_KEY go together: set both, or neither to serve plain HTTP"
-        )
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as exc:  # ssl.SSLError is one
-        raise CannotStart(f"the certificate {certificate} cannot be used with the key {key}: {exc}") from exc

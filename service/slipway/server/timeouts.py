@@ -20,6 +20,7 @@ class Timeouts(NamedTuple):
     head: int = 10  # for a request's head to arrive, from its first byte: a client has it at hand
     handshake: int = 10  # for a client to begin TLS, which takes two messages
     unread: int = 20  # in which a client must take UNREAD_BYTES of what it has been sent: the slowest line does
+    idle: int = 5  # that a drain lasts before connections go on which nothing was asked for so long
     goodbye: int = 2  # for a client to close its side of a connection that is closed on ours: it has had its answer
 
     @classmethod

@@ -1,11 +1,13 @@
 """A worker process: Uvicorn under Gunicorn, which lets its clients go before it stops."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 from typing import Any, cast
 
@@ -15,7 +17,9 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]
 
 from ..http.envelope import Envelope
 from ..system.board import Board
+from ..telemetry.metrics import Metrics
 from .accept import Acceptor, Idle, most_connections
+from .certificate import CannotRenew, Certificate
 from .connection import Connection
 from .forks import keep_from_forks
 from .timeouts import Timeouts
@@ -72,9 +76,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        server = LeavingServer(
-            self.config, self.wsgi, self.app.lifecycle.board, self.slot, Timeouts.of(self.app.settings)
-        )
+        board, timeouts = self.app.lifecycle.board, Timeouts.of(self.app.settings)
+        server = LeavingServer(self.config, self.wsgi, board, self.slot, timeouts, self._certificate())
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         settings = self.app.settings
@@ -84,6 +87,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
             await server.serve(sockets=[listener.sock for listener in self.sockets])
         finally:
             starting.cancel()
+
+    def _certificate(self) -> "ServedCertificate | None":
+        certificate = self.app.certificate
+        return None if certificate is None else ServedCertificate(certificate, self.app.metrics)
 
     async def _notify_until_started(self, server: "LeavingServer") -> None:
         """Each warm-up has a deadline of its own, and there may be many: the master is not to take them together for
@@ -99,8 +106,17 @@ class LeavingServer(Server):
     so.
     """
 
-    def __init__(self, config: Config, application: Envelope, board: Board, slot: int, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        config: Config,
+        application: Envelope,
+        board: Board,
+        slot: int,
+        timeouts: Timeouts,
+        certificate: "ServedCertificate | None",
+    ) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._application = application
         self._board = board
         self._slot = slot
@@ -109,7 +125,8 @@ class LeavingServer(Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
         most = most_connections()  # not before: what the application keeps open is open now
-        tls, handshake = self.config.ssl, self._timeouts.handshake
+        tls = None if self._certificate is None else self._certificate.certificate
+        handshake = self._timeouts.handshake
         acceptors = [
             Acceptor(listener, self._connect, self._board, self._slot, self._count, tls, handshake, self._idle, most)
             for listener in sockets or []
@@ -134,6 +151,10 @@ class LeavingServer(Server):
         self._board.connections(self._slot, self._count())
         if counter % _TICKS_PER_SECOND == 0:
             self._share()
+            if self._certificate is not None:
+                self._certificate.look()
+        if self._board.draining:
+            self._drain()
         return await super().on_tick(counter)
 
     def _share(self) -> None:
@@ -145,6 +166,16 @@ class LeavingServer(Server):
         if lead > max(_SMALLEST_LEAD, self._count() // 4):
             for connection in list(self._connections())[: lead // 2]:
                 connection.leave()
+
+    def _drain(self) -> None:
+        """A client that asks is told to go by the answer; one that keeps its connection for later would hold the drain
+        until its end.
+        """
+        self._board.asking(self._slot, sum(connection.is_asking() for connection in self._connections()))
+        idle = self._timeouts.idle
+        if time.monotonic() - self._board.draining_since >= idle:
+            for connection in list(self._connections()):
+                connection.close_if_idle(asyncio.get_running_loop().time() - idle)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.started:
@@ -163,3 +194,17 @@ class LeavingServer(Server):
         while self.server_state.connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+
+
+class ServedCertificate:
+    """A worker's certificate and its time in the metrics. What is wrong with a new one the master says, once."""
+
+    def __init__(self, certificate: Certificate, metrics: Metrics) -> None:
+        self.certificate = certificate
+        self._metrics = metrics
+        metrics.certificate_expires(certificate.expires)
+
+    def look(self) -> None:
+        with contextlib.suppress(CannotRenew):
+            if self.certificate.renew():
+                self._metrics.certificate_expires(self.certificate.expires)

@@ -1,5 +1,6 @@
 """The folder of models: which versions of which models it holds, and what its models.toml overrides."""
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from ..model.file_kinds import instead
 from ..model.manifest import MANIFEST, MODEL_FILE, MOST_BYTES, NAME_PATTERN, Serving, first_error
 from ..settings import Execution
 from ..system.files import read_file
+
+log = logging.getLogger("slipway.models")
 
 OVERRIDES_FILE = "models.toml"
 _MOST_NAMED = 5
@@ -32,9 +35,11 @@ class Overrides(BaseModel):
     optional: bool | None = None
     signature_change: bool | None = Field(None, description="A reload may change what callers must send.")
     log_rate: float | None = Field(None, ge=0, le=1)
+    drift: bool | None = Field(None, description="false: its drift is not counted, though its manifest could tell it.")
 
     def applied_to(self, serving: Serving) -> Serving:
-        return serving.model_copy(update=self.model_dump(exclude={"version", "signature_change"}, exclude_none=True))
+        others = {"version", "signature_change", "drift"}
+        return serving.model_copy(update=self.model_dump(exclude=others, exclude_none=True))
 
 
 def find_models(folder: Path) -> list[tuple[str, str, Path]]:
@@ -52,6 +57,22 @@ def find_models(folder: Path) -> list[tuple[str, str, Path]]:
         found[name, version] = directory
     ordered = sorted(found, key=lambda key: (key[0], version_key(key[1])))
     return [(name, version, found[name, version]) for name, version in ordered]
+
+
+def served_in(folder: Path) -> list[tuple[str, str, Path]]:
+    """Name, version and directory of each. Raises ArtifactError where there are none."""
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"The models folder {folder} does not exist: create it with `slipway pack`, or name another with "
+            "SLIPWAY_MODELS"
+        )
+    found, others = find_models(folder), overlooked(folder)
+    if not found:
+        remedy = "; ".join(others) or f"add one with `slipway pack MODEL.joblib --name NAME --output {folder}`"
+        raise ArtifactError(f"The models folder {folder} holds no model: {remedy}")
+    for other in others:
+        log.warning("not served: %s", other)
+    return found
 
 
 def overlooked(folder: Path) -> list[str]:

@@ -4,6 +4,8 @@
 not.
 `runtime_dir`: the folder in memory where they meet.
 `process`: children die with their parents.
+`cgroups`: the control groups of this process.
+`memory`: its memory limit, and what is left of it.
 `cpu`: the CPU limit, workers, threads.
 `files`: files read with care, written whole.
 `termination`: the last reason, where `kubectl describe pod` shows it.

@@ -18,10 +18,10 @@ FRESH = 10.0  # seconds for which a worker's report counts
 SLOTS = 1024  # four generations of the most workers that can be set: a reload begins before the last one has ended
 
 # Written with slices, never with pack_into, which zeroes the bytes first: a reader in another process would see that.
-_DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED, _ASIDE_LENGTH, _ASIDE = 0, 4, 8, 16, 24, 32, 64
+_DRAINING, _EXPECTED, _USED, _ANSWERED, _SCRAPED, _ASIDE_LENGTH, _SINCE, _ASIDE = 0, 4, 8, 16, 24, 32, 40, 64
 _HEADER = 16_384
 _REPORT = struct.Struct("=diH")  # checked_at, pid, length of the error
-_CONNECTIONS, _RETIRED, _WORN, _UNSTARTED, _ERROR, _NOTE, _MARKS = 16, 20, 21, 22, 32, 256, 512
+_CONNECTIONS, _RETIRED, _WORN, _UNSTARTED, _ASKING, _ERROR, _NOTE, _MARKS = 16, 20, 21, 22, 24, 32, 256, 512
 _MARK = 320  # a model's name and version, what is done with it, and a request's id at its longest
 MARKS = 6  # the event loop's, and as many threads' as are likely to run at once; what has no mark is not blamed
 _COMPLAINT = _MARKS + MARKS * _MARK
@@ -100,7 +100,14 @@ class Board:
 
     @draining.setter
     def draining(self, value: bool) -> None:
+        if value and not self.draining:
+            self._memory[_SINCE : _SINCE + _TIME.size] = _TIME.pack(time.monotonic())
         self._memory[_DRAINING] = value
+
+    @property
+    def draining_since(self) -> float:
+        """When the drain began; means nothing without one."""
+        return self._read_time(_SINCE)
 
     @property
     def expected(self) -> int:
@@ -163,6 +170,13 @@ class Board:
 
     def total_connections(self) -> int:
         return sum(self._read(_offset(slot) + _CONNECTIONS) for slot in range(SLOTS))
+
+    def asking(self, slot: int, count: int) -> None:
+        """Of the connections of the worker in this slot, `count` have a request in hand. Needed only while draining."""
+        self._write(_offset(slot) + _ASKING, count)
+
+    def total_asking(self) -> int:
+        return sum(self._read(_offset(slot) + _ASKING) for slot in range(SLOTS))
 
     def fewest_connections(self, *, besides: int) -> int | None:
         """Of the workers that serve, except the one in the slot `besides`; None when there is no other."""

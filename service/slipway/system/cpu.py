@@ -5,7 +5,9 @@ otherwise.
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from .cgroups import groups
 
 # One per library that brings threads of its own: OpenMP (scikit-learn, XGBoost, LightGBM), OpenBLAS (numpy, scipy),
 # MKL.
@@ -44,19 +46,8 @@ def _affinity() -> int:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        path = PurePosixPath(group).relative_to("/")
-        # Inside a container the path may be the host's, of which only the last parent, the mount, is there to read.
-        for directory in (path, *path.parents):
-            if not controllers:
-                yield from _quota_v2(root / "sys/fs/cgroup" / directory)
-            elif "cpu" in controllers.split(","):
-                yield from _quota_v1(root / "sys/fs/cgroup/cpu" / directory)
+    for version, directory in groups("cpu", root):
+        yield from _quota_v2(directory) if version == 2 else _quota_v1(directory)
 
 
 def _quota_v2(directory: Path) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 `metrics`: every metric, its text and its reader.
 `log_metrics`: the prediction log's.
+`model_metrics`: requests by model.
 `drift_metrics`: drift's.
 `slot_files`: their values in files, which outlive a worker.
 `logs`: log lines: JSON or console.

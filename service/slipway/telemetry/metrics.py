@@ -28,10 +28,12 @@ from prometheus_client.registry import Collector
 from .. import __version__
 from .drift_metrics import DriftMetrics
 from .log_metrics import LogMetrics
+from .model_metrics import ModelMetrics
 from .slot_files import ReservedDict, counter, observer, series_lost, slot_values
 
 __all__ = ["CONTENT_TYPE", "InferenceMetrics", "Metrics"]
 
+Part = Literal["all", "drift", "without drift"]
 ModelState = Literal["unloaded", "loading", "ready", "failed"]
 Reload = Literal["loaded", "refused", "failed"]
 
@@ -41,6 +43,7 @@ MASTER = "master"  # the slot of the process that forks the workers and serves n
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MOST_CLASSES = 100  # per model; a client can multiply series no further than this
+MOST_MODELS = 100
 _STATES: tuple[ModelState, ...] = ("unloaded", "loading", "ready", "failed")
 
 
@@ -82,7 +85,7 @@ class Metrics:
     The slots outlive the processes, so that totals survive a worker's death and the files do not multiply.
     """
 
-    def __init__(self, directory: Path | None, slot: Callable[[], str] | None) -> None:
+    def __init__(self, directory: Path | None, slot: Callable[[], str] | None, most_models: int = MOST_MODELS) -> None:
         self._directory = directory
         self._slot = slot or (lambda: "0")
         if directory is not None:
@@ -99,7 +102,9 @@ class Metrics:
         self.log = LogMetrics(registry)
         self._build_info.labels(__version__, python_version(), _sklearn_version()).set(1)
         self.drift = DriftMetrics(registry)
+        self.models = ModelMetrics(registry, most_models)
 
+        self._certificate: Gauge | None = None
         self._routes: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self._models: dict[tuple[str, str], InferenceMetrics] = {}
         self.states: dict[tuple[str, str], ModelState] = {}  # by name and version: what a forked worker shows
@@ -274,9 +279,24 @@ class Metrics:
     def model_loaded(self, name: str, version: str, seconds: float) -> None:
         self._load_duration.labels(name, version).set(seconds)
 
-    def render(self) -> bytes:
-        """The exposition text of all processes. Reads files: call it in a thread."""
-        return generate_latest(self._registry if self._directory is None else _AllSlots(self._directory, self.drift))
+    def certificate_expires(self, at: float) -> None:
+        """A worker's call, where it serves one: without one, and in the master, there is no such series."""
+        if self._certificate is None:
+            # Alert before it is over.
+            self._certificate = Gauge(
+                "slipway_tls_certificate_expiry_timestamp_seconds",
+                "Until when the certificate is valid that is served; of several, the one that ends first.",
+                registry=self._registry,
+                multiprocess_mode="livemin",
+            )
+        self._certificate.set(at)
+
+    def render(self, part: Part = "all") -> bytes:
+        """The exposition text of all processes, or drift's part of it, or all but that. Reads files: call it in a
+        thread.
+        """
+        everything = self._registry if self._directory is None else _AllSlots(self._directory, self.drift)
+        return generate_latest(everything if part == "all" else _Part(everything, drift=part == "drift"))
 
     def _show_state(self, name: str, version: str, state: ModelState) -> None:
         for each in _STATES:
@@ -290,6 +310,17 @@ def _share(directory: Path, slot: Callable[[], str]) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
     values.ValueClass = slot_values(slot)
+
+
+class _Part(Collector):
+    """Drift's families, or all others."""
+
+    def __init__(self, everything: Collector, *, drift: bool) -> None:
+        self._everything = everything
+        self._drift = drift
+
+    def collect(self) -> Iterable[Metric]:
+        return (each for each in self._everything.collect() if each.name.startswith("slipway_drift_") == self._drift)
 
 
 class _AllSlots(Collector):

@@ -1,6 +1,7 @@
 """What a worker counts: of every kind of model, whatever else it does, and no more than it has time for."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,50 @@ def test_the_task_counts_by_itself(worker: Worker, monkeypatch: pytest.MonkeyPat
         task.cancel()
 
     asyncio.run(serve())
+
+
+def expected(worker: Worker, model: str) -> set[str]:
+    """The variables whose shares are shown."""
+    families = text_string_to_metric_families(worker.metrics.render().decode())
+    samples = (each for family in families if family.name == "slipway_drift_expected_share" for each in family.samples)
+    return {each.labels["name"] for each in samples if each.labels["model"] == model}
+
+
+def test_a_model_whose_drift_is_switched_off_is_not_counted_and_the_others_are(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "models.toml").write_text("[iris]\ndrift = false\n")
+    worker = Worker(tmp_path)
+    assert worker.model("iris").distribution is None
+    assert expected(worker, "iris") == set()
+    assert worker.model("diabetes").distribution is not None
+    assert expected(worker, "diabetes") != set()
+
+
+def test_switched_off_for_all_it_is_counted_for_none(models: Path) -> None:
+    worker = Worker(models, drift="off")
+    assert b"slipway_drift_expected_share" not in worker.metrics.render()
+    assert all(entry.model is None or entry.model.distribution is None for entry in worker.repository)
+
+
+def test_within_a_bound_the_answers_come_first_and_the_log_says_what_is_left_out(
+    models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = Worker(models).model("iris").distribution
+    assert everything is not None
+    answers = sum(len(each.bins) for part in ("prediction", "confidence") for each in everything.parts[part])
+    first = everything.features[0]
+    worker = Worker(models, drift_series=answers + len(first.bins))
+    assert expected(worker, "iris") == {"prediction", "confidence", first.name}
+    assert "model iris 1: drift of 1 of its 4 columns is counted" in caplog.text
+    worker.answer("iris", [[5.1, 3.5, 1.4, 0.2]])
+    worker.drift.close()
+    assert worker.total("iris", "feature", first.name) == 1
+
+
+def test_drifts_series_can_be_told_apart_from_all_others(models: Path) -> None:
+    metrics = Worker(models).metrics
+    drift, others = metrics.render("drift"), metrics.render("without drift")
+    assert b"slipway_drift_expected_share{" in drift
+    assert b"slipway_model_state" not in drift
+    assert b"slipway_drift" not in others
+    assert len(drift.splitlines()) + len(others.splitlines()) == len(metrics.render().splitlines())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slipway.server import drain as module
-from slipway.server.drain import drain
+from slipway.server.drain import DrainLog, drain
 from slipway.settings import Settings
 from slipway.system.board import Board
 from slipway.system.runtime_dir import board_path, claim, runtime_dir
@@ -111,7 +111,34 @@ def test_it_waits_five_seconds_even_when_nobody_is_connected(settings: Settings,
 
 def test_it_gives_up_on_clients_that_stay(settings: Settings, board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     board.connections(0, 3)
+    board.asking(0, 1)
     started = time.monotonic()
     drain(settings)
     assert 5.0 <= time.monotonic() - started < 5.9
-    assert capsys.readouterr().out.endswith(" s: 3 client connections are left.\n")
+    assert capsys.readouterr().out.endswith(" s: 3 client connections are left, 1 of them with a request in hand.\n")
+
+
+def test_the_servers_log_says_that_it_drains_what_it_waits_for_and_when_it_has_drained(
+    board: Board, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(module, "_SHORTEST", 0.0)
+    monkeypatch.setattr(module, "_SAID_AGAIN", 0.0)
+    drain_log = DrainLog(board)
+    drain_log.look()
+    assert caplog.messages == []
+    board.draining = True
+    board.connections(0, 2)
+    board.asking(0, 1)
+    drain_log.look()
+    drain_log.end()
+    board.connections(0, 0)
+    drain_log.look()
+    drain_log.look()
+    drain_log.end()
+    assert caplog.messages == [
+        "draining: /ready answers 503, and every answer asks its client to leave",
+        "draining for 0 s: 2 client connections are left, 1 of them with a request in hand",
+        "stopping after a drain of 0 s: 2 client connections are left, 1 of them with a request in hand",
+        "drained in 0.0 s: no client connection is left",
+    ]
