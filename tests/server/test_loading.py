@@ -225,13 +225,16 @@ def test_a_model_that_is_not_expected_keeps_no_server_from_its_start(
     assert server.predict("iris", [0, 0, 0, 0]).status == 503
 
 
-def test_at_a_reload_a_broken_model_does_not_end_the_server(start: Start, tmp_path: Path) -> None:
+def test_at_a_reload_a_broken_model_neither_ends_the_server_nor_makes_it_unready(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     bare(folder, "good", estimators.Stub().fit())
     server = start(models=folder)
+    workers = server.workers()
     break_iris(folder, "digest")
     server.signal(signal.SIGHUP)
-    server.until(lambda: server.get("/ready").status == 503)
+    server.until(lambda: not set(workers) & set(server.workers()))
+    assert server.is_ready()
+    assert server.predict("iris", [0, 0, 0, 0]).status == 503
     assert server.predict("good", [0, 0]).status == 200
 
 

@@ -253,6 +253,8 @@ class Repository:
             allow_version_mismatch=self._settings.allow_version_mismatch,
             compiled=self._settings.compiled and entry.serving.compiled,
         )
+        for note in artifact.notes:
+            log.warning("%s: %s", entry, note)
         if entry.validator is None or artifact.form is not None:  # a bare model, or one that takes the rows as they are
             return artifact, artifact.validator(self._settings.max_rows)
         return artifact, entry.validator
@@ -261,8 +263,6 @@ class Repository:
         return size(entry.directory, compiled=self._settings.compiled and entry.serving.compiled)
 
     def _take(self, entry: Entry, artifact: Artifact, validator: RowValidator) -> None:
-        for note in artifact.notes:
-            log.warning("%s: %s", entry, note)
         entry.validator = validator
         pinned, allow = entry.serving.execution, self._settings.allow_version_mismatch
         entry.model = LoadedModel(
