@@ -65,3 +65,14 @@ def whole(output: Path) -> Iterator[Path]:
         raise ArtifactError(f"{output} cannot be written: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def not_writable(path: Path) -> Path | None:
+    """What keeps this user from writing the file and others beside it: the file, or the nearest folder that is there;
+    None: nothing that their modes and owners tell.
+    """
+    folder = next(each for each in path.absolute().parents if each.exists())
+    for each, mode in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if each.exists() and not os.access(each, mode, effective_ids=True):
+            return each
+    return None

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,3 +182,37 @@ def test_an_output_that_is_full_is_a_sentence(url: str, rows: str) -> None:
         command = [sys.executable, "-c", "from slipway.cli.main import main; main()", "log", "tail", "--rows", rows]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (2, "slipway: the output cannot be written: No space left on device\n")
+
+
+@pytest.fixture
+def somebody() -> Iterator[int]:
+    """An ordinary user, who this process is meanwhile: root may write everything."""
+    if os.geteuid() != 0:
+        yield os.geteuid()
+        return
+    os.seteuid(65534)
+    try:
+        yield 65534
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_where_the_volume_is_not_writable_migrate_says_who_may_not_write_what_and_does_not_advise_itself(
+    exists: bool, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # that others may enter
+        path = Path(folder) / "log.db"
+        if exists:
+            path.write_bytes(b"")
+        Path(folder).chmod(0o555)
+        user = request.getfixturevalue("somebody")
+        assert run("migrate", "--log-database", f"sqlite:///{path}") == 2
+        told = capsys.readouterr().err
+        if os.getuid() == 0:
+            os.seteuid(0)
+        Path(folder).chmod(0o755)
+    assert f"user {user} (group " in told
+    assert f"may not write {folder}: give it to that user with chown" in told
+    assert "fsGroup" in told
+    assert "migrate" not in told

@@ -2,8 +2,10 @@
 without importing one.
 """
 
+import os
 import re
 import socket
+from pathlib import Path
 
 _MIGRATE = "run `slipway log migrate` with the role that owns its tables"
 _FOREIGN = (
@@ -89,6 +91,19 @@ def schema(place: str, found: str | None, wanted: str) -> StoreAway:
             f"{_MIGRATE}"
         )
     return StoreAway("schema", f"The database of the prediction log, {place}, {sentence}")
+
+
+def unwritable(place: str, what: Path) -> StoreAway:
+    """The file of SQLite cannot be made or changed, for this user may not write the file or folder `what`."""
+    if os.statvfs(what).f_flag & os.ST_RDONLY:
+        why = f"{what.absolute()} is mounted read-only: mount it to be written"
+    else:
+        who = f"user {os.geteuid()} (group {os.getegid()})"
+        why = (
+            f"{who} may not write {what.absolute()}: give it to that user with chown. On Kubernetes fsGroup does so, but "
+            "not on every volume (hostPath, some NFS): there, set the chart's volumePermissions"
+        )
+    return StoreAway("file", f"The database of the prediction log, {place}, cannot be made or changed: {why}")
 
 
 def _meaning(error: BaseException) -> tuple[str, str]:

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...system.files import make_private_file, make_private_folder
+from ...system.files import make_private_file, make_private_folder, not_writable
 from ..stores.address import CONNECT_SECONDS, FAILURES, Address, address, engine
-from ..stores.errors import away, schema
+from ..stores.errors import away, schema, unwritable
 from ..stores.tables import REVISION, REVISION_TABLE, Moment
 from . import partitions
 
@@ -71,7 +71,8 @@ async def _connected(
         async with engine(where, create=create).connect() as connection:
             return await run(connection, where)
     except FAILURES as error:
-        raise away(error, where.place) from error
+        place = not_writable(where.path) if create and where.path is not None else None
+        raise (away(error, where.place) if place is None else unwritable(where.place, place)) from error
 
 
 async def _migrate(connection: AsyncConnection, where: Address) -> Migration:
