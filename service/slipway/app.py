@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from fastapi.dependencies import models as dependencies
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -114,3 +115,10 @@ def create_app(
         hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
     )
     return Envelope(outer, None, app, settings, lifecycle, metrics)
+
+
+def forget_endpoints() -> None:
+    """FastAPI remembers those that it has seen, and so keeps all of an application that has been replaced."""
+    for each in vars(dependencies).values():
+        if hasattr(each, "cache_clear"):
+            each.cache_clear()

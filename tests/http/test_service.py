@@ -1,17 +1,22 @@
 """Probes, catalogue, metrics, documentation, CORS and the path prefix."""
 
+import gc
 import json
 import logging
 import re
+import weakref
 from typing import Any
 
 import httpx
 import pytest
 
-from slipway.app import create_app
+from slipway.app import create_app, forget_endpoints
+from slipway.engine.marks import Marks
 from slipway.errors import ArtifactError
+from slipway.prediction.repository import Repository
 from slipway.settings import Settings
 from slipway.system.board import Board, Lifecycle
+from slipway.telemetry.metrics import Metrics
 from slipway.telemetry.request_id import new_key
 
 pytestmark = pytest.mark.anyio
@@ -210,3 +215,15 @@ def test_a_folder_without_models_is_refused_with_the_command_that_fills_it(tmp_p
         create_app(Settings(models=tmp_path))
     with pytest.raises(ArtifactError, match="does not exist"):
         create_app(Settings(models=tmp_path / "nowhere"))
+
+
+def test_nothing_keeps_an_application_that_has_been_replaced(models) -> None:
+    settings, metrics, lifecycle = Settings(models=models), Metrics(None, None), Lifecycle(Board(None, slots=1))
+    repository = Repository(settings, metrics, Marks(lifecycle))
+    create_app(settings, lifecycle=lifecycle, metrics=metrics, repository=repository)
+    old = weakref.ref(repository)
+    del repository
+    forget_endpoints()
+    create_app(settings, lifecycle=lifecycle, metrics=metrics)
+    gc.collect()
+    assert old() is None

@@ -129,7 +129,7 @@ class Application(BaseApplication):  # type: ignore[misc]
     def _load(self, refused: Mapping[str, str], ends: type[ArtifactError] | None = None) -> Any:
         """`refused`: as of Repository; `ends`: as of its `load_eager`."""
         # Not earlier: numpy reads the thread limits from the environment when it is imported.
-        from ..app import create_app
+        from ..app import create_app, forget_endpoints
         from ..engine.marks import Marks
         from ..prediction.repository import Repository
 
@@ -137,6 +137,7 @@ class Application(BaseApplication):  # type: ignore[misc]
             make_embedded(self.settings.log_database.get_secret_value())
         repository = Repository(self.settings, self.metrics, Marks(self.lifecycle), self.served, refused)
         repository.load_eager(self.loading, ends=ends)
+        forget_endpoints()
         app = create_app(self.settings, lifecycle=self.lifecycle, metrics=self.metrics, repository=repository)
         self.served = repository
         return app
