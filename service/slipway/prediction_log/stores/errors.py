@@ -100,8 +100,8 @@ def unwritable(place: str, what: Path) -> StoreAway:
     else:
         who = f"user {os.geteuid()} (group {os.getegid()})"
         why = (
-            f"{who} may not write {what.absolute()}: give it to that user with chown. On Kubernetes fsGroup does so, but "
-            "not on every volume (hostPath, some NFS): there, set the chart's volumePermissions"
+            f"{who} may not write {what.absolute()}: give it to that user with chown. On Kubernetes fsGroup does so, "
+            "but not on every volume (hostPath, some NFS): there, set the chart's volumePermissions"
         )
     return StoreAway("file", f"The database of the prediction log, {place}, cannot be made or changed: {why}")
 
