@@ -40,8 +40,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="TCP port of its own for /metrics and /metrics/drift, which then are on no other; unset: all is on one "
-        "port. /health and /ready are on both, and HTTPS is spoken on both or none.",
+        description="TCP port of its own for /metrics and /metrics/drift, which then are on no other; unset: all is on "
+        "one port. /health and /ready are on both, and HTTPS is spoken on both or none.",
     )
     workers: int | None = Field(
         None, ge=1, le=256, description="Worker processes; unset: one per CPU of the container's limit."
