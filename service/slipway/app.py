@@ -23,7 +23,7 @@ from .http.fast_path import Dispatch, add_operations
 from .http.feedback import feedback_operations
 from .http.models import catalogue_routes
 from .http.openapi import describe_api
-from .http.probes import probes
+from .http.probes import probes, scrapes
 from .http.problems import ErrorResponder
 from .prediction.predictor import Predictor
 from .prediction.readiness import Readiness
@@ -101,20 +101,25 @@ def create_app(
     if guard is not None:
         operations = [operation._replace(handler=guard.handler(operation.handler)) for operation in operations]
     add_operations(app, operations)
-    for router in (
-        probes(repository, lifecycle, metrics, settings.drift),
-        docs_routes(app),
-        catalogue_routes(predictor, guard),
-    ):
+    tells, told = probes(repository, lifecycle), scrapes(lifecycle, metrics, settings.drift)
+    for router in (tells, docs_routes(app), catalogue_routes(predictor, guard)):
         app.include_router(router)
+    beside = None
+    if settings.metrics_port is None:
+        app.include_router(told)
+    else:
+        port = FastAPI(title="Slipway", openapi_url=None, redirect_slashes=False, routes=[*tells.routes, *told.routes])
+        for error in (HTTPException, Exception):
+            port.add_exception_handler(error, respond_to_error)
+        beside = Envelope(port, None, port, settings, lifecycle, metrics)
     describe_api(app, operations, repository, keys=guard is not None)
     hot = Dispatch(app, operations, repository, respond_to_error)
     if not settings.cors_origins:
-        return Envelope(app, hot, app, settings, lifecycle, metrics)
+        return Envelope(app, hot, app, settings, lifecycle, metrics, beside)
     outer = CORSMiddleware(
         hot, settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
     )
-    return Envelope(outer, None, app, settings, lifecycle, metrics)
+    return Envelope(outer, None, app, settings, lifecycle, metrics, beside)
 
 
 def forget_endpoints() -> None:

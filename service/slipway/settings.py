@@ -34,8 +34,15 @@ class Settings(BaseSettings):
     models: AbsolutePath = Field(
         Path("models"), description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    host: str = Field("127.0.0.1", description="Address to listen on; in a container 0.0.0.0, or :: for IPv6 and IPv4.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="TCP port of its own for /metrics and /metrics/drift, which then are on no other; unset: all is on "
+        "one port. /health and /ready are on both, and HTTPS is spoken on both or none.",
+    )
     workers: int | None = Field(
         None, ge=1, le=256, description="Worker processes; unset: one per CPU of the container's limit."
     )
@@ -223,6 +230,12 @@ class Settings(BaseSettings):
         if key is not None and len(key.get_secret_value()) < 16:
             raise ValueError("must have at least 16 characters")
         return key
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("SLIPWAY_METRICS_PORT must be another port than SLIPWAY_PORT")
+        return self
 
     @model_validator(mode="after")
     def _hashes_have_a_key(self) -> Self:

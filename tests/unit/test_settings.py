@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from slipway.prediction_log.stores.address import address
 from slipway.settings import Settings
@@ -37,3 +38,8 @@ def test_defaults_are_taken_from_there_too(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_an_address_that_names_no_relative_file_is_left_alone(url: str) -> None:
     assert Settings(log_database=url).log_database.get_secret_value() == url  # type: ignore[arg-type]
+
+
+def test_the_metrics_port_is_another_than_the_port() -> None:
+    with pytest.raises(ValidationError, match="must be another port than SLIPWAY_PORT"):
+        Settings(port=8123, metrics_port=8123)

@@ -29,6 +29,7 @@ class Envelope:
     it.
 
     `hot`: answers the paths that it knows by itself, without a layer of ASGI between; None: `app` answers all.
+    `beside`: what the metrics' own port answers; None: there is none.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Envelope:
         settings: Settings,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        beside: "Envelope | None" = None,
     ) -> None:
         self.app = app
+        self.beside = beside
         self.fastapi = fastapi
         self._hot = hot
         self._board = lifecycle.board

@@ -33,7 +33,7 @@ class NotReady(BaseModel):
     error: str
 
 
-def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics, drift: DriftSeries) -> APIRouter:
+def probes(repository: Repository, lifecycle: Lifecycle) -> APIRouter:
     router = APIRouter(tags=["probes"])
 
     @router.get("/health", response_model=Health, summary="Liveness: the process runs")
@@ -59,6 +59,12 @@ def probes(repository: Repository, lifecycle: Lifecycle, metrics: Metrics, drift
             note = lifecycle.board.first_note()
             return _json({"ready": True} if note is None else {"ready": True, "log": note})
         return _json({"ready": False, "error": error}, 503, {"Retry-After": "1"})
+
+    return router
+
+
+def scrapes(lifecycle: Lifecycle, metrics: Metrics, drift: DriftSeries) -> APIRouter:
+    router = APIRouter(tags=["probes"])
 
     @router.get(
         "/metrics",

@@ -45,4 +45,4 @@ def application() -> Any:
 
     settings = Settings()
     logs.configure(settings)
-    return create_app(settings)
+    return create_app(settings.model_copy(update={"metrics_port": None}))  # there is one port

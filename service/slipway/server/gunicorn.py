@@ -26,11 +26,11 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         self.error_log.setLevel(logging.root.level)  # not NOTSET: Uvicorn copies it and would take that for TRACE
 
 
-def options(settings: Settings, *, workers: int, listener: int, directory: Path) -> dict[str, Any]:
-    """`listener` is the descriptor of a bound socket, `directory` the runtime folder."""
+def options(settings: Settings, *, workers: int, listeners: list[int], directory: Path) -> dict[str, Any]:
+    """`listeners` are the descriptors of bound sockets, `directory` the runtime folder."""
     timeouts = Timeouts.of(settings)
     return {
-        "bind": f"fd://{listener}",
+        "bind": [f"fd://{listener}" for listener in listeners],
         "backlog": 4096,  # the kernel holds it to net.core.somaxconn, which is 4096 too
         "workers": workers,
         "worker_class": Worker,

@@ -31,7 +31,7 @@ from .certificate import CannotRenew, Certificate
 from .development import serve_for_development
 from .drain import DrainLog
 from .gunicorn import STOP_SIGNALS, options
-from .listening import allow_many_connections, bind, cannot_listen
+from .listening import allow_many_connections, bind_all, cannot_listen
 from .quarantine import Quarantine
 from .rehearsal import Tell
 from .reloading import Reloading
@@ -82,10 +82,10 @@ def _serve(settings: Settings) -> None:
     cpu.limit_threads(limit, workers)
     allow_many_connections()
     certificate = Certificate.of(settings)
-    listener = bind(settings.host, settings.port)
+    listeners = bind_all(settings)
     directory = runtime_dir(settings.runtime_dir, settings.port)
     claim(directory)
-    Application(settings, workers, listener, directory, certificate).run()
+    Application(settings, workers, listeners, directory, certificate).run()
 
 
 class Application(BaseApplication):  # type: ignore[misc]
@@ -95,7 +95,7 @@ class Application(BaseApplication):  # type: ignore[misc]
         self,
         settings: Settings,
         workers: int,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         directory: Path,
         certificate: Certificate | None = None,
     ) -> None:
@@ -113,7 +113,8 @@ class Application(BaseApplication):  # type: ignore[misc]
         self.metrics = Metrics(metrics_path(directory), lambda: self._process, settings.metrics_models)
         self.served: Repository | None = None  # what is loaded, in its newest state
         self._slots: set[int] = set()
-        self._options = options(settings, workers=workers, listener=listener.detach(), directory=directory)
+        descriptors = [listener.detach() for listener in listeners]
+        self._options = options(settings, workers=workers, listeners=descriptors, directory=directory)
         super().__init__()
 
     def load_config(self) -> None:

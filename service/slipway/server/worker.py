@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
@@ -77,11 +78,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     async def _serve(self) -> None:
         self.config.app = self.wsgi
         board, timeouts = self.app.lifecycle.board, Timeouts.of(self.app.settings)
-        server = LeavingServer(self.config, self.wsgi, board, self.slot, timeouts, self._certificate())
+        port = self.app.settings.metrics_port
+        server = LeavingServer(self.config, self.wsgi, board, self.slot, timeouts, self._certificate(), port)
         # The master's quick stop, after Ctrl-C: waits for nobody. The base class's handler would not end the process.
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         settings = self.app.settings
-        keep_from_forks(settings.port, [self.app.directory, settings.log_spool], self.SIGNALS)
+        keep_from_forks((settings.port, settings.metrics_port), [self.app.directory, settings.log_spool], self.SIGNALS)
         starting = asyncio.create_task(self._notify_until_started(server))
         try:
             await server.serve(sockets=[listener.sock for listener in self.sockets])
@@ -114,9 +116,11 @@ class LeavingServer(Server):
         slot: int,
         timeouts: Timeouts,
         certificate: "ServedCertificate | None",
+        metrics_port: int | None,
     ) -> None:
         super().__init__(config)
         self._certificate = certificate
+        self._metrics_port = metrics_port
         self._application = application
         self._board = board
         self._slot = slot
@@ -127,10 +131,12 @@ class LeavingServer(Server):
         most = most_connections()  # not before: what the application keeps open is open now
         tls = None if self._certificate is None else self._certificate.certificate
         handshake = self._timeouts.handshake
-        acceptors = [
-            Acceptor(listener, self._connect, self._board, self._slot, self._count, tls, handshake, self._idle, most)
-            for listener in sockets or []
-        ]
+        acceptors = []
+        for listener in sockets or []:
+            connect = self._connecting(listener)
+            acceptors.append(
+                Acceptor(listener, connect, self._board, self._slot, self._count, tls, handshake, self._idle, most)
+            )
         self.servers = cast(list[asyncio.Server], acceptors)  # closed and waited for in shutdown, nothing else
 
     def _count(self) -> int:
@@ -144,8 +150,18 @@ class LeavingServer(Server):
             if (since := connection.idle_since()) is not None:
                 yield since, connection.transport.abort
 
-    def _connect(self) -> Connection:
-        return Connection(self.config, self.server_state, self.lifespan.state, self._application, self._timeouts)
+    def _connecting(self, listener: socket.socket) -> Callable[[], Connection]:
+        """What is made of a connection to it: of the metrics' own port, one that reaches nothing else."""
+        beside = self._application.beside
+        is_beside = beside is not None and listener.getsockname()[1] == self._metrics_port
+        application = beside if beside is not None and is_beside else self._application
+
+        def connect() -> Connection:
+            connection = Connection(self.config, self.server_state, self.lifespan.state, application, self._timeouts)
+            connection.app = application
+            return connection
+
+        return connect
 
     async def on_tick(self, counter: int) -> bool:
         self._board.connections(self._slot, self._count())

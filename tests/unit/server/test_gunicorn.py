@@ -13,14 +13,14 @@ from slipway.settings import Settings
 
 def config(**settings: float) -> Config:
     made = Config()
-    for name, value in options(Settings(**settings), workers=3, listener=7, directory=Path("/dev/shm")).items():
+    for name, value in options(Settings(**settings), workers=3, listeners=[7, 8], directory=Path("/dev/shm")).items():
         made.set(name, value)
     return made
 
 
 def test_gunicorn_accepts_them_all() -> None:
     made = config()
-    assert made.address == [7]
+    assert made.address == [7, 8]
     assert made.workers == 3
 
 
