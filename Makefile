@@ -6,6 +6,7 @@ MODELS ?= models
 UV ?= uv
 CLUSTER ?= slipway
 NAMESPACE ?= models
+HOST_PORT ?= 8080
 PROMETHEUS_IMAGE ?= slipway-prometheus:test
 POSTGRESQL_IMAGE ?= slipway-postgresql:test
 HELM ?= helm
@@ -26,7 +27,7 @@ export DOCKER_BUILDKIT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run check test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
-	metrics-test database-test docker-engine \
+	metrics-test database-test docker-engine buildx \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
@@ -88,10 +89,10 @@ $(VENV)/bench.stamp: $(VENV)/made.stamp bench/requirements.lock requirements-bui
 dist: $(VENV)/dev.stamp ## build the wheel and the source distribution into dist/
 	$(bin)/python -m hatchling build
 
-image: docker-engine ## build the container image slipway:dev (needs Docker)
+image: docker-engine buildx ## build the container image slipway:dev (needs Docker)
 	docker build --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE) .
 
-image-compiled: docker-engine ## build slipway:dev-compiled, for models that are all compiled: without scikit-learn (needs Docker)
+image-compiled: docker-engine buildx ## build slipway:dev-compiled, for models that are all compiled: without scikit-learn (needs Docker)
 	docker build --target compiled --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE)-compiled .
 
 image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test them (needs Docker and curl)
@@ -141,9 +142,9 @@ $(VENV)/scan.stamp: $(VENV)/made.stamp deploy/scan.lock
 	$(VENV)-scan/bin/pip --disable-pip-version-check --quiet install --require-hashes -r deploy/scan.lock
 	@touch $@
 
-kind-up: docker-engine ## start a cluster of three nodes in Docker (needs kind)
+kind-up: docker-engine ## start a cluster of three nodes in Docker (needs kind); HOST_PORT=8081 is another port of this machine
 	$(call need,kind,kind)
-	kind create cluster --name $(CLUSTER) --config deploy/kind.yaml $(if $(KIND_IMAGE),--image $(KIND_IMAGE)) --wait 2m
+	sed 's/hostPort: 8080/hostPort: $(HOST_PORT)/' deploy/kind.yaml | kind create cluster --name $(CLUSTER) --config - $(if $(KIND_IMAGE),--image $(KIND_IMAGE)) --wait 2m
 
 kind-load: ## put the image onto its nodes
 	kind load docker-image $(IMAGE) --name $(CLUSTER)
@@ -159,17 +160,17 @@ kind-deploy: ## install the chart there, in a namespace that enforces the restri
 
 kind-test: ## predict, from inside the cluster and through the node port
 	$(helm_on_kind) test iris --logs
-	curl -sS --fail-with-body http://127.0.0.1:8080/predict -H 'Content-Type: application/json' -d '{"features": [5.1, 3.5, 1.4, 0.2]}'
+	curl -sS --fail-with-body http://127.0.0.1:$(HOST_PORT)/predict -H 'Content-Type: application/json' -d '{"features": [5.1, 3.5, 1.4, 0.2]}'
 	@echo
 
 kind-down: ## remove the cluster
 	kind delete cluster --name $(CLUSTER)
 
-prometheus-image: docker-engine ## build the Prometheus that cluster-test runs, and put it onto the nodes
+prometheus-image: docker-engine buildx ## build the Prometheus that cluster-test runs, and put it onto the nodes
 	docker build -t $(PROMETHEUS_IMAGE) tests/cluster/prometheus
 	kind load docker-image $(PROMETHEUS_IMAGE) --name $(CLUSTER)
 
-postgresql-image: docker-engine ## build the PostgreSQL that cluster-test runs, and put it onto the nodes
+postgresql-image: docker-engine buildx ## build the PostgreSQL that cluster-test runs, and put it onto the nodes
 	docker build -t $(POSTGRESQL_IMAGE) tests/cluster/postgresql
 	kind load docker-image $(POSTGRESQL_IMAGE) --name $(CLUSTER)
 
@@ -198,6 +199,10 @@ clean: ## remove the packages, caches and builds; models stay
 docker-engine:
 	@command -v docker >/dev/null || { echo "make: docker is missing; install Docker first" >&2; exit 1; }
 	@docker info >/dev/null 2>&1 || { echo "make: the Docker engine does not answer; is it running, and may you use it?" >&2; exit 1; }
+
+buildx:
+	@docker buildx version >/dev/null 2>&1 || { echo "make: Docker's buildx is missing; on Debian or Ubuntu: apt-get install docker-buildx" \
+		"(or docker-buildx-plugin, from Docker's own packages)" >&2; exit 1; }
 
 load-generator:
 	@command -v wrk >/dev/null || { echo "make: wrk is missing; on Debian or Ubuntu: apt-get install wrk" >&2; exit 1; }

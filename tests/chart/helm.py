@@ -82,10 +82,11 @@ def template(
     *,
     chart: Path = CHART,
     release: str = RELEASE,
+    namespace: str = NAMESPACE,
     kubernetes: str = KUBERNETES,
     arguments: tuple[str, ...] = (),
 ) -> str:
-    command = ["template", release, str(chart), "--namespace", NAMESPACE, "--kube-version", kubernetes, *arguments]
+    command = ["template", release, str(chart), "--namespace", namespace, "--kube-version", kubernetes, *arguments]
     if isinstance(values, Path):
         return helm(*command, "--values", str(values))
     return helm(*command, values=values or {})

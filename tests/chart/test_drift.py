@@ -99,7 +99,7 @@ def quiet(*minutes: int) -> list[Object]:
 def alerts_at(minute: int) -> Object:
     """A query for the alert's state: promtool's own comparison of alerts would want the value in the annotation."""
     labels = 'ALERTS{alertname="SlipwayDrift",alertstate="firing",deployment="iris-slipway",model="iris",name="age",'
-    labels += 'namespace="models",part="feature",severity="warning",version="1"}'
+    labels += 'namespace="models",part="feature",release="iris",severity="warning",version="1"}'
     return {
         "expr": 'ALERTS{alertname="SlipwayDrift",alertstate="firing"}',
         "eval_time": f"{minute}m",

@@ -1,5 +1,6 @@
 """What is derived from the chart has not drifted, and Kustomize makes of it what helm makes of the values."""
 
+import re
 import subprocess
 from typing import Any
 
@@ -40,3 +41,7 @@ def test_a_patch_says_what_differs(old: Any, new: Any, patch: list[dict[str, Any
 
 def identity(item: dict[str, Any]) -> tuple[str, str]:
     return item["kind"], item["metadata"]["name"]
+
+
+def test_the_charts_readme_has_no_link_that_leaves_the_packaged_chart() -> None:
+    assert [link for link in re.findall(r"\]\(([^)#]+)", manifests.readme()) if not link.startswith("https://")] == []

@@ -102,7 +102,7 @@ def test_every_alert_has_a_severity_and_a_way_out() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["labels"]["team"] == "models"
-        assert rule["annotations"].keys() == {"summary", "description"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
     assert not render().all("PrometheusRule")
 
 
@@ -110,7 +110,10 @@ def test_drift_is_two_alerts_on_what_this_release_records() -> None:
     recording, alerts = groups()["iris-slipway-drift"][:4], groups()["iris-slipway-drift"][4:]
     assert [rule["alert"] for rule in alerts] == ["SlipwayDrift", "SlipwayPredictionDrift"]
     for rule in alerts:
-        assert (rule["labels"], rule["for"]) == ({"severity": "warning", "team": "models"}, "15m")
+        assert (rule["labels"], rule["for"]) == (
+            {"severity": "warning", "team": "models", "release": "iris", "deployment": "iris-slipway"},
+            "15m",
+        )
         assert 'slipway:drift_psi{namespace="models",deployment="iris-slipway",part="' in rule["expr"]
     for rule in recording:
         assert rule["labels"] == {"deployment": "iris-slipway"}

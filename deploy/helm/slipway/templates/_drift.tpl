@@ -41,17 +41,19 @@
       expr: slipway:drift_psi{ {{- $own }},part="feature"} > {{ .psi }}
       for: {{ .for }}
       labels:
-        {{- toYaml (merge (dict) $rule.alertLabels (dict "severity" "warning")) | nindent 8 }}
+        {{- include "slipway.alertLabels" (dict "context" $ "severity" "warning") | nindent 8 }}
       annotations:
         summary: {{ printf "%s: %s of %s %s has drifted, PSI %s" $fullname "{{ $labels.name }}" "{{ $labels.model }}" "{{ $labels.version }}" "{{ $value | printf `%.2f` }}" | quote }}
         description: What clients send no longer looks like the data at packing. Compare the shares of the bins on the dashboard, or ask `slipway drift` since when; the cause may be a client, or the model's world.
+        runbook_url: {{ include "slipway.runbook" (dict "context" $ "alert" "SlipwayDrift") }}
     - alert: SlipwayPredictionDrift
       expr: slipway:drift_psi{ {{- $own }},part="prediction"} > {{ .psi }}
       for: {{ .for }}
       labels:
-        {{- toYaml (merge (dict) $rule.alertLabels (dict "severity" "warning")) | nindent 8 }}
+        {{- include "slipway.alertLabels" (dict "context" $ "severity" "warning") | nindent 8 }}
       annotations:
         summary: {{ printf "%s: the answers of %s %s have drifted, PSI %s" $fullname "{{ $labels.model }}" "{{ $labels.version }}" "{{ $value | printf `%.2f` }}" | quote }}
         description: The model answers otherwise than it did at packing. If no feature has drifted, too, look for one that is not tracked, or for features that are rare together.
+        runbook_url: {{ include "slipway.runbook" (dict "context" $ "alert" "SlipwayPredictionDrift") }}
 {{- end -}}
 {{- end -}}
