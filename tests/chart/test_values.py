@@ -17,11 +17,11 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
 # Of operators; the cluster's tests validate them.
-OTHERS = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
+OTHERS = {"Certificate", "HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 
 # What the chart sets itself: the container's address and folders, and what comes from Secrets.
 LOG = re.compile("log$|log_(?!level|format)")  # the prediction log's settings have a section of their own
-OWN = {"host", "port", "models", "runtime_dir", "api_keys", "tls_certificate", "tls_key"}
+OWN = {"host", "port", "models", "runtime_dir", "api_keys", "tls_certificate", "tls_key", "metrics_port"}
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
