@@ -143,7 +143,6 @@ def test_the_values_in_ci_switch_everything_on_that_is_off_by_default() -> None:
         "minReadySeconds",
         "loadBudgetSeconds",
         "progressDeadlineSeconds",
-        "startupProbe",
         "readinessProbe",
         "livenessProbe",
         "memoryVolumes",

@@ -74,18 +74,20 @@
     {{- end }}
     {{- $budget := subf 1.0 (float64 $objective.objective) }}
     {{- range $kind := $kinds }}
-    {{- /* Share of a month's budget that is burnt until the alert: 2 % in an hour, 5 % in six, 10 % in a day and in three. */}}
-    {{- range $pair := list (list "1h" "5m" 14.4 "critical") (list "6h" "30m" 6.0 "critical") (list "1d" "2h" 3.0 "warning") (list "3d" "6h" 1.0 "warning") }}
-    {{- $bound := round (mulf $budget (index $pair 2)) 9 }}
+    {{- /* A month's budget burnt until it fires: 2 % in an hour or 5 % in six; 10 % in a day or in three. The short window ends it soon. */}}
+    {{- range $pairs := list (list "critical" "1h" "5m" 14.4 "6h" "30m" 6.0) (list "warning" "1d" "2h" 3.0 "3d" "6h" 1.0) }}
+    {{- $ratio := printf "slipway:%s:ratio_rate%%s{%s,model=\"%s\"} > %%v" (index $kind 1) $own $model }}
+    {{- $fast := round (mulf $budget (index $pairs 3)) 9 }}
+    {{- $slow := round (mulf $budget (index $pairs 6)) 9 }}
     - alert: {{ index $kind 0 }}
       expr: |
-        slipway:{{ index $kind 1 }}:ratio_rate{{ index $pair 0 }}{ {{- $own }},model="{{ $model }}"} > {{ $bound }}
-          and slipway:{{ index $kind 1 }}:ratio_rate{{ index $pair 1 }}{ {{- $own }},model="{{ $model }}"} > {{ $bound }}
+        ({{ printf $ratio (index $pairs 1) $fast }} and {{ printf $ratio (index $pairs 2) $fast }})
+          or ({{ printf $ratio (index $pairs 4) $slow }} and {{ printf $ratio (index $pairs 5) $slow }})
       labels:
-        {{- toYaml (merge (dict "window" (index $pair 0)) (ternary $critical $warning (eq (index $pair 3) "critical"))) | nindent 8 }}
+        {{- toYaml (ternary $critical $warning (eq (index $pairs 0) "critical")) | nindent 8 }}
       annotations:
         summary: {{ printf "The model %s of %s %s %s of its requests, and may %v" "{{ $labels.model }}" $fullname (index $kind 2) "{{ $value | humanizePercentage }}" (round $budget 9) | quote }}
-        description: At this rate the budget of 30 days is gone in {{ round (divf 30.0 (index $pair 2)) 1 }} days or sooner.
+        description: At this rate the error budget of 30 days is gone within {{ ternary "five days" "the month" (eq (index $pairs 0) "critical") }}.
         runbook_url: {{ include "slipway.runbook" (dict "context" $ "alert" (index $kind 0)) }}
     {{- end }}
     {{- end }}
