@@ -22,7 +22,7 @@ def series(name: str, values: str, **labels: str) -> dict[str, str]:
     }
 
 
-def verify(folder: Path, inputs: list[dict[str, str]], firing: str) -> None:
+def verify(folder: Path, inputs: list[dict[str, str]], firing: list[str]) -> None:
     """Of both releases' rules, the alerts that fire after six hours: their names with labels, in PromQL's spelling."""
     values: dict[str, Any] = {
         "certificate": {"enabled": True, "issuerRef": {"name": "company"}},
@@ -31,9 +31,8 @@ def verify(folder: Path, inputs: list[dict[str, str]], firing: str) -> None:
     first = render(values).one("PrometheusRule")["spec"]["groups"]
     second = render({**values, "namespaceOverride": "others"}, release="churn").one("PrometheusRule")["spec"]["groups"]
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": first + second}))
-    promtool("check", "rules", "--lint=all", "--lint-fatal", str(folder / "rules.yaml"))
     query = {"expr": 'sum by (alertname, namespace, release, model, severity) (ALERTS{alertstate="firing"})'}
-    samples = [{"labels": firing, "value": 1}] if firing else []
+    samples = [{"labels": labels, "value": 1} for labels in firing]
     test = {
         "interval": "1m",
         "input_series": inputs,
@@ -52,7 +51,7 @@ def test_an_optional_model_that_failed_is_an_alert_of_its_release_alone(tmp_path
         series("slipway_model_state", "0x400", **WELL, **state),
     ]
     labels = '{alertname="SlipwayModelFailed",namespace="models",release="iris",model="iris",severity="warning"}'
-    verify(tmp_path, inputs, labels)
+    verify(tmp_path, inputs, [labels])
 
 
 def test_a_model_whose_inferences_fail_is_an_alert_beside_a_busy_one(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_a_model_whose_inferences_fail_is_an_alert_beside_a_busy_one(tmp_path: P
         inputs.append(series("slipway_inference_duration_seconds_count", f"0+{calls}x400", **named))
         inputs.append(series("slipway_inference_errors_total", f"0+{errors}x400", **named))
     labels = '{alertname="SlipwayInferenceErrors",namespace="models",release="iris",model="iris",severity="warning"}'
-    verify(tmp_path, inputs, labels)
+    verify(tmp_path, inputs, [labels])
 
 
 def test_a_certificate_is_an_alert_two_weeks_before_its_end(tmp_path: Path) -> None:
@@ -84,27 +83,11 @@ def test_objectives_are_alerts_when_the_budget_burns(failed: int, tmp_path: Path
         named = {**pod, "model": "iris", "version": "1"}
         inputs.append(series("slipway_model_requests_total", f"0+{2000 - bad}x400", **named, status="2xx"))
         inputs.append(series("slipway_model_requests_total", f"0+{bad}x400", **named, status="5xx"))
-    rules = render({"metrics": {"prometheusRule": {"enabled": True, "objectives": OBJECTIVES}}}).one("PrometheusRule")
-    assert rules
-    values = {"metrics": {"prometheusRule": {"enabled": True, "objectives": OBJECTIVES}}}
-    groups = render(values).one("PrometheusRule")["spec"]["groups"]
-    groups += render({**values, "namespaceOverride": "others"}, release="churn").one("PrometheusRule")["spec"]["groups"]
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
     both = [
-        {
-            "labels": '{alertname="SlipwayErrorBudgetBurn",namespace="models",release="iris",model="iris",'
-            f'severity="{severity}"}}',
-            "value": 1,
-        }
+        '{alertname="SlipwayErrorBudgetBurn",namespace="models",release="iris",model="iris",severity="%s"}' % severity
         for severity in ("critical", "warning")
     ]
-    query = 'sum by (alertname, namespace, release, model, severity) (ALERTS{alertstate="firing"})'
-    case = {"expr": query, "eval_time": "6h", "exp_samples": both if failed == 100 else []}
-    test = {"interval": "1m", "input_series": inputs, "promql_expr_test": [case]}
-    (tmp_path / "test.yaml").write_text(
-        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]})
-    )
-    promtool("test", "rules", str(tmp_path / "test.yaml"))
+    verify(tmp_path, inputs, both if failed == 100 else [])
 
 
 def test_a_latency_between_two_bounds_of_the_histogram_is_refused() -> None:
