@@ -70,9 +70,8 @@ def test_a_certificate_is_an_alert_two_weeks_before_its_end(tmp_path: Path) -> N
         series("slipway_tls_certificate_expiry_timestamp_seconds", f"{13 * day}x400", **ILL),
         series("slipway_tls_certificate_expiry_timestamp_seconds", f"{15 * day}x400", **WELL),
     ]
-    verify(
-        tmp_path, inputs, '{alertname="SlipwayCertificateExpires",namespace="models",release="iris",severity="warning"}'
-    )
+    labels = '{alertname="SlipwayCertificateExpires",namespace="models",release="iris",severity="warning"}'
+    verify(tmp_path, inputs, [labels])
 
 
 @pytest.mark.parametrize("failed", [0, 1, 100])
@@ -84,7 +83,7 @@ def test_objectives_are_alerts_when_the_budget_burns(failed: int, tmp_path: Path
         inputs.append(series("slipway_model_requests_total", f"0+{2000 - bad}x400", **named, status="2xx"))
         inputs.append(series("slipway_model_requests_total", f"0+{bad}x400", **named, status="5xx"))
     both = [
-        '{alertname="SlipwayErrorBudgetBurn",namespace="models",release="iris",model="iris",severity="%s"}' % severity
+        f'{{alertname="SlipwayErrorBudgetBurn",namespace="models",release="iris",model="iris",severity="{severity}"}}'
         for severity in ("critical", "warning")
     ]
     verify(tmp_path, inputs, both if failed == 100 else [])
