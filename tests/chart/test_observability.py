@@ -166,7 +166,7 @@ def test_thresholds_are_the_values() -> None:
     assert {each["labels"]["severity"] for each in everything if "alert" in each} == {"page"}
     (filling,) = (each for each in everything if each.get("alert") == "SlipwayLogSpoolFilling")
     assert filling["expr"].split()[-1] == "1500000"
-    group = render({"metrics": {"prometheusRule": rule}}).one("PrometheusRule")["spec"]["groups"][1]
+    group = render({"metrics": {"prometheusRule": rule}}).one("PrometheusRule")["spec"]["groups"][-1]
     drift = {each.get("record", each.get("alert")): each for each in group["rules"]}
     assert group["interval"] == "5m"
     assert drift["slipway:drift_values:increase"]["expr"].endswith("[1d]))")

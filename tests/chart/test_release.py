@@ -19,6 +19,7 @@ def test_helm_test_asks_the_service_from_inside_the_cluster() -> None:
     assert pod["metadata"]["annotations"] == {
         "helm.sh/hook": "test",
         "helm.sh/hook-delete-policy": "before-hook-creation",
+        "linkerd.io/inject": "disabled",
     }
     assert container["image"] == objects.container["image"]
     assert container["args"] == [(CHART / "files" / "predict.py").read_text()]

@@ -6,6 +6,6 @@
 
 {{/* The page of an alert: dict "context" $ "alert" string. */}}
 {{- define "slipway.runbook" -}}
-{{- $base := .context.Values.metrics.prometheusRule.runbookUrl | default "https://slipway.example.org/docs/runbooks" -}}
+{{- $base := .context.Values.metrics.prometheusRule.runbookUrl | default "docs/runbooks" -}}
 {{- printf "%s/%s.md" (trimSuffix "/" $base) .alert -}}
 {{- end -}}

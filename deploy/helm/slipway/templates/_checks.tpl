@@ -38,10 +38,10 @@
 {{- if gt (int64 .minReplicaCount) (int64 .maxReplicaCount) -}}
 {{- fail (printf "keda.minReplicaCount (%v) is above keda.maxReplicaCount (%v)." .minReplicaCount .maxReplicaCount) -}}
 {{- end -}}
-{{- if and (eq (int64 .minReplicaCount) 0) (not .query) -}}
+{{- if and (eq (int64 .minReplicaCount) 0) (not .query) (not .triggers) -}}
 {{- fail "keda.minReplicaCount is 0, but the default query asks the pods themselves and no pod would ever wake the first: set it to 1 or more, or set keda.query to one that counts requests elsewhere." -}}
 {{- end -}}
-{{- if not .serverAddress -}}
+{{- if not (or .serverAddress .triggers) -}}
 {{- fail "keda needs keda.serverAddress, the Prometheus that it asks, such as http://prometheus.monitoring:9090." -}}
 {{- end -}}
 {{- end -}}
@@ -109,6 +109,23 @@
 {{- /* Metrics */ -}}
 {{- if and $values.metrics.serviceMonitor.enabled $values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled: every pod would be scraped twice, so choose one." -}}
+{{- end -}}
+
+{{- with $values.certificate -}}
+{{- if .enabled -}}
+{{- if $values.tls.existingSecret -}}
+{{- fail "certificate makes the Secret of the TLS certificate, and tls.existingSecret names another: leave one of them out." -}}
+{{- end -}}
+{{- if not (.issuerRef).name -}}
+{{- fail "certificate needs certificate.issuerRef.name, the cert-manager Issuer or ClusterIssuer that signs it." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (toString ($values.metrics.port | default 0)) "8000" -}}
+{{- fail "metrics.port is 8000, the port of the service itself: choose another, or leave it null." -}}
+{{- end -}}
+{{- if and ($values.volumePermissions).enabled (not (include "slipway.logClaim" .)) -}}
+{{- fail "volumePermissions is for the volume of predictionLog.persistence, and there is none." -}}
 {{- end -}}
 
 {{- /* Names */ -}}

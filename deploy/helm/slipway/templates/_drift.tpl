@@ -3,7 +3,7 @@
 {{- $pods := include "slipway.matchers" . -}}
 {{- $fullname := include "slipway.fullname" . -}}
 {{- $rule := .Values.metrics.prometheusRule -}}
-{{- $own := printf `namespace="%s",deployment="%s"` .Release.Namespace $fullname -}}
+{{- $own := printf `namespace="%s",deployment="%s"` (include "slipway.namespace" .) $fullname -}}
 {{- with $rule.drift -}}
 - name: {{ $fullname }}-drift
   interval: {{ .interval }}

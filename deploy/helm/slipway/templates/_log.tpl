@@ -179,12 +179,13 @@ app.kubernetes.io/component: log-{{ .command }}
 metadata:
   labels:
     {{- include "slipway.logPodLabels" . | nindent 4 }}
-    {{- include "slipway.labels" (dict "context" $) | nindent 4 }}
-  {{- with $.Values.commonAnnotations }}
+    {{- include "slipway.labels" (dict "context" $ "labels" (include "slipway.jobPodLabels" . | fromYaml)) | nindent 4 }}
   annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+    {{- include "slipway.jobPodAnnotations" . | nindent 4 }}
 spec:
+  {{- with ($.Values.jobPods).priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
   {{- with include "slipway.imagePullSecrets" $ }}
   {{- . | nindent 2 }}
   {{- end }}

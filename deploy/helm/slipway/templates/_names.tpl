@@ -15,6 +15,8 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "slipway.namespace" -}}{{ .Values.namespaceOverride | default .Release.Namespace }}{{- end -}}
+
 {{- define "slipway.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "slipway.fullname" .) -}}
@@ -50,7 +52,7 @@ app.kubernetes.io/managed-by: {{ $.Release.Service }}
 {{- define "slipway.metadata" -}}
 {{- $ := .context -}}
 name: {{ .name | default (include "slipway.fullname" $) }}
-namespace: {{ $.Release.Namespace }}
+namespace: {{ .namespace | default (include "slipway.namespace" $) }}
 labels:
   {{- include "slipway.selectorLabels" $ | nindent 2 }}
   {{- include "slipway.labels" . | nindent 2 }}
@@ -81,7 +83,45 @@ imagePullSecrets:
 {{- end -}}
 
 {{/* "true" or nothing, for use with `if`. */}}
-{{- define "slipway.tls" -}}{{ if .Values.tls.existingSecret }}true{{ end }}{{- end -}}
+{{- define "slipway.tls" -}}{{ if include "slipway.tlsSecret" . }}true{{ end }}{{- end -}}
+
+{{/* Name of the Secret that holds certificate and key: the user's own, or what cert-manager writes; or nothing. */}}
+{{- define "slipway.tlsSecret" -}}
+{{- if .Values.tls.existingSecret }}{{ .Values.tls.existingSecret }}
+{{- else if (.Values.certificate).enabled }}{{ include "slipway.fullname" . }}-tls{{ end -}}
+{{- end -}}
+
+{{/* Where /metrics is: a port of its own, or the one of all. */}}
+{{- define "slipway.metricsPort" -}}{{ (.Values.metrics).port | default 8000 | int64 }}{{- end -}}
+{{- define "slipway.metricsPortName" -}}{{ if (.Values.metrics).port }}metrics{{ else }}http{{ end }}{{- end -}}
+
+{{/* Of the pods of hooks and jobs: dict "context" $. A proxy beside them would never end, and they with it. */}}
+{{- define "slipway.jobPodLabels" -}}
+{{- $pods := .context.Values.jobPods | default dict -}}
+{{- merge (dict) ($pods.labels | default dict) (ternary (dict) (dict "sidecar.istio.io/inject" "false") (eq (toString $pods.mesh) "true")) | toYaml -}}
+{{- end -}}
+{{- define "slipway.jobPodAnnotations" -}}
+{{- $pods := .context.Values.jobPods | default dict -}}
+{{- $mesh := ternary (dict) (dict "linkerd.io/inject" "disabled") (eq (toString $pods.mesh) "true") -}}
+{{- merge (dict) ($pods.annotations | default dict) .context.Values.commonAnnotations $mesh | toYaml -}}
+{{- end -}}
+
+{{/* A probe: dict "context" $ "probe" its values "path" string "failures" what follows from other values. */}}
+{{- define "slipway.probe" -}}
+{{- if .probe.override -}}
+{{- toYaml .probe.override -}}
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ include "slipway.scheme" .context | upper }}
+{{- with .failures }}
+failureThreshold: {{ . }}
+{{- end }}
+{{ toYaml (omit .probe "override") }}
+{{- end -}}
+{{- end -}}
+
 {{- define "slipway.scheme" -}}{{ if include "slipway.tls" . }}https{{ else }}http{{ end }}{{- end -}}
 {{- define "slipway.autoscaled" -}}{{ if or .Values.autoscaling.enabled .Values.keda.enabled }}true{{ end }}{{- end -}}
 
@@ -94,7 +134,7 @@ imagePullSecrets:
 
 {{/* Label matchers that select this release's pods in Prometheus. ReplicaSet hashes and pod suffixes hold no dash. */}}
 {{- define "slipway.matchers" -}}
-namespace="{{ .Release.Namespace }}",pod=~"{{ include "slipway.fullname" . }}-[a-z0-9]+-[a-z0-9]+"
+namespace="{{ include "slipway.namespace" . }}",pod=~"{{ include "slipway.fullname" . }}-[a-z0-9]+-[a-z0-9]+"
 {{- end -}}
 
 {{/* What pods say about themselves; the user's own go before. */}}
@@ -110,7 +150,7 @@ namespace="{{ .Release.Namespace }}",pod=~"{{ include "slipway.fullname" . }}-[a
 {{- if and .annotations (not (or .serviceMonitor.enabled .podMonitor.enabled)) -}}
 {{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
 {{- $_ := set $annotations "prometheus.io/scheme" (include "slipway.scheme" $) -}}
-{{- $_ := set $annotations "prometheus.io/port" "8000" -}}
+{{- $_ := set $annotations "prometheus.io/port" (toString (include "slipway.metricsPort" $)) -}}
 {{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
 {{- end -}}
 {{- end -}}
