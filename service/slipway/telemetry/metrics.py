@@ -204,6 +204,8 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
+        for outcome in get_args(Reload):  # an alert sees no increase in a series that begins with 1
+            self._reloads.labels(outcome)
         # Panel: which build runs where, to lay over a change in latency.
         self._build_info = Gauge(
             "slipway_build_info",
@@ -216,8 +218,6 @@ class Metrics:
     def process_started(self) -> None:
         """A worker's first call after the fork: it counts itself, and the models that it was born with."""
         if self._slot() == MASTER:
-            for outcome in get_args(Reload):  # an alert sees no increase in a series that begins with 1
-                self._reloads.labels(outcome)
             return
         self._workers.set(1)
         for (name, version), state in self.states.items():
