@@ -136,10 +136,13 @@ class Writer:
         """
         new, late = self.outcomes.take(last=self._stopping)
         rows = [*new, *late]
-        if rows and self._backlog.empty and not self._database.busy:
-            found = await self._soon(self._database.find([row.prediction for row in rows]))
-            if found is not None:
-                rows = self.outcomes.admitted(new, late, found.result())
+        if rows and self._backlog.empty:
+            finding = await self._soon(self._database.find([row.prediction for row in rows]))
+            if _succeeded(finding):
+                rows = self.outcomes.admitted(new, late, finding.result())
+            elif not finding.done() and not self._stopping:  # what nobody has looked for would fill the spool
+                self.outcomes.put(rows)
+                return
         most = self._bounds.most_written
         for start in range(0, len(rows), most):
             await self._deliver(rows[start : start + most])
@@ -150,20 +153,18 @@ class Writer:
         """
         at_hand = self._database.trouble is None and not self._database.busy and monotonic() < self._straight_until
         straight = at_hand and self._backlog.empty and self.queue.rows < self._bounds.crowded
-        if straight and await self._soon(self._database.write(entries)) is not None:
+        if straight and _succeeded(await self._soon(self._database.write(entries))):
             self._metrics.counted("stored", len(entries))
             return
         # What was tried may be in the database, or be yet: a key that is there is passed over when it comes again.
         await self._backlog.append(entries)
 
-    async def _soon(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
-        """The call, if it has succeeded within the time between two flushes. Else it goes on, whatever comes of it."""
+    async def _soon(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """The call, which has had the time between two flushes to end. It goes on, whatever comes of it."""
         calling = asyncio.create_task(call)
         await asyncio.wait({calling}, timeout=self._bounds.flush)
-        if calling.done() and calling.exception() is None:
-            return calling
         calling.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return None
+        return calling
 
     async def _answer_waiting(self) -> None:
         """All that have come while the last were kept, at once."""
@@ -217,3 +218,7 @@ class Writer:
                 read = len(entries)
         except StoreAway:  # the database has said so
             return
+
+
+def _succeeded(calling: asyncio.Task[Any]) -> bool:
+    return calling.done() and not calling.cancelled() and calling.exception() is None
