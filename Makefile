@@ -27,7 +27,7 @@ export DOCKER_BUILDKIT := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run check test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
-	metrics-test database-test docker-engine buildx \
+	metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
 
 help: ## list these targets
@@ -89,11 +89,11 @@ $(VENV)/bench.stamp: $(VENV)/made.stamp bench/requirements.lock requirements-bui
 dist: $(VENV)/dev.stamp ## build the wheel and the source distribution into dist/
 	$(bin)/python -m hatchling build
 
-image: docker-engine buildx ## build the container image slipway:dev (needs Docker)
-	docker build --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE) .
+image: docker-engine ## build the container image slipway:dev (needs Docker)
+	$(call build,--build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE) .)
 
-image-compiled: docker-engine buildx ## build slipway:dev-compiled, for models that are all compiled: without scikit-learn (needs Docker)
-	docker build --target compiled --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE)-compiled .
+image-compiled: docker-engine ## build slipway:dev-compiled, for models that are all compiled: without scikit-learn (needs Docker)
+	$(call build,--target compiled --build-arg VERSION=$(version) --build-arg REVISION=$(revision) -t $(IMAGE)-compiled .)
 
 image-test: $(VENV)/dev.stamp image image-compiled ## build the images and test them (needs Docker and curl)
 	@command -v curl >/dev/null || { echo "make: curl is missing; install it first" >&2; exit 1; }
@@ -166,12 +166,12 @@ kind-test: ## predict, from inside the cluster and through the node port
 kind-down: ## remove the cluster
 	kind delete cluster --name $(CLUSTER)
 
-prometheus-image: docker-engine buildx ## build the Prometheus that cluster-test runs, and put it onto the nodes
-	docker build -t $(PROMETHEUS_IMAGE) tests/cluster/prometheus
+prometheus-image: docker-engine ## build the Prometheus that cluster-test runs, and put it onto the nodes
+	$(call build,-t $(PROMETHEUS_IMAGE) tests/cluster/prometheus)
 	kind load docker-image $(PROMETHEUS_IMAGE) --name $(CLUSTER)
 
-postgresql-image: docker-engine buildx ## build the PostgreSQL that cluster-test runs, and put it onto the nodes
-	docker build -t $(POSTGRESQL_IMAGE) tests/cluster/postgresql
+postgresql-image: docker-engine ## build the PostgreSQL that cluster-test runs, and put it onto the nodes
+	$(call build,-t $(POSTGRESQL_IMAGE) tests/cluster/postgresql)
 	kind load docker-image $(POSTGRESQL_IMAGE) --name $(CLUSTER)
 
 cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (needs helm, metrics-server, the three images on the nodes)
@@ -196,13 +196,13 @@ clean: ## remove the packages, caches and builds; models stay
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-scan build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find service tests docs bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Packages of Docker may leave out the part that builds, and its own message names no package.
+build = docker build $(1) || { docker buildx version >/dev/null 2>&1 || echo "make: Docker's buildx is missing; on Debian or Ubuntu:" \
+	"apt-get install docker-buildx (or docker-buildx-plugin, from Docker's own packages)" >&2; exit 1; }
+
 docker-engine:
 	@command -v docker >/dev/null || { echo "make: docker is missing; install Docker first" >&2; exit 1; }
 	@docker info >/dev/null 2>&1 || { echo "make: the Docker engine does not answer; is it running, and may you use it?" >&2; exit 1; }
-
-buildx:
-	@docker buildx version >/dev/null 2>&1 || { echo "make: Docker's buildx is missing; on Debian or Ubuntu: apt-get install docker-buildx" \
-		"(or docker-buildx-plugin, from Docker's own packages)" >&2; exit 1; }
 
 load-generator:
 	@command -v wrk >/dev/null || { echo "make: wrk is missing; on Debian or Ubuntu: apt-get install wrk" >&2; exit 1; }
