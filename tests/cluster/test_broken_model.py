@@ -64,8 +64,7 @@ def test_the_old_pods_go_on_serving_and_the_upgrade_is_taken_back(
         (new,) = (pod["metadata"]["name"] for pod in release.pods() if pod["metadata"]["name"] != old)
 
         # why: one line of the log, and the container's termination message
-        previous = wait_for(lambda: first_life(release, new), "a first life of the broken pod's container")
-        line = next(line for line in previous.splitlines() if REASON in line)
+        line = wait_for(lambda: told(release, new), "the reason in the log of a life of the broken pod's container")
         assert json.loads(line)["level"] == "error"
         assert REASON in namespace.kubectl("describe", "pod", new)
 
@@ -85,8 +84,10 @@ def test_the_old_pods_go_on_serving_and_the_upgrade_is_taken_back(
     assert set(statuses) == {200}
 
 
-def first_life(release: Release, pod: str) -> str:
+def told(release: Release, pod: str) -> str | None:
+    """The line; None before the first life's end, and while the kubelet clears one away."""
     try:
-        return release.logs(pod, "--previous")
-    except CommandFailed:  # it has not ended yet
-        return ""
+        lines = release.logs(pod, "--previous").splitlines()
+    except CommandFailed:
+        return None
+    return next((line for line in lines if REASON in line), None)
