@@ -85,6 +85,11 @@ def test_every_alert_has_a_page_that_says_what_it_means_and_what_to_look_at_and_
     ]
 
 
+def test_the_page_on_operations_lists_every_alert() -> None:
+    page = (RUNBOOKS.parent / "operations.md").read_text()
+    assert {rule["alert"] for rule in ALL_RULES} == set(re.findall(r"^\| \[(\w+)\]\(runbooks/", page, re.MULTILINE))
+
+
 def test_every_runbook_is_of_an_alert() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule["alert"] for rule in ALL_RULES}
 
