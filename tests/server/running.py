@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -143,6 +143,15 @@ class Server:
     def workers(self) -> list[int]:
         """The process ids of the workers, the oldest first."""
         return children(self.process.pid)
+
+    def until_workers(self, count: int, without: Collection[int] = ()) -> None:
+        """Waits for so many workers, none of them among those. One look decides: a worker may come between two."""
+
+        def settled() -> bool:
+            workers = self.workers()
+            return len(workers) == count and not set(workers) & set(without)
+
+        self.until(settled)
 
     @property
     def board(self) -> Board:

@@ -182,7 +182,7 @@ def test_a_lazy_model_that_hangs_while_it_loads_is_given_up_and_others_load_afte
         assert server.predict("deadly", [0, 0]).status == 503
         server.until(lambda: hung(server, "deadly") == strikes)  # noqa: B023
         server.until(lambda: server.predict("lazy", [0, 0]).status == 200)
-        server.until(lambda: len(server.workers()) == 1 and server.workers() != workers)  # noqa: B023
+        server.until_workers(1, without=workers)
     assert server.logged("model deadly 1 (load): it has not been loaded within 2 s")
     server.until(lambda: "set aside: 3 times" in server.predict("deadly", [0, 0]).json().get("detail", ""))
     assert server.predict("lazy", [0, 0]).status == 200

@@ -152,7 +152,7 @@ def test_an_inference_that_never_returns_is_replaced_and_good_rows_are_answered_
         assert server.workers() == [worker]
         assert set(inherited) - set(children(worker)), "the child is another"
     else:
-        server.until(lambda: worker not in server.workers() and len(server.workers()) == 1)
+        server.until_workers(1, without=[worker])
     server.until(server.is_ready)
     [line] = [line for line in server.log() if line.get("request_ids")]
     assert f"model {mode} 1 (predict): it" in line["message"]
@@ -183,7 +183,7 @@ def test_a_model_that_hangs_again_and_again_is_set_aside(start: Start, wicked: P
         assert hang(server, "thread")[0] == 504
         server.until(lambda: lost(server, "thread", "hung") == strikes)  # noqa: B023
         # A worker that is told to finish is not asked what hangs in it.
-        server.until(lambda: len(server.workers()) == 2 and server.workers() != workers)  # noqa: B023
+        server.until(lambda: len(now := server.workers()) == 2 and now != workers)  # noqa: B023
     server.until(lambda: attempt(server, "thread", GOOD) == 503)
     server.until(lambda: attempt(server, "good", GOOD) == 200)
     assert server.logged("model thread 1 is set aside: 3 times within 10 minutes it did not return in time")

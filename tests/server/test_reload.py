@@ -107,7 +107,7 @@ def test_models_that_never_come_up_are_replaced_by_the_next_signal(
     (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     (tmp_path / "closed").touch()
     server.signal(signal.SIGHUP)
-    server.until(lambda: len(server.workers()) == 4)
+    server.until_workers(4)
     assert answer(server) == 1
     assert server.is_ready(), "the old workers serve on"
     (constant / "models.toml").unlink()
@@ -129,10 +129,11 @@ def test_a_new_worker_that_dies_during_a_reload_is_replaced_by_one_with_the_new_
     (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     (tmp_path / "closed").touch()  # the new ones wait in their warm-up
     server.signal(signal.SIGHUP)
-    server.until(lambda: len(server.workers()) == 4)
+    server.until_workers(4)
     os.kill(server.workers()[-1], signal.SIGKILL)
     (tmp_path / "closed").unlink()
-    server.until(lambda: not set(old) & set(server.workers()) and len(server.workers()) == 2 and server.is_ready())
+    server.until_workers(2, without=old)
+    server.until(server.is_ready)
     assert {answer(server) for _ in range(6)} == {2}
 
 
@@ -156,9 +157,9 @@ def test_while_a_model_hangs_in_a_reload_workers_are_replaced_and_a_stop_is_hear
     deadly(constant, "sleep", mended)
     workers = server.workers()
     server.signal(signal.SIGHUP)
-    server.until(lambda: len(server.workers()) == 3)  # and who loads the new ones
+    server.until_workers(3)  # and who loads the new ones
     os.kill(workers[0], signal.SIGKILL)
-    server.until(lambda: workers[0] not in server.workers() and len(server.workers()) == 3)
+    server.until_workers(3, without=workers[:1])
     server.until(server.is_ready)
     assert answer(server) == 1
     server.signal(signal.SIGTERM)
@@ -210,9 +211,10 @@ def test_signals_that_a_model_has_changed_in_a_reload_are_heard_as_before(
     bare(constant, "deaf", Deaf(str(tmp_path / "deaf")).fit())
     (constant / "models.toml").write_text("[constant]\ndefault = true\n")
     server.signal(signal.SIGHUP)
-    server.until(lambda: not set(workers) & set(server.workers()) and len(server.workers()) == 2)
+    server.until_workers(2, without=workers)
     [first, _] = server.workers()
     os.kill(first, signal.SIGKILL)
-    server.until(lambda: first not in server.workers() and len(server.workers()) == 2 and server.is_ready())
+    server.until_workers(2, without=[first])
+    server.until(server.is_ready)
     server.signal(signal.SIGTERM)
     assert server.process.wait(20) == 0

@@ -111,7 +111,7 @@ def test_sigterm_while_the_workers_warm_up_ends_with_0(start: Start, tmp_path: P
     folder = tmp_path / "models"
     bare(folder, "stuck", StuckInAWorker().fit())
     server = start(models=folder, wait=False)
-    server.until(lambda: len(server.workers()) == 2)
+    server.until_workers(2)
     server.signal(signal.SIGTERM)
     assert server.process.wait(20) == 0
 

@@ -96,7 +96,7 @@ def test_bad_files_are_told_in_one_line_and_the_old_certificate_is_served_also_b
     workers = server.workers()
     for worker in workers:
         os.kill(worker, 9)
-    server.until(lambda: len(server.workers()) == 2 and not set(workers) & set(server.workers()))
+    server.until_workers(2, without=workers)
     server.until(lambda: shown(server) == old)
     assert len(server.logged("has changed and cannot be used with the key")) == 1
 
