@@ -37,6 +37,8 @@ class Knowledge:
     objects: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)  # what a vectorizer takes
     filled: set[str] = field(default_factory=set)  # an imputer fills what is missing
+    # What an imputer of text or objects takes for missing, where that is not NaN.
+    stand_ins: dict[str, Any] = field(default_factory=dict)
     uncoded: set[str] = field(default_factory=set)  # were categories, of which the estimator keeps none
     # Categories of columns that cannot be told.
     unmatched: list[tuple[tuple[Any, ...], ...]] = field(default_factory=list)
@@ -56,14 +58,18 @@ class Knowledge:
         words = {value for value in self.categories(column) if isinstance(value, str)}
         if column in self.codes:
             return words
+        if isinstance(stand_in := self.stand_ins.get(column), str):
+            return words | {stand_in}
         may_be_missing = column in self.filled or any(map(_is_missing, self.values.get(column, ())))
         return words - {""} if may_be_missing else words
 
     def knows_none(self, column: str) -> bool:
-        """Whether an encoder was fitted on a column of objects whose missing values were None, which it tells from
-        NaN.
+        """Whether an encoder or imputer was fitted on a column of objects whose missing values were None, which it
+        tells from NaN.
         """
         values = self.values.get(column, ())
+        if column in self.stand_ins:
+            return self.stand_ins[column] is None
         return None in values and not any(value != value for value in values)
 
     def untold(self, told: Collection[str] = ()) -> str | None:
@@ -149,6 +155,8 @@ class _Walk:
             return [column for column, kept in zip(columns, part.get_support(), strict=False) if kept]
         if name == "SimpleImputer":
             self._known.filled.update(column for column in columns if column)
+            if part.statistics_.dtype == object and isinstance(part.missing_values, str | None):
+                self._known.stand_ins.update({column: part.missing_values for column in columns if column})
             fills = part.strategy in ("most_frequent", "constant") and not part.add_indicator
             return columns if fills and len(part.statistics_) == len(columns) else None
         if hasattr(part, "categories_"):

@@ -17,6 +17,7 @@ from ..model.integers import EXACT, exact_integers
 from ..model.known_columns import Knowledge
 from ..model.rows import RowValidator
 from .columns import Declaration, as_dates
+from .csv_shape import listed
 from .tables import BOOLEANS, json_rows
 
 UNITS = ("ns", "us", "ms", "s")
@@ -165,29 +166,35 @@ def _lost_as(values: pd.Series, cells: pd.Series) -> "pd.Series[bool]":
 
 def as_told(estimator: Any, features: pd.DataFrame, texts: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """With text for columns that the estimator takes as text alone. Raises ArtifactError where it answers both, and
-    otherwise.
+    otherwise, and a number gives the text not back; where it does, a note says what it was read as.
 
     `texts`: the cells of open columns, as they stand in the CSV.
     """
     half = MOST_ASKED // 2
-    open_names = [str(name) for name in texts if not _is_text(features[name])]
-    rows = {name: np.flatnonzero(_lost_as(features[name], texts[name]))[:half] for name in open_names}
-    failing = []
-    for name, found in rows.items():
-        if not len(found):
+    failing, either = [], []
+    for name in map(str, texts):
+        if _is_text(features[name]):
             continue
+        found = np.flatnonzero(_lost_as(features[name], texts[name]))[:half]
         # What one cell tells of a column holds for the others.
         places = np.unique([*found, *range(min(half, len(features)))])
         asked, text = features.iloc[places], texts[name].iloc[places]
         from_value, from_text = answers(estimator, asked), answers(estimator, asked.assign(**{name: text}))
-        if from_text is not None and from_value is not None and not alike(from_text, from_value):
-            raise ArtifactError(
-                f"Column {name!r} holds {texts[name].iloc[found[0]]!r}, and code of your own sees it, which "
-                f"answers it otherwise as text: say what the training frame had in a columns file (--columns): "
-                f'[{name}] type = "string", or type = "{_type(features[name])}"'
-            )
         if from_value is None:
             failing.append(name)
+        elif from_text is not None and not alike(from_text, from_value):
+            if len(found):
+                raise ArtifactError(
+                    f"Column {name!r} holds {texts[name].iloc[found[0]]!r}, and code of your own sees it, which "
+                    f"answers it otherwise as text: say what the training frame had in a columns file (--columns): "
+                    f'[{name}] type = "string", or type = "{_type(features[name])}"'
+                )
+            either.append(name)
+    if either:
+        notes.append(
+            f"Read as numbers: {listed([repr(name) for name in either])}, which code of your own answers otherwise as "
+            'text: if the training frame had text there, declare type = "string" in a columns file (--columns)'
+        )
     as_text = features.assign(**{name: texts[name] for name in failing})
     if failing and answers(estimator, as_text.head(MOST_ASKED)) is not None:
         notes += [f"Column {name!r} is read as text, for the estimator takes nothing else there" for name in failing]

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
@@ -88,3 +89,34 @@ def test_a_model_without_a_manifest_is_given_what_its_encoder_knows(tmp_path: Pa
     assert artifact.model.infer(validator.instances(rows).data).predictions == expected
     for row, answer in list(zip(rows, expected, strict=True))[:10]:
         assert artifact.model.infer(validator.features(row).data).predictions == [answer]
+
+
+@pytest.mark.parametrize("stand_in", [None, "", "?", "NA"])
+@pytest.mark.parametrize("form", ["array", "frame"])
+@pytest.mark.parametrize("lacking", [False, True])
+def test_what_an_imputer_of_text_takes_for_missing_is_what_it_is_given(
+    tmp_path: Path, stand_in: str | None, form: str, lacking: bool
+) -> None:
+    whole = frame("text")
+    values = [stand_in if missing else value for missing, value in zip(MISSING, whole["k"], strict=True)]
+    whole["k"] = pd.Series(values, dtype=object)
+    imputer = SimpleImputer(missing_values=stand_in, strategy="constant", fill_value="c")
+    given = whole.to_numpy() if form == "array" else whole
+    estimator = make_pipeline(imputer, OneHotEncoder(), DecisionTreeClassifier()).fit(given, MISSING.astype(int))
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    (whole[~MISSING] if lacking else whole).to_csv(tmp_path / "some.csv", index=False)
+    whole.to_csv(tmp_path / "all.csv", index=False)
+    (tmp_path / "columns.toml").write_text("[k]\nnullable = true\n")
+    declarations = read_declarations(tmp_path / "columns.toml") if lacking and stand_in is None else {}
+    found = pack(
+        tmp_path / "model.joblib",
+        name="m",
+        output=tmp_path / "out",
+        data=tmp_path / "some.csv",
+        declarations=declarations,
+    )
+    predict_file(found.artifact, tmp_path / "all.csv", tmp_path / "answers.csv")
+    assert pd.read_csv(tmp_path / "answers.csv")["prediction"].tolist() == estimator.predict(given).tolist()
+    rows = json_rows(whole)
+    answers = found.artifact.model.infer(found.artifact.validator(ROWS).instances(rows).data).predictions
+    assert answers == estimator.predict(given).tolist()

@@ -82,6 +82,28 @@ def test_zeros_in_front_are_numbers_where_the_estimator_takes_no_text(tmp_path: 
     assert predicted(tmp_path, found, FRAME) == estimator.predict(numbers).tolist()
 
 
+def test_codes_that_numbers_give_back_are_text_where_the_estimator_takes_nothing_else(tmp_path: Path) -> None:
+    codes = FRAME[FRAME["zip"].str[0] != "0"]
+    found = packed(tmp_path, fitted(letters), codes)
+    assert "Column 'zip' is read as text, for the estimator takes nothing else there" in found.notes
+    assert predicted(tmp_path, found, FRAME) == fitted(letters).predict(FRAME).tolist()
+
+
+def mapped(frame: pd.DataFrame) -> Any:
+    return frame["zip"].map({code: place for place, code in enumerate(sorted(ZIPS))}).fillna(-1).to_frame()
+
+
+def test_codes_that_are_answered_otherwise_as_text_are_told(tmp_path: Path) -> None:
+    codes = FRAME[FRAME["zip"].str[0] != "0"]
+    estimator = fitted(mapped)
+    found = packed(tmp_path, estimator, codes)
+    [note] = [note for note in found.notes if note.startswith("Read as numbers: ")]
+    assert note.startswith("Read as numbers: 'zip', which code of your own answers otherwise as text")
+    found = packed(tmp_path, estimator, codes, declarations={"zip": Declaration(type="string")})
+    assert not [note for note in found.notes if note.startswith("Read as numbers: ")]
+    assert predicted(tmp_path, found, FRAME) == estimator.predict(FRAME).tolist()
+
+
 def test_predict_refuses_zeros_in_front_that_the_data_at_packing_did_not_have(tmp_path: Path) -> None:
     found = packed(tmp_path, fitted(first_letters), FRAME[FRAME["zip"].str[0] != "0"])
     with pytest.raises(
