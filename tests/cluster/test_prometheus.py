@@ -16,9 +16,9 @@ import yaml
 
 from tests.cluster import monitoring, situations
 from tests.cluster.kubernetes import CHART, NODE_ADDRESS, Namespace, Release, wait_for
-from tests.cluster.monitoring import Prometheus
 from tests.cluster.situations import SITUATIONS, Situation
 from tests.support.load import Load, post
+from tests.support.prometheus import Prometheus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
