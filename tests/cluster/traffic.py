@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import Callable
 
 import httpx
@@ -13,7 +14,14 @@ CONNECTIONS = 32
 _ENOUGH = 10 * CONNECTIONS  # answers before, and again after
 
 
-def under_load(release: Release, operation: Callable[[], object], *, pause: float = 0.02) -> Load:
+def under_load(
+    release: Release,
+    operation: Callable[[], object],
+    *,
+    pause: float = 0.02,
+    key: str | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Load:
     """The load that ran before, during and after the operation: kept-alive connections that pause so many seconds
     between two requests.
 
@@ -22,7 +30,8 @@ def under_load(release: Release, operation: Callable[[], object], *, pause: floa
 
     async def run() -> Load:
         host, port = NODE_ADDRESS.rsplit(":", 1)
-        async with Load(host, int(port), post("/predict", ROW), connections=CONNECTIONS, pause=pause) as load:
+        request = post("/predict", ROW, **headers)
+        async with Load(host, int(port), request, connections=CONNECTIONS, pause=pause, tls=tls) as load:
             await load.until(_ENOUGH, seconds=60)
             before = load.total
             await asyncio.to_thread(operation)
@@ -35,16 +44,19 @@ def under_load(release: Release, operation: Callable[[], object], *, pause: floa
         assert during > CONNECTIONS
         return load
 
+    headers = {} if key is None else {"X_API_Key": key}
     # Kept-alive clients stay where they are: a pod that the node port does not lead to yet would get none.
-    wait_for(lambda: _every_pod_answers(release), "an answer from every pod")
+    wait_for(lambda: _every_pod_answers(release, key, tls), "an answer from every pod")
     return asyncio.run(run())
 
 
-def _every_pod_answers(release: Release) -> bool:
+def _every_pod_answers(release: Release, key: str | None, tls: ssl.SSLContext | None) -> bool:
     mark, pods = secrets.token_hex(8), release.ready_pods()
+    url = f"{'http' if tls is None else 'https'}://{NODE_ADDRESS}/predict"
+    headers = {"X-Request-ID": mark} | ({} if key is None else {"X-API-Key": key})
     try:
         for _ in range(4 * len(pods)):
-            httpx.post(f"http://{NODE_ADDRESS}/predict", json=ROW, headers={"X-Request-ID": mark})
+            httpx.post(url, json=ROW, headers=headers, verify=False if tls is None else tls)
     except httpx.TransportError:  # the port is new
         return False
     return all(mark in release.logs(pod, "--tail=100") for pod in pods)

@@ -4,6 +4,7 @@ connect again.
 
 import asyncio
 import json
+import ssl
 import time
 from collections import Counter
 from typing import Any, NamedTuple, Self
@@ -26,8 +27,8 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, host: str, port: int) -> Self:
-        return cls(*await asyncio.open_connection(host, port))
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> Self:
+        return cls(*await asyncio.open_connection(host, port, ssl=tls))
 
     async def ask(self, request: bytes) -> Answer:
         self._writer.write(request)
@@ -65,12 +66,22 @@ class Load:
 
     `answers` counts by status, `failures` by what went wrong: a request that was sent and got no answer, or a
     connection refused; `keys` under which the answers say that they are logged, with the time.time() of each answer;
-    `slowest`: seconds for an answer.
+    `slowest`: seconds for an answer; `failed`: the time.monotonic() of each failure.
     """
 
-    def __init__(self, host: str, port: int, request: bytes, *, connections: int, pause: float = 0.0) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        request: bytes,
+        *,
+        connections: int,
+        pause: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answers: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
+        self.failed: list[float] = []
         self.keys: dict[str, float] = {}
         self.slowest = 0.0
         self.told_to_close = 0
@@ -78,6 +89,7 @@ class Load:
         self._request = request
         self._connections = connections
         self._pause = pause
+        self._tls = tls
         self._leaving = asyncio.Event()
         self._away = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,11 +122,12 @@ class Load:
             try:
                 async with asyncio.timeout(TIMEOUT):
                     if connection is None:
-                        connection = await Connection.open(*self._target)
+                        connection = await Connection.open(*self._target, self._tls)
                     asked = time.monotonic()
                     answer = await connection.ask(self._request)
             except (OSError, EOFError) as exc:  # TimeoutError is an OSError
                 self.failures[type(exc).__name__] += 1
+                self.failed.append(time.monotonic())
                 gone = True
                 await asyncio.sleep(RECONNECT_DELAY)
             else:
