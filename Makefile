@@ -156,7 +156,7 @@ kind-deploy: ## install the chart there, in a namespace that enforces the restri
 	kubectl $(on_kind) label --overwrite namespace $(NAMESPACE) pod-security.kubernetes.io/enforce=restricted
 	# The tag stays when the image changes; the annotation makes the pods follow.
 	$(helm_on_kind) upgrade --install iris deploy/helm/slipway --values deploy/helm/slipway/ci/nodeport-values.yaml \
-		--set podAnnotations.image-id=$$(docker image inspect --format '{{.Id}}' $(IMAGE)) --wait
+		--set image.tag=$(lastword $(subst :, ,$(IMAGE))) --set podAnnotations.image-id=$$(docker image inspect --format '{{.Id}}' $(IMAGE)) --wait
 
 kind-test: ## predict, from inside the cluster and through the node port
 	$(helm_on_kind) test iris --logs
@@ -178,7 +178,7 @@ cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (nee
 	$(call need,$(HELM),Helm)
 	$(call need,kubectl,kubectl)
 	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) POSTGRESQL_IMAGE=$(POSTGRESQL_IMAGE) \
-		$(bin)/python -m pytest --timeout 600 --durations 20 tests/cluster
+		IMAGE=$(IMAGE) $(bin)/python -m pytest --timeout 600 --durations 20 tests/cluster
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }

@@ -1,5 +1,5 @@
-"""Writes what is derived from the chart: its README and deploy/k8s. `make manifests`; a test compares them with what
-this would write.
+"""Writes what is derived from the chart: its README, the descriptions in its schema, and deploy/k8s. `make manifests`;
+a test compares them with what this would write.
 
 Needs helm; HELM names another one.
 """
@@ -22,6 +22,8 @@ RELEASE = NAMESPACE = "slipway"
 # Overlay: the values that it is rendered with. What they share is the base.
 OVERLAYS = {"minimal": CHART / "ci" / "minimal-values.yaml", "production": CHART / "ci" / "production-values.yaml"}
 BASE = "minimal"
+
+WIDTH = 120  # of the schema's lines, where none is of one long text
 
 HEADER = "# Rendered from deploy/helm/slipway by `make manifests`: change the chart instead.\n"
 
@@ -79,6 +81,37 @@ def comments(text: str) -> list[tuple[tuple[str, ...], str]]:
         else:
             comment = []
     return found
+
+
+# --- the schema of its values --------------------------------------------------------------------------------------
+
+
+def schema() -> str:
+    """values.schema.json, with the comments of values.yaml as descriptions, which editors and Artifact Hub show."""
+    found: Object = json.loads((CHART / "values.schema.json").read_text())
+    for path, text in comments((CHART / "values.yaml").read_text()):
+        node = found
+        for key in path:
+            node = node.get("properties", {}).get(key, {})
+        if node:
+            node["description"] = text.replace("`", "").replace(r"\|", "|")
+    return compact(found) + "\n"
+
+
+def compact(node: Any, indent: int = 0, room: int = WIDTH) -> str:
+    """JSON with each object or list on a line of its own where it fits. `room`: columns that are left on the line."""
+    line = json.dumps(node, ensure_ascii=False)
+    if not isinstance(node, dict | list) or not node or len(line) <= room:
+        return line
+    inner = indent + 2
+    keys = [f"{json.dumps(key)}: " for key in node] if isinstance(node, dict) else [""] * len(node)
+    values = node.values() if isinstance(node, dict) else node
+    parts = [
+        f"{' ' * inner}{key}{compact(value, inner, WIDTH - inner - len(key) - 1)}"
+        for key, value in zip(keys, values, strict=True)
+    ]
+    opening, closing = "{}" if isinstance(node, dict) else "[]"
+    return "\n".join([opening, ",\n".join(parts), " " * indent + closing])
 
 
 # --- deploy/k8s --------------------------------------------------------------------------------------------------
@@ -173,11 +206,13 @@ def namespace() -> Object:
 
 def derived() -> dict[Path, str]:
     """Every derived file and its content."""
-    return {CHART / "README.md": readme()} | {KUSTOMIZE / path: content for path, content in kustomize().items()}
+    return {CHART / "README.md": readme(), CHART / "values.schema.json": schema()} | {
+        KUSTOMIZE / path: content for path, content in kustomize().items()
+    }
 
 
 def existing() -> set[Path]:
-    return {CHART / "README.md", *KUSTOMIZE.rglob("*.yaml")}
+    return {CHART / "README.md", CHART / "values.schema.json", *KUSTOMIZE.rglob("*.yaml")}
 
 
 if __name__ == "__main__":

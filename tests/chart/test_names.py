@@ -125,19 +125,19 @@ def test_the_charts_own_labels_cannot_be_overridden(values: dict[str, object]) -
 
 def test_image_by_tag_digest_and_registry() -> None:
     digest = "sha256:" + "a" * 64
-    assert render().container["image"] == "slipway:dev"
+    assert render().container["image"] == f"slipway:{__version__}"
     assert (
         render({"image": {"repository": "localhost:5000/models/slipway"}}).container["image"]
-        == "localhost:5000/models/slipway:dev"
+        == f"localhost:5000/models/slipway:{__version__}"
     )
-    assert render({"image": {"tag": ""}}).container["image"] == f"slipway:{__version__}"
+    assert render({"image": {"tag": "dev"}}).container["image"] == "slipway:dev"
     assert (
         render({"image": {"registry": "r.example.org", "digest": digest}}).container["image"]
         == f"r.example.org/slipway@{digest}"
     )
     objects = render({"global": {"imageRegistry": "g.example.org"}, "image": {"registry": "r.example.org"}})
-    assert objects.container["image"] == "g.example.org/slipway:dev"
-    assert objects.one("Pod")["spec"]["containers"][0]["image"] == "g.example.org/slipway:dev"
+    assert objects.container["image"] == f"g.example.org/slipway:{__version__}"
+    assert objects.one("Pod")["spec"]["containers"][0]["image"] == f"g.example.org/slipway:{__version__}"
 
 
 def test_pull_secrets_of_parent_and_release_are_joined() -> None:

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
+from slipway import __version__
 from tests.chart.helm import CHART, notes, render
 
 CI = CHART / "ci"
@@ -105,3 +108,22 @@ def test_the_service_account_is_made_or_named() -> None:
     assert not without.all("ServiceAccount")
     assert without.pod["serviceAccountName"] == "default"
     assert render({"serviceAccount": {"create": False, "name": "mine"}}).pod["serviceAccountName"] == "mine"
+
+
+def test_what_artifact_hub_shows_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    notes = {key.partition("/")[2]: yaml.safe_load(text) for key, text in chart["annotations"].items()}
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    assert [each["image"] for each in notes["images"]] == [render().container["image"]]
+    assert {each["kind"] for each in notes["changes"]} <= {
+        "added",
+        "changed",
+        "deprecated",
+        "removed",
+        "fixed",
+        "security",
+    }
+    for each in notes["links"]:
+        assert (CHART.parents[2] / each["url"].removeprefix(f"{chart['sources'][0]}/")).is_file()
+    assert (CHART.parents[2] / chart["icon"].removeprefix(f"{chart['sources'][0]}/")).is_file()
+    assert chart["maintainers"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slipway import __version__
 from tests.chart.helm import CHART, Objects, Refused, helm, render
 
 
@@ -37,7 +38,7 @@ def names(objects: Objects) -> list[str]:
 def test_globals_and_conditions_of_the_parent_are_no_unknown_values(parent: Path) -> None:
     objects = render(chart=parent)
     assert names(objects) == ["iris-slipway"]
-    assert objects.container["image"] == "registry.example.org/slipway:dev"
+    assert objects.container["image"] == f"registry.example.org/slipway:{__version__}"
     assert objects.one("Deployment")["spec"]["replicas"] == 2
 
 

@@ -59,6 +59,23 @@ def test_every_object_in_the_schema_that_has_properties_is_closed() -> None:
     check(SCHEMA, "")
 
 
+def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All that the schema lets a user set."""
+    for name, schema in node.get("properties", {}).items():
+        yield f"{path}/{name}", schema
+        yield from properties(schema, f"{path}/{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            yield from properties(node[key], f"{path}/{key}")
+
+
+def test_every_value_has_a_description_in_the_schema() -> None:
+    nodes = [SCHEMA, *SCHEMA["definitions"].values()]
+    found = [(path, schema.get("description", "")) for node in nodes for path, schema in properties(node)]
+    assert len(found) > 300
+    assert [path for path, text in found if not text] == []
+
+
 def test_no_definition_of_the_schema_is_left_over() -> None:
     text = json.dumps(SCHEMA)
     assert [name for name in SCHEMA["definitions"] if f'"#/definitions/{name}"' not in text] == []

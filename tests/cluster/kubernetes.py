@@ -15,6 +15,7 @@ import yaml
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "slipway"
 NODE_ADDRESS = os.environ.get("NODE_ADDRESS", "127.0.0.1:8080")  # where port 30080 of a node is reached
+IMAGE = os.environ.get("IMAGE", "slipway:dev")  # on the nodes
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -132,6 +133,7 @@ class Release:
 
     def _helm(self, verb: str, values: Values | None, *arguments: str, wait: bool, timeout: str) -> str:
         command = [verb, self.name, str(CHART), "--namespace", self.namespace.name, "--values", "-"]
+        command += ["--set", f"image.tag={IMAGE.rpartition(':')[2]}"]
         if wait:
             command += ["--wait", "--timeout", timeout]
         return helm(*command, *arguments, stdin=yaml.safe_dump(dict(values or {})))

@@ -1,18 +1,32 @@
 """What a user types: helm install, the notes' lines, helm test, kubectl apply -k."""
 
 import json
+import os
 import re
 import shlex
 import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from deploy import manifests
-from tests.cluster.kubernetes import RESTRICTED, ROW, CommandFailed, Namespace, Object, Release, kubectl, run, wait_for
+from tests.cluster.kubernetes import (
+    IMAGE,
+    RESTRICTED,
+    ROW,
+    CommandFailed,
+    Namespace,
+    Object,
+    Release,
+    kubectl,
+    run,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +99,15 @@ def own_namespace_of_the_manifests() -> Iterator[Namespace]:
 
 
 @pytest.mark.usefixtures("operators")
-def test_kubectl_apply_k(own_namespace_of_the_manifests: Namespace) -> None:
-    """One overlay over the other, as somebody does who goes into production."""
+def test_kubectl_apply_k(own_namespace_of_the_manifests: Namespace, tmp_path: Path) -> None:
+    """One overlay over the other, as somebody does who goes into production, with an image of one's own."""
     namespace = own_namespace_of_the_manifests
     for overlay, pods in (("minimal", 1), ("production", 2)):
-        kubectl("apply", "--kustomize", str(manifests.KUSTOMIZE / "overlays" / overlay))
+        of_the_project = os.path.relpath(manifests.KUSTOMIZE / "overlays" / overlay, tmp_path.resolve())
+        name, _, tag = IMAGE.rpartition(":")
+        own = {"resources": [of_the_project], "images": [{"name": "slipway", "newName": name, "newTag": tag}]}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+        kubectl("apply", "--kustomize", str(tmp_path))
         wait_for(
             lambda pods=pods: namespace.get("deployment", "slipway")["status"].get("readyReplicas") == pods,
             f"{pods} ready pods",
@@ -108,7 +126,7 @@ BARE: Object = {
         "selector": {"matchLabels": {"app": "bare"}},
         "template": {
             "metadata": {"labels": {"app": "bare"}},
-            "spec": {"containers": [{"name": "slipway", "image": "slipway:dev"}]},
+            "spec": {"containers": [{"name": "slipway", "image": IMAGE}]},
         },
     },
 }

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.cluster.database import SECRET, Database
-from tests.cluster.kubernetes import ROW, CommandFailed, Namespace, Release, one_node, wait_for
+from tests.cluster.kubernetes import IMAGE, ROW, CommandFailed, Namespace, Release, one_node, wait_for
 
 VALUES: dict[str, Any] = {
     "predictionLog": {
@@ -190,7 +190,7 @@ def test_the_maintenance_drops_what_is_too_old_and_keeps_the_rest(logged: Logged
 # The cluster's volumes are folders of the node that ignore fsGroup and belong to root.
 OWN_VOLUME = {
     "name": "own",
-    "image": "slipway:dev",
+    "image": IMAGE,
     "command": ["python", "-c", "import os; os.chown('/var/lib/slipway', 10001, 10001)"],
     "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
     "volumeMounts": [{"name": "log", "mountPath": "/var/lib/slipway"}],

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.kubernetes import ROW, Namespace, Object, Release, one_node, run, wait_for
+from tests.cluster.kubernetes import IMAGE, ROW, Namespace, Object, Release, one_node, run, wait_for
 from tests.support.certificate import self_signed
 
 Pack = Callable[[str], Path]
@@ -69,7 +69,7 @@ PACKER: Object = {
         "containers": [
             {
                 "name": "packer",
-                "image": "slipway:dev",
+                "image": IMAGE,
                 "command": [
                     "sh",
                     "-c",
@@ -104,7 +104,7 @@ def artifacts() -> list[Object]:
     context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": "server",
-        "image": "slipway:dev",
+        "image": IMAGE,
         "command": ["python", "-c", SERVER],
         "securityContext": context,
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
