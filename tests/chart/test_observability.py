@@ -17,10 +17,11 @@ from tests.chart.helm import CHART, Object, render
 
 CI = CHART / "ci"
 PRODUCTION = CI / "production-values.yaml"
-DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
+DASHBOARDS = {name: json.loads((CHART / "files" / f"{name}.json").read_text()) for name in ("dashboard", "fleet")}
 QUERIES = {
-    f"{panel['title']} {target['refId']}": target["expr"]
-    for panel in DASHBOARD["panels"]
+    f"{name}: {panel['title']} {target['refId']}": target["expr"]
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
     for target in panel["targets"]
 }
 MONITOR = {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s", "scrapeTimeout": "5s"}
@@ -183,19 +184,26 @@ def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
     config_map = render(PRODUCTION).one("ConfigMap", "iris-slipway-dashboard")
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert config_map["metadata"]["annotations"]["grafana_folder"] == "Models"
-    assert json.loads(config_map["data"]["iris-slipway.json"]) == DASHBOARD
+    files = {"iris-slipway.json": DASHBOARDS["dashboard"], "iris-slipway-fleet.json": DASHBOARDS["fleet"]}
+    assert {name: json.loads(text) for name, text in config_map["data"].items()} == files
+    of_a_release = render({"metrics": {"dashboard": {"enabled": True}}}).one("ConfigMap", "iris-slipway-dashboard")
+    assert of_a_release["data"].keys() == {"iris-slipway.json"}
     assert not render().all("ConfigMap")
 
 
-def test_panels_do_not_overlap_and_ask_the_chosen_source() -> None:
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+def test_panels_do_not_overlap_and_ask_the_chosen_source(dashboard: Object) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken
         taken |= cells
         assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]} | {"__rate_interval"}
+    used = {name for panel in dashboard["panels"] for name in re.findall(r"\$\{?([a-z_]+)", json.dumps(panel))}
+    assert used == variables
 
 
 def test_every_metric_that_is_named_exists_in_a_live_exposition(tmp_path: Path) -> None:
@@ -206,13 +214,10 @@ def test_every_metric_that_is_named_exists_in_a_live_exposition(tmp_path: Path) 
     named.append(render(CI / "keda-values.yaml").one("ScaledObject")["spec"]["triggers"][0]["metadata"]["query"])
     for query in named:
         for metric, selector in re.findall(r"(slipway_\w+)\{([^}]*)\}", query):
-            labels = set(re.findall(r"(\w+)[=!]~?\"", selector)) - {"namespace", "pod"}
-            labels |= {label for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(", ")} - {
-                "namespace",
-                "pod",
-            }
+            labels = set(re.findall(r"(\w+)[=!]~?\"", selector))
+            labels |= {label for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(", ")}
             assert metric in series, query
-            assert labels <= series[metric], query
+            assert labels - {"namespace", "pod", "release"} <= series[metric], query
 
 
 async def exposition(models: Path) -> dict[str, set[str]]:
@@ -221,6 +226,7 @@ async def exposition(models: Path) -> dict[str, set[str]]:
     metrics.rejected("full")  # series that appear with the first event; the cluster's tests bring the events about
     metrics.inference("iris", "1").failed()
     metrics.log.failed("refused")
+    metrics.certificate_expires(0)
     envelope = create_app(Settings(models=models), metrics=metrics)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(envelope), base_url="http://slipway")
     async with envelope.fastapi.router.lifespan_context(envelope.fastapi), client:

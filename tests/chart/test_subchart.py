@@ -67,6 +67,7 @@ def test_the_packed_chart_holds_what_users_need_and_no_more(tmp_path: Path) -> N
         "values.yaml",
         "values.schema.json",
         "files/dashboard.json",
+        "files/fleet.json",
         "files/fetch.py",
     } <= files
     assert not [name for name in files if name.startswith("ci/") or name.endswith(".in")]

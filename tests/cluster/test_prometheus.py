@@ -131,19 +131,23 @@ def test_and_in_no_other(monitored: Monitored) -> None:
     assert pairs == {(situation.name, situation.alert) for situation in SITUATIONS} | of_the_model
 
 
-DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
+DASHBOARDS = {name: json.loads((CHART / "files" / f"{name}.json").read_text()) for name in ("dashboard", "fleet")}
 TARGETS = {
-    f"{panel['title']} {target['refId']}": target["expr"]
-    for panel in DASHBOARD["panels"]
+    f"{name}: {panel['title']} {target['refId']}": target["expr"]
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
     for target in panel["targets"]
 }
 ZERO = {  # of which more than zero would be bad news, and why it is not made here; promtool tests their rules
-    "Prediction log: records B": "no log in SQLite is full",
-    "Prediction log: records C": "all feedback finds its row",
-    "Prediction log: waiting on disk B": "no log is kept in SQLite",
-    "Drift of answers B": "rows are left out beyond 20,000 a second and worker",
-    "Missing values A": "the rows that are asked miss nothing",
-    "Missing values B": "the data of the example model miss nothing",
+    "dashboard: Prediction log: records B": "no log in SQLite is full",
+    "dashboard: Prediction log: records C": "all feedback finds its row",
+    "dashboard: Prediction log: waiting on disk B": "no log is kept in SQLite",
+    "dashboard: Drift of answers B": "rows are left out beyond 20,000 a second and worker",
+    "dashboard: Missing values A": "the rows that are asked miss nothing",
+    "dashboard: Missing values B": "the data of the example model miss nothing",
+    "dashboard: Reloads, and inferences that were lost A": "no release reloads",
+    "dashboard: Reloads, and inferences that were lost B": "no model hangs",
+    "fleet: Certificates: days left A": "no release speaks TLS",
 }
 STEP = 5  # seconds, as Grafana would choose for a range of an hour
 RATE_INTERVAL = max(STEP + monitoring.INTERVAL, 4 * monitoring.INTERVAL)  # as Grafana defines it
@@ -151,8 +155,11 @@ RATE_INTERVAL = max(STEP + monitoring.INTERVAL, 4 * monitoring.INTERVAL)  # as G
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_panels_query_returns_data(target: str, monitored: Monitored, since: float) -> None:
-    variables = {"namespace": monitored.namespace.name, "pod": ".+", "__rate_interval": f"{RATE_INTERVAL}s"}
-    query = re.sub(r"\$(\w+)", lambda match: variables[match[1]], TARGETS[target])
+    variables = dict.fromkeys(("release", "model", "version"), ".+") | {
+        "namespace": monitored.namespace.name,
+        "__rate_interval": f"{RATE_INTERVAL}s",
+    }
+    query = re.sub(r"\$([a-z_]+)", lambda match: variables[match[1]], TARGETS[target])
 
     def data() -> list[float]:
         """Zeros are there from the start, and would show nothing."""
@@ -167,16 +174,20 @@ def test_every_panels_query_returns_data(target: str, monitored: Monitored, sinc
 
 
 @pytest.mark.usefixtures("since")
-def test_the_dashboards_variables_offer_the_namespace_and_its_pods(monitored: Monitored) -> None:
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_dashboards_variables_offer_what_there_is(name: str, monitored: Monitored) -> None:
+    """As Grafana fills them, one after the other; of the models those of a release with a model of its own."""
     namespace, _, prometheus = monitored
+    chosen = {"namespace": namespace.name, "release": "full-slipway", "model": ".+"}
     offered = {}
-    for variable in DASHBOARD["templating"]["list"]:
+    for variable in DASHBOARDS[name]["templating"]["list"]:
         if variable["type"] == "query":
-            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
+            query = re.sub(r"\$([a-z]+)", lambda match: chosen[match[1]], variable["definition"])
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
             assert match is not None
-            offered[variable["name"]] = prometheus.label_values(
-                match[2], match[1].replace("$namespace", namespace.name)
-            )
-    assert offered["namespace"] == [namespace.name]
-    for situation in SITUATIONS:
-        assert any(pod.startswith(f"{situation.name}-slipway-") for pod in offered["pod"])
+            found = prometheus.label_values(match[2], match[1])
+            pattern = re.compile(variable.get("regex", "/^(.*)$/").strip("/"))
+            offered[variable["name"]] = {cut[1] for value in found if (cut := pattern.search(value))}
+    releases = {f"{name}-slipway" for name in ("counted", *(situation.name for situation in SITUATIONS))}
+    expected = {"namespace": {namespace.name}, "release": releases, "model": {"slow"}, "version": {"1"}}
+    assert offered == (expected if name == "dashboard" else {"namespace": {namespace.name}})
