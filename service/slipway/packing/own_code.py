@@ -43,6 +43,7 @@ def as_fitted(
     `given`: the columns before anything was made of them; `texts`: cells of a CSV, as they stand there.
     `is_typed`: the data tells integers from floats that are whole, as no CSV does.
     """
+    whole: list[str] = []
     for name in map(str, features):
         declaration = declarations.get(name) or Declaration()
         if name not in known.opaque or declaration.dtype is not None:
@@ -57,7 +58,13 @@ def as_fitted(
             integers = _as_integers(features[name], texts.get(name), is_typed=is_typed)
             if integers is not None:
                 are_told = is_typed and declaration.type is None
-                features = _with_floats(estimator, features, integers.head(MOST_ASKED), are_told=are_told)
+                features = _with_floats(estimator, features, integers.head(MOST_ASKED), whole, are_told=are_told)
+    if whole:
+        notes.append(
+            f"Read as integers: {listed([repr(name) for name in whole])}, for code of your own sees them, so a "
+            'fraction is refused there: where the training frame had floats, declare dtype = "float64" in a columns '
+            "file (--columns)"
+        )
     return features
 
 
@@ -81,14 +88,23 @@ def _as_integers(column: pd.Series, cells: pd.Series | None, *, is_typed: bool) 
     return pd.Series(exact_integers(values, np.dtype(np.int64)), present.index, name=column.name)
 
 
-def _with_floats(estimator: Any, features: pd.DataFrame, integers: pd.Series, *, are_told: bool) -> pd.DataFrame:
-    """The column as floats where both are answered alike: its dtype must not depend on what stands in other rows."""
+def _with_floats(
+    estimator: Any, features: pd.DataFrame, integers: pd.Series, whole: list[str], *, are_told: bool
+) -> pd.DataFrame:
+    """The column as floats where integers fail, or where some are missing and both are answered alike: its dtype must
+    not depend on what stands in other rows. Without missing ones it stays one of integers, as pandas writes a CSV of
+    them: a float would lose digits of those that the data lack, and its name is noted in `whole`.
+    """
     name, rows = str(integers.name), features.loc[integers.index]
     from_integers = answers(estimator, rows.assign(**{name: integers}))
     if are_told and from_integers is not None:  # a sample in which both are answered alike proves nothing about others
         return features
     from_floats = answers(estimator, rows.assign(**{name: integers.astype(np.float64)}))
     if from_floats is None:
+        return features
+    is_complete = len(integers) == len(features)
+    if from_integers is not None and is_complete and alike(from_integers, from_floats):
+        whole.append(name)
         return features
     if from_integers is None or alike(from_integers, from_floats):
         return features.assign(**{name: features[name].astype(np.float64)})

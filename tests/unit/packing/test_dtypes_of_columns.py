@@ -28,7 +28,13 @@ def doubled(frame: pd.DataFrame) -> Any:
     return np.column_stack([frame["n"] * 2, frame["x"]])
 
 
-def packed(tmp_path: Path, step: Any, data: pd.DataFrame, suffix: str = "csv", declared: str = "") -> Any:
+def has_many_digits(frame: pd.DataFrame) -> Any:
+    return (frame[["n"]].astype(str) == "9007199254740993").to_numpy()
+
+
+def packed(
+    tmp_path: Path, step: Any, data: pd.DataFrame, suffix: str = "csv", declared: str = "", version: str = "1"
+) -> Any:
     estimator = make_pipeline(FunctionTransformer(step), DecisionTreeClassifier()).fit(
         data, data["n"].astype(str).str.len()
     )
@@ -37,9 +43,9 @@ def packed(tmp_path: Path, step: Any, data: pd.DataFrame, suffix: str = "csv", d
     data.astype({"n": "int64"}).to_csv(path, index=False) if suffix == "csv" else data.to_parquet(path)
     (tmp_path / "columns.toml").write_text(declared)
     declarations = read_declarations(tmp_path / "columns.toml")
-    return pack(
-        tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=path, declarations=declarations
-    ).artifact
+    models = tmp_path / "models"
+    source = tmp_path / "model.joblib"
+    return pack(source, name="m", version=version, output=models, data=path, declarations=declarations).artifact
 
 
 def answers(artifact: Any, rows: list[list[Any]]) -> Any:
@@ -80,7 +86,21 @@ def test_integers_of_a_file_that_tells_them_stay_integers_whatever_a_sample_show
     assert (artifact.signature.columns[0].type, artifact.signature.columns[0].dtype) == ("integer", "int64")
 
 
-def test_where_own_code_answers_both_alike_fractions_are_taken(tmp_path: Path) -> None:
-    artifact = packed(tmp_path, doubled, FRAME.astype({"n": "int64"}))
-    assert (artifact.signature.columns[0].type, artifact.signature.columns[0].dtype) == ("number", None)
-    assert answers(artifact, [[10, 0.0]]) == answers(artifact, [[10, 0.0], [1.5, 0.0]])[:1]
+def test_whole_numbers_of_a_csv_stay_integers_where_the_data_tell_no_difference(tmp_path: Path) -> None:
+    found = packed(tmp_path, doubled, FRAME.astype({"n": "int64"}))
+    assert found.signature.columns[0].type == "integer"
+    with pytest.raises(InvalidInput):
+        found.validator(10).instances([[10, 0.0], [1.5, 0.0]])
+    declared = packed(tmp_path, doubled, FRAME, declared='[n]\ndtype = "float64"\n', version="2")
+    assert answers(declared, [[10, 0.0]]) == answers(declared, [[10, 0.0], [1.5, 0.0]])[:1]
+
+
+def test_what_the_data_lack_is_answered_as_the_integer_that_it_was(tmp_path: Path) -> None:
+    """The text of a float is another one, also where no row of the data tells."""
+    frame = pd.DataFrame({"n": [2**53 + 1, 9, 2] * 20, "x": np.arange(60.0)})
+    estimator = make_pipeline(FunctionTransformer(has_many_digits), DecisionTreeClassifier()).fit(frame, [1, 0, 0] * 20)
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    frame[frame["n"] < 10].to_csv(tmp_path / "data.csv", index=False)
+    found = pack(tmp_path / "model.joblib", name="m", output=tmp_path / "models", data=tmp_path / "data.csv")
+    assert [note for note in found.notes if note.startswith("Read as integers: 'n', for code of your own sees them")]
+    assert answers(found.artifact, [[2**53 + 1, 0.0], [9, 0.0]]) == estimator.predict(frame[:2]).tolist() == [1, 0]

@@ -78,7 +78,7 @@ def test_zeros_in_front_are_numbers_where_the_estimator_takes_no_text(tmp_path: 
     numbers = FRAME.astype({"zip": int})
     estimator = make_pipeline(FunctionTransformer(logarithms), LogisticRegression()).fit(numbers, [0, 1] * 40)
     found = packed(tmp_path, estimator, FRAME)
-    assert found.artifact.signature.columns[0].type == "number"
+    assert found.artifact.signature.columns[0].type == "integer"
     assert predicted(tmp_path, found, FRAME) == estimator.predict(numbers).tolist()
 
 
