@@ -28,7 +28,7 @@ export DOCKER_BUILDKIT := 1
 .DELETE_ON_ERROR:
 .PHONY: help run check test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
 	metrics-test database-test docker-engine \
-	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test
+	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test operators-test
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -179,6 +179,11 @@ cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (nee
 	$(call need,kubectl,kubectl)
 	HELM=$(HELM) PROMETHEUS_IMAGE=$(PROMETHEUS_IMAGE) POSTGRESQL_IMAGE=$(POSTGRESQL_IMAGE) \
 		IMAGE=$(IMAGE) $(bin)/python -m pytest --timeout 600 --durations 20 tests/cluster
+
+operators-test: $(VENV)/dev.stamp ## test the chart with prometheus-operator and KEDA, which run in the cluster of kubectl (needs helm, the image on the nodes)
+	$(call need,$(HELM),Helm)
+	$(call need,kubectl,kubectl)
+	HELM=$(HELM) IMAGE=$(IMAGE) $(bin)/python -m pytest --timeout 900 tests/operators
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }

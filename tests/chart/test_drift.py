@@ -226,3 +226,23 @@ def test_a_prometheus_that_scrapes_a_server_raises_the_alert_for_the_feature_tha
             assert time.monotonic() < deadline, firing_features(port)
             send(server, mirrored=True)
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
+def test_series_that_are_apart_are_scraped_less_often(kind: str) -> None:
+    key = "podMetricsEndpoints" if kind == "PodMonitor" else "endpoints"
+    monitor = {"enabled": True, "interval": "15s", "relabelings": [{"action": "labeldrop", "regex": "container"}]}
+    metrics = {f"{kind[0].lower()}{kind[1:]}": monitor}
+
+    def scraped(drift: str, **more: object) -> list[Object]:
+        found: list[Object] = render({"config": {"drift": drift}, "metrics": metrics | more}).one(kind)["spec"][key]
+        return found
+
+    assert [each["path"] for each in scraped("together")] == ["/metrics"]
+    main, drift = scraped("apart", driftInterval="3m")
+    assert (main["path"], main["interval"]) == ("/metrics", "15s")
+    assert (drift["path"], drift["interval"]) == ("/metrics/drift", "3m")
+    assert main["port"] == drift["port"]
+    # Otherwise both targets had one `up`.
+    assert drift["relabelings"][0] == {"targetLabel": "endpoint", "replacement": "drift"}
+    assert drift["relabelings"][1:] == main["relabelings"] == monitor["relabelings"]

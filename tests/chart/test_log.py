@@ -173,6 +173,7 @@ def test_the_database_is_migrated_before_anything_of_the_release_changes() -> No
     assert job["metadata"]["annotations"] == {
         "helm.sh/hook": "pre-install,pre-upgrade",
         "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        "helm.sh/hook-output-log-policy": "hook-failed",
     }
     assert 0 < job["spec"]["backoffLimit"] < 10
     pod = job["spec"]["template"]["spec"]

@@ -10,9 +10,13 @@ from pathlib import Path
 import yaml
 
 from slipway import __version__
-from tests.chart.helm import CHART, notes, render
+from tests.chart.helm import CHART, helm, notes, render
 
 CI = CHART / "ci"
+
+
+def is_helm_3() -> bool:
+    return helm("version", "--template", "{{.Version}}").startswith("v3")
 
 
 def test_helm_test_asks_the_service_from_inside_the_cluster() -> None:
@@ -21,7 +25,7 @@ def test_helm_test_asks_the_service_from_inside_the_cluster() -> None:
     (container,) = pod["spec"]["containers"]
     assert pod["metadata"]["annotations"] == {
         "helm.sh/hook": "test",
-        "helm.sh/hook-delete-policy": "before-hook-creation",
+        "helm.sh/hook-delete-policy": f"before-hook-creation{'' if is_helm_3() else ',hook-succeeded'}",
         "linkerd.io/inject": "disabled",
     }
     assert container["image"] == objects.container["image"]

@@ -159,7 +159,7 @@ def test_a_migration_that_fails_stops_the_upgrade_and_its_job_stays_with_the_rea
     release.namespace.kubectl(
         "create", "secret", "generic", "typo", f"--from-literal=url={database.address('owner', 'wrong')}"
     )
-    with pytest.raises(CommandFailed):
+    with pytest.raises(CommandFailed, match="it refuses the user or the password"):
         release.upgrade(wrong, timeout="20s")
     assert release.ready_pods() == before
     reason = release.namespace.kubectl("logs", f"job/{release.fullname}-log-migrate")

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -19,6 +20,7 @@ def under_load(
     operation: Callable[[], object],
     *,
     pause: float = 0.02,
+    body: Any = ROW,
     key: str | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Load:
@@ -30,7 +32,7 @@ def under_load(
 
     async def run() -> Load:
         host, port = NODE_ADDRESS.rsplit(":", 1)
-        request = post("/predict", ROW, **headers)
+        request = post("/predict", body, **headers)
         async with Load(host, int(port), request, connections=CONNECTIONS, pause=pause, tls=tls) as load:
             await load.until(_ENOUGH, seconds=60)
             before = load.total
@@ -46,17 +48,17 @@ def under_load(
 
     headers = {} if key is None else {"X_API_Key": key}
     # Kept-alive clients stay where they are: a pod that the node port does not lead to yet would get none.
-    wait_for(lambda: _every_pod_answers(release, key, tls), "an answer from every pod")
+    wait_for(lambda: _every_pod_answers(release, body, key, tls), "an answer from every pod")
     return asyncio.run(run())
 
 
-def _every_pod_answers(release: Release, key: str | None, tls: ssl.SSLContext | None) -> bool:
+def _every_pod_answers(release: Release, body: Any, key: str | None, tls: ssl.SSLContext | None) -> bool:
     mark, pods = secrets.token_hex(8), release.ready_pods()
     url = f"{'http' if tls is None else 'https'}://{NODE_ADDRESS}/predict"
     headers = {"X-Request-ID": mark} | ({} if key is None else {"X-API-Key": key})
     try:
         for _ in range(4 * len(pods)):
-            httpx.post(url, json=ROW, headers=headers, verify=False if tls is None else tls)
+            httpx.post(url, json=body, headers=headers, verify=False if tls is None else tls)
     except httpx.TransportError:  # the port is new
         return False
     return all(mark in release.logs(pod, "--tail=100") for pod in pods)

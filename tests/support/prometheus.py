@@ -36,6 +36,11 @@ class Prometheus:
         found: list[Object] = self._get("/alerts")["alerts"]
         return found
 
+    def groups(self) -> list[Object]:
+        """Of rules."""
+        found: list[Object] = self._get("/rules")["groups"]
+        return found
+
     def _get(self, path: str, **parameters: Any) -> Any:
         response = self._client.get(path, params=parameters)
         assert response.status_code == 200, response.text
