@@ -2,14 +2,9 @@
 server.
 """
 
-import http.client
 import json
 import shutil
-import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +20,8 @@ from slipway.packing.example_models import train_and_pack
 from tests.chart.helm import Object, render
 from tests.chart.test_alerts import promtool
 from tests.server.running import Server, free_port
+from tests.support import prometheus
+from tests.support.prometheus import Prometheus
 
 PODS = ("iris-slipway-6d8f9c7b5-x2k4q", "iris-slipway-6d8f9c7b5-zzzzz")
 MINUTES = 120  # the shift comes after the first 60
@@ -156,48 +153,9 @@ def test_the_recorded_index_is_the_reports_and_adds_up_over_pods(tmp_path: Path)
 # --- with a real server and a real Prometheus ------------------------------------------------------------------------
 
 
-@contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[int]:
-    """Scrapes the server on the port `target` every second, as a pod of the release; its own port."""
-    port = free_port()
-    (folder / "rules.yaml").write_text(
-        yaml.safe_dump(rules(window="15s", minimumRows=200, interval="1s", **{"for": "3s"}))
-    )
-    labels = {"namespace": "models", "pod": PODS[0]}
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yaml"],
-        "scrape_configs": [
-            {"job_name": "slipway", "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": labels}]}
-        ],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    arguments = [
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(["prometheus", *arguments], stdout=log, stderr=log)
-    try:
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def firing_features(port: int) -> set[str]:
-    try:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-            connection.request("GET", "/api/v1/alerts")
-            alerts = json.loads(connection.getresponse().read())["data"]["alerts"]
-    except (OSError, ValueError):
-        return set()
-    return {
-        alert["labels"]["name"]
-        for alert in alerts
-        if alert["state"] == "firing" and alert["labels"]["alertname"] == "SlipwayDrift"
-    }
+def firing_features(found: Prometheus) -> set[str]:
+    alerts = [alert["labels"] for alert in found.alerts() if alert["state"] == "firing"]
+    return {labels["name"] for labels in alerts if labels["alertname"] == "SlipwayDrift"}
 
 
 @pytest.mark.slow
@@ -213,17 +171,22 @@ def test_a_prometheus_that_scrapes_a_server_raises_the_alert_for_the_feature_tha
             rows[:, 2] = (7 - rows[:, 2]).round(1)  # within the declared bounds, or it would be refused
         assert server.ask("POST", "/predict", {"instances": rows.tolist()}).status == 200
 
-    with Server(tmp_path / "models", tmp_path) as server, prometheus(tmp_path, server.port) as port:
+    spec = rules(window="15s", minimumRows=200, interval="1s", **{"for": "3s"})
+    pod = {"namespace": "models", "pod": PODS[0]}
+    with (
+        Server(tmp_path / "models", tmp_path) as server,
+        prometheus.local(tmp_path, free_port(), {server.port: pod}, [spec]) as found,
+    ):
         quiet_until = time.monotonic() + 20  # a whole window, and the time that an alert must hold
         while time.monotonic() < quiet_until:
             send(server, mirrored=False)
-            assert not firing_features(port)
+            assert not firing_features(found)
             time.sleep(0.1)
         # The documented time is 22 s: the window, `for` and two evaluations. A machine with much else to do evaluates
         # late.
         deadline = time.monotonic() + 3 * (15 + 3 + 4)
-        while firing_features(port) != {"petal_length"}:
-            assert time.monotonic() < deadline, firing_features(port)
+        while firing_features(found) != {"petal_length"}:
+            assert time.monotonic() < deadline, firing_features(found)
             send(server, mirrored=True)
             time.sleep(0.1)
 

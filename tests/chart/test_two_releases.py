@@ -2,22 +2,19 @@
 shows each alert once a release and model.
 """
 
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
-import yaml
 
-from tests.chart.helm import render
+from tests.chart.helm import Object, render
 from tests.server.conftest import bare
 from tests.server.estimators import Wicked, row
 from tests.server.running import Server, free_port
-from tests.support import estimators
+from tests.support import estimators, prometheus
 from tests.support.prometheus import Prometheus
 
 NAMESPACES = ("shop", "lab")
@@ -69,38 +66,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def prometheus(folder: Path, targets: dict[tuple[str, str], int]) -> Iterator[Prometheus]:
-    """Scrapes the servers each second, with the labels that a cluster would give: namespace and pod."""
-    for namespace in NAMESPACES:
-        rules = render(VALUES, release=RELEASE, namespace=namespace).one("PrometheusRule")["spec"]
-        for group in rules["groups"]:
-            group["name"] = f"{namespace}-{group['name']}"  # the operator does so, by file
-        (folder / f"{namespace}.rules.yaml").write_text(yaml.safe_dump(rules))
-    pods = [
-        {"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": namespace, "pod": pod}}
-        for (namespace, pod), port in targets.items()
-    ]
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(folder / "*.rules.yaml")],
-        "scrape_configs": [{"job_name": "pods", "static_configs": pods}],
-    }
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    port = free_port()
-    command = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yaml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30) as client:
-                until(lambda: is_ready(client), 30)
-                yield Prometheus(client)
-        finally:
-            process.terminate()
+def rules(namespace: str) -> Object:
+    spec: Object = render(VALUES, release=RELEASE, namespace=namespace).one("PrometheusRule")["spec"]
+    for group in spec["groups"]:
+        group["name"] = f"{namespace}-{group['name']}"  # the operator does so, by file
+    return spec
 
 
 def until(condition: Callable[[], object], seconds: float, state: Callable[[], str] = str) -> None:
@@ -108,13 +78,6 @@ def until(condition: Callable[[], object], seconds: float, state: Callable[[], s
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s; {state()}"
         time.sleep(0.5)
-
-
-def is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/status/config").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def firing(found: Prometheus) -> Counter[tuple[str, str, str, str]]:
@@ -138,11 +101,12 @@ def test_each_alert_is_there_once_a_release_and_model(models: Path, tmp_path: Pa
                 servers[namespace, pod] = stack.enter_context(
                     Server(models, folder, workers=1, request_timeout=1, access_log=False)
                 )
-        ports = {pod: server.port for pod, server in servers.items()}
-        found = stack.enter_context(prometheus(tmp_path, ports))
+        targets = {server.port: {"namespace": namespace, "pod": pod} for (namespace, pod), server in servers.items()}
+        specs = [rules(namespace) for namespace in NAMESPACES]
+        found = stack.enter_context(prometheus.local(tmp_path, free_port(), targets, specs))
         # Of what happened before the first scrape no rate tells.
         until(
-            lambda: len(found.query('slipway_inferences_lost_total{model="hanging",reason="hung"}')) == len(ports), 60
+            lambda: len(found.query('slipway_inferences_lost_total{model="hanging",reason="hung"}')) == len(servers), 60
         )
         for server in servers.values():
             assert server.predict("hanging", row("sleep")).status == 504

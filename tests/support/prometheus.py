@@ -1,9 +1,14 @@
-"""The HTTP API of a Prometheus."""
+"""The HTTP API of a Prometheus, and one that runs on this machine."""
 
+import subprocess
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 Object = dict[str, Any]
 
@@ -45,3 +50,48 @@ class Prometheus:
         response = self._client.get(path, params=parameters)
         assert response.status_code == 200, response.text
         return response.json()["data"]
+
+
+@contextmanager
+def local(
+    folder: Path, port: int, targets: Mapping[int, Mapping[str, str]], rules: Sequence[Object]
+) -> Iterator[Prometheus]:
+    """On 127.0.0.1, with the specs of PrometheusRules: scrapes the servers on these ports each second, under the labels
+    that a cluster would give them.
+    """
+    files = []
+    for place, spec in enumerate(rules):
+        files.append(folder / f"rules-{place}.yaml")
+        files[-1].write_text(yaml.safe_dump(spec))
+    pods = [{"targets": [f"127.0.0.1:{target}"], "labels": dict(labels)} for target, labels in targets.items()]
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(file) for file in files],
+        "scrape_configs": [{"job_name": "pods", "static_configs": pods}],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=30) as client:
+                _wait_until_ready(client, process)
+                yield Prometheus(client)
+        finally:
+            process.terminate()
+
+
+def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if client.get("/status/config").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("Prometheus does not answer: its log says why")
