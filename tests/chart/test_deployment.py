@@ -177,6 +177,8 @@ def test_what_is_handed_through_arrives() -> None:
     pod, container = objects.pod, objects.container
     assert pod["priorityClassName"] == "high"
     assert pod["runtimeClassName"] == "gvisor"
+    assert pod["hostUsers"] is False
+    assert "hostUsers" not in render().pod
     assert pod["schedulerName"] == "default-scheduler"
     assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
     assert pod["tolerations"] == [{"key": "models", "operator": "Exists"}]
