@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 # Code of a model may change the folder that the process works in.
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 Execution = Literal["auto", "inline", "thread", "process"]
-Trust = Literal["any", "manifest"]
+Trust = Literal["any", "manifest", "safe"]
 DriftSeries = Literal["together", "apart", "off"]
 Durability = Literal["off", "async", "spooled", "sync"]
 
@@ -94,8 +94,12 @@ class Settings(BaseSettings):
     )
     trust: Trust = Field(
         "any",
-        description="Which models may be loaded: any, or manifest: a model that no manifest vouches for is refused "
-        "before it is read.",
+        description="Which models may be loaded: any; manifest (what no manifest vouches for is refused before it is "
+        "read); or safe (also, no pickle is opened: skops, ONNX and compiled forms alone).",
+    )
+    trusted_types: list[str] = Field(
+        [],
+        description='Types that files of skops may name beyond those of scikit-learn, as JSON: ["churn.Encoder"].',
     )
     techniques: bool = Field(
         True,

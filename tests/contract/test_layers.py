@@ -43,10 +43,9 @@ LOCAL_IMPORTS = {
     "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
-    "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that "
-    "they take",
     "model.batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
-    "model.joblib_file": "most models of arrays do without pandas",
+    "model.estimator_file": "a server imports the libraries of the formats that it has; most models of arrays do "
+    "without pandas",
     "model.compiled.model": "ONNX Runtime is imported only where a model has a graph",
     "model.estimator": "scikit-learn is imported only where there is an estimator",
     "cli.entry": "signals are handled before anything that takes long is imported",

@@ -11,11 +11,11 @@ from ..settings import Execution
 from ..system.files import read_file
 from .compiled.model import CompiledForm
 from .distribution import Distribution
+from .formats.registry import FILE_PATTERN, MODEL_FILE
 from .inspection import Scalar
 from .signature import Signature
 
 MANIFEST = "manifest.json"
-MODEL_FILE = "model.joblib"
 FORMAT_VERSION: Literal[2] = 2
 MOST_BYTES = 64 * 1024 * 1024  # a column, with its example values and its training distribution, has about 500
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -67,9 +67,8 @@ class Manifest(BaseModel):
     )
     name: str = Field(pattern=NAME_PATTERN, description="Name of the model, and of the folder above the version's.")
     version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
-    digest: str = Field(
-        pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded."
-    )
+    file: str = Field(MODEL_FILE, pattern=FILE_PATTERN, description="The model's file, in the same folder.")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of that file; another is not loaded.")
     created: datetime = Field(description="When it was packed, in UTC.")
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")

@@ -1,6 +1,6 @@
 """Makes, checks and tries model directories, without a server.
 
-`pack`: a model directory out of a joblib file.
+`pack`: a model directory out of a model's file.
 `data`: the data of `slipway pack`, in the dtypes that the estimator was fitted with.
 `first_look`: what a data file is, by its first bytes and lines.
 `csv_shape`: a CSV's encoding, header and rows, checked before it is read.

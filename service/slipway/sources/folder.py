@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ArtifactError
 from ..model.file_kinds import instead
-from ..model.manifest import MANIFEST, MODEL_FILE, MOST_BYTES, NAME_PATTERN, Serving, first_error
+from ..model.formats.registry import MODEL_FILE, file_in
+from ..model.manifest import MANIFEST, MOST_BYTES, NAME_PATTERN, Serving, first_error
 from ..settings import Execution
 from ..system.files import read_file
 
@@ -115,7 +116,7 @@ def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _holds_model(directory: Path) -> bool:
-    return (directory / MODEL_FILE).exists() or (directory / MANIFEST).exists()
+    return file_in(directory) is not None or (directory / MANIFEST).exists()
 
 
 def version_key(version: str) -> tuple[Any, ...]:
