@@ -182,7 +182,7 @@ cluster-test: $(VENV)/dev.stamp ## test the chart on the cluster of kubectl (nee
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }
-	$(call compile,requirements.lock,pyproject.toml --extra cloudpickle --extra onnx --extra skops --extra sources)
+	$(call compile,requirements.lock,pyproject.toml --extra cloudpickle --extra mlflow --extra onnx --extra skops --extra sources)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
 	$(call compile,bench/requirements.lock,pyproject.toml --extra compile bench/requirements.in -c requirements-dev.lock)

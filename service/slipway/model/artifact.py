@@ -19,6 +19,7 @@ from .contained import contained, described, harmless
 from .estimator import Model
 from .estimator_file import load_model
 from .format_one import risks
+from .formats.mlflow_folder import read_mlflow
 from .formats.registry import MODEL_FILE, file_in
 from .manifest import Manifest, read_manifest
 from .rows import Batch, RowValidator
@@ -149,8 +150,11 @@ def size(directory: Path, *, compiled: bool = True) -> int:
 
 
 def model_file(directory: Path, manifest: Manifest | None) -> str:
-    """The name of the model's own file; without a manifest that of the first that is there."""
-    return manifest.file if manifest is not None else file_in(directory) or MODEL_FILE
+    """The name of the model's own file; without a manifest MLflow's, or that of the first that is there."""
+    if manifest is not None:
+        return manifest.file
+    saved = read_mlflow(directory)
+    return file_in(directory) or MODEL_FILE if saved is None else str(saved.file.relative_to(directory))
 
 
 def path_of(directory: Path) -> Path:

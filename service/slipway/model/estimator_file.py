@@ -12,6 +12,7 @@ from ..settings import Trust
 from .contained import contained, described
 from .estimator import Model, require_predict
 from .format_one import check_categories
+from .formats.mlflow_folder import MlflowFolder, read_mlflow
 from .formats.registry import RUN_NO_CODE, Format, recognised
 from .inspection import classes, joins_words, names, width
 from .known_columns import known_columns
@@ -88,9 +89,15 @@ def _read(form: Format, file: BinaryIO, path: Path, trusted: Trusted, notes: lis
         end_openmp_threads()
 
 
+def told_signature(estimator: Any, saved: MlflowFolder | None) -> Signature:
+    """What the estimator tells by itself, and what MLflow's signature does, where there is one."""
+    told = Signature.of(estimator)
+    return told if saved is None else saved.refined(told)
+
+
 def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: list[str]) -> Model:
     try:
-        signature = Signature.of(estimator) if manifest is None else manifest.signature
+        signature = told_signature(estimator, read_mlflow(directory)) if manifest is None else manifest.signature
         lacking = "a manifest" if manifest is None else "the data that shows them"
         _check_categories(estimator, signature, directory, lacking)
         if manifest is not None:

@@ -132,7 +132,7 @@ def _archive(file: BinaryIO) -> str:
     if "model.weights.h5" in last or {"metadata.json", "config.json"} <= last:
         return f"a network of Keras; {_FIT}"
     if "MLmodel" in last:
-        return "a zip archive of an MLflow model; unpack it, and pack its model.pkl"
+        return "a zip archive of an MLflow model; unpack it, and pack the folder"
     if names and all(name.endswith(".npy") for name in names):
         return "arrays of numpy (npz); " + _DUMP
     return f"a zip archive; unpack it, and name the joblib file that is in it ({', '.join(names[:3]) or 'it is empty'})"
@@ -146,10 +146,6 @@ def instead(folder: Path) -> str | None:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except OSError:
         return None
-    if "MLmodel" in names:
-        pickled = next((name for name in names if name.endswith((".pkl", ".joblib"))), None)
-        way = f"pack its {pickled}" if pickled else f"it holds no pickled estimator, and {_FIT}"
-        return f"{folder} is a model of MLflow: {way}"
     if {"saved_model.pb", "keras_metadata.pb"} & set(names):
         return f"{folder} is a model of TensorFlow: {_FIT}"
     models = [name for name in names if name.endswith(SUFFIXES)]

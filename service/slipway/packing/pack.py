@@ -20,7 +20,8 @@ from ..model.artifact import Artifact, load
 from ..model.contained import described
 from ..model.distribution import Distribution
 from ..model.estimator import Model, require_predict
-from ..model.estimator_file import load_estimator
+from ..model.estimator_file import load_estimator, told_signature
+from ..model.formats.mlflow_folder import read_mlflow
 from ..model.formats.registry import kept_as
 from ..model.known_columns import Knowledge, known_columns
 from ..model.manifest import NAME_PATTERN, Manifest, Serving
@@ -32,6 +33,7 @@ from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
 from .explaining import explanation
+from .mlflow_example import example_frame
 from .own_code import as_fitted, as_told
 from .tables import is_parquet
 from .targets import exchanged, with_outputs
@@ -83,6 +85,9 @@ def pack(
     if directory.exists() and not force:
         raise ArtifactError(f"{directory} exists already: choose another --version, or replace it with --force")
     notes: list[str] = []
+    saved = read_mlflow(source)
+    if saved is not None:
+        source, data = saved.file, example_frame(saved) if data is None else data
     estimator, digest = load_estimator(source, None, notes, trusted)
     require_predict(estimator)
     declarations = declarations or {}
@@ -109,7 +114,15 @@ def pack(
         features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(
         _signature(
-            estimator, features, known, declarations, missing, notes, is_typed=is_typed, has_target=target is not None
+            told_signature(estimator, saved),
+            estimator,
+            features,
+            known,
+            declarations,
+            missing,
+            notes,
+            is_typed=is_typed,
+            has_target=target is not None,
         ),
         labels,
         estimator,
@@ -165,6 +178,7 @@ def pack(
 
 
 def _signature(
+    told: Signature,
     estimator: Any,
     features: pd.DataFrame | None,
     known: Knowledge,
@@ -176,7 +190,6 @@ def _signature(
     has_target: bool,
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
-    told = Signature.of(estimator)
     numbers_only, columns = inspection.numbers_only(estimator) and told.input != "text", told.columns
     if features is not None:
         columns = tuple(

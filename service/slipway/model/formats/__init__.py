@@ -7,6 +7,7 @@
 `onnx_labels`: the classes in a graph.
 `xgboost_file`: XGBoost's JSON and UBJ.
 `lightgbm_file`: LightGBM's text.
+`mlflow_folder`: folders of MLflow, whose model is in one of these.
 `native`: what answers without scikit-learn.
 `openmp`: threads that must end before a fork.
 
