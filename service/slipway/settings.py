@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 # Code of a model may change the folder that the process works in.
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 Execution = Literal["auto", "inline", "thread", "process"]
-Trust = Literal["any", "manifest", "safe"]
+Trust = Literal["any", "manifest", "signed", "safe"]
 DriftSeries = Literal["together", "apart", "off"]
 Durability = Literal["off", "async", "spooled", "sync"]
 
@@ -95,7 +95,13 @@ class Settings(BaseSettings):
     trust: Trust = Field(
         "any",
         description="Which models may be loaded: any; manifest (what no manifest vouches for is refused before it is "
-        "read); or safe (also, no pickle is opened: skops, ONNX and compiled forms alone).",
+        "read); signed (so is what SLIPWAY_TRUST_KEY has not signed); or safe (as manifest, and no pickle is opened: "
+        "skops, ONNX and compiled forms alone).",
+    )
+    trust_key: AbsolutePath | None = Field(
+        None,
+        description="PEM file of the public key, or of the certificates, that signatures of models must verify with; "
+        "where it is set, safe asks for signatures, too.",
     )
     trusted_types: list[str] = Field(
         [],

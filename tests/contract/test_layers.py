@@ -42,9 +42,12 @@ LOCAL_IMPORTS = {
     "cli.example": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.sign": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.verify": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "model.batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
     "model.formats.mlflow_folder": "who has no folder of MLflow does without PyYAML",
+    "model.signing": "who neither signs nor verifies does without cryptography",
     "model.estimator_file": "a server imports the libraries of the formats that it has; most models of arrays do "
     "without pandas",
     "model.compiled.model": "ONNX Runtime is imported only where a model has a graph",

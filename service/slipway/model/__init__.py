@@ -3,6 +3,7 @@
 `artifact`: the directory, loaded.
 `manifest`: manifest.json.
 `verify`: what may be loaded: digest, library versions.
+`signing`: signatures of directories.
 `estimator_file`: the estimator in its file, of any of the formats.
 `formats/`: a file a format: joblib, skops, ONNX, XGBoost, LightGBM.
 `file_kinds`: what a file is, told by its bytes.

@@ -24,6 +24,7 @@ from .formats.registry import MODEL_FILE, file_in
 from .manifest import Manifest, read_manifest
 from .rows import Batch, RowValidator
 from .signature import Signature
+from .signing import verified_manifest
 from .verify import NOBODY, Trusted, open_verified, version_notes
 
 
@@ -157,6 +158,15 @@ def model_file(directory: Path, manifest: Manifest | None) -> str:
     return file_in(directory) or MODEL_FILE if saved is None else str(saved.file.relative_to(directory))
 
 
+def verify_signed(directory: Path, key: Path) -> str:
+    """Name and version of a model whose signature verifies; nothing is loaded. Raises ArtifactError."""
+    manifest = read_manifest(directory, verified_manifest(directory, key))
+    if manifest is None:
+        raise BrokenArtifact(f"{directory} has no manifest.json any more: restore it")
+    with open_verified(directory / manifest.file, manifest.digest):
+        return f"{manifest.name} {manifest.version}"
+
+
 def path_of(directory: Path) -> Path:
     """The model's own file, wherever its manifest cannot be read: model.joblib."""
     with contextlib.suppress(ArtifactError):
@@ -198,7 +208,9 @@ def _load(
     trusted: Trusted,
 ) -> Artifact:
     started = time.perf_counter()
-    manifest = read_manifest(directory)
+    is_signed = trust == "signed" or (trust == "safe" and trusted.key is not None)
+    signed = verified_manifest(directory, trusted.key) if is_signed else None
+    manifest = read_manifest(directory, signed)
     if manifest is None and trust != "any":
         raise BrokenArtifact(
             f"{directory} has no manifest.json, and SLIPWAY_TRUST={trust} refuses what none vouches for: "

@@ -1,5 +1,6 @@
 """manifest.json: what vouches for a model file. Validated when read; its JSON Schema is docs/manifest.schema.json."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -99,8 +100,10 @@ class Manifest(BaseModel):
         (directory / MANIFEST).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
-def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one."""
+def read_manifest(directory: Path, digest: str | None = None) -> Manifest | None:
+    """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one, and for
+    another than that of `digest`.
+    """
     path = directory / MANIFEST
     try:
         content = read_file(path, MOST_BYTES)
@@ -112,6 +115,8 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    if digest not in (None, "sha256:" + hashlib.sha256(content).hexdigest()):
+        raise BrokenArtifact(f"{path} is not the one that was signed: restore it")
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -22,10 +22,11 @@ class Trusted:
     """What the operator trusts, never what a file asks for. `types`: of skops files, by their full names."""
 
     types: tuple[str, ...] = ()
+    key: Path | None = None  # of signatures
 
     @classmethod
     def by(cls, settings: Settings) -> Self:
-        return cls(tuple(settings.trusted_types))
+        return cls(tuple(settings.trusted_types), settings.trust_key)
 
 
 NOBODY = Trusted()
