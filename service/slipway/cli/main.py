@@ -13,17 +13,19 @@ from ..errors import ArtifactError
 from ..model.contained import Escaped
 from ..settings import misspelt_variables, spoken
 from ..system.escaping import printable
-from . import bench, check, drain, drift, example, log, pack, predict, serve, sign, verify
+from . import bench, check, drain, drift, example, fetch, log, pack, predict, push, serve, sign, verify
 from .flags import CommandParser, UsageError, typed_in
 
 COMMANDS = (
     example,
     pack,
     check,
-    sign,
-    verify,
     predict,
     bench,
+    sign,
+    verify,
+    fetch,
+    push,
     drift,
     serve,
     log,
