@@ -78,11 +78,12 @@ def _hint(status: int) -> str:
 
 def content(url: str, headers: Mapping[str, str] | None = None) -> bytes:
     """All of a small answer."""
-    with request(url, headers) as answer:
-        found = _read(answer, _MOST_BYTES + 1, url)
-    if len(found) > _MOST_BYTES:
-        raise ArtifactError(f"{shown(url)} answered more than {_MOST_BYTES} bytes, where a small file is expected")
-    return found
+    found = bytearray()
+    for chunk in stream(url, 0, None, headers):
+        found += chunk
+        if len(found) > _MOST_BYTES:
+            raise ArtifactError(f"{shown(url)} answered more than {_MOST_BYTES} bytes, where a small file is expected")
+    return bytes(found)
 
 
 def json_of(url: str, headers: Mapping[str, str] | None = None) -> Any:

@@ -1,16 +1,13 @@
 """Models are fetched whole and verified, or not at all, from a server that cuts, redirects, changes and lies."""
 
-import contextlib
 import hashlib
 import io
 import json
 import os
 import stat
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,84 +25,10 @@ from slipway.sources.oci import may_have_login
 from slipway.sources.opening import opener
 from slipway.sources.remote import Unreachable
 from slipway.sources.unpacking import unpack
+from tests.support.file_server import Files, listening, offer
 
 MOST = 64 * 1024 * 1024
 X, Y = load_iris(return_X_y=True)
-
-
-class Files(ThreadingHTTPServer):
-    """Serves `files` by path, with ETags and ranges, and remembers what it was asked."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.redirects: dict[str, str] = {}
-        self.cuts = 0  # answers that end in the middle
-        self.knows_ranges = True
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.status = 200
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def asked_for(self, path: str) -> list[dict[str, str]]:
-        return [headers for method, asked, headers in self.asked if (method, asked) == ("GET", path)]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Files
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        server, headers = self.server, dict(self.headers.items())
-        server.asked.append((self.command, self.path, headers))
-        if self.path in server.redirects:
-            self.answer(302, b"", {"Location": server.redirects[self.path]})
-            return
-        if server.status != 200 or self.path not in server.files:
-            self.answer(server.status if server.status != 200 else 404, b"", {})
-            return
-        content = server.files[self.path]
-        tag = '"' + hashlib.sha256(content).hexdigest()[:16] + '"'
-        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-        if start and server.knows_ranges and headers.get("If-Range", tag) == tag:
-            told = {"ETag": tag, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
-            self.answer(206, content[start:], told)
-        else:
-            self.answer(200, content, {"ETag": tag})
-
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if self.server.cuts and len(body) > 1000:
-            self.server.cuts -= 1
-            self.wfile.write(body[: len(body) // 2])
-            self.close_connection = True
-            return
-        with contextlib.suppress(OSError):
-            self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[Files]:
-    with Files() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -124,12 +47,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
     joblib.dump(LogisticRegression(max_iter=1000).fit(X, Y), folder / "m.joblib")
     return pack(folder / "m.joblib", name="iris", output=folder / "models").directory
-
-
-def offer(server: Files, directory: Path, path: str = "/iris") -> str:
-    for file in directory.iterdir():
-        server.files[f"{path}/{file.name}"] = file.read_bytes()
-    return server.url + path
 
 
 def get(address: str, cache: Path, headers: Path | None = None, most: int = MOST) -> fetching.Fetched:
@@ -234,7 +151,7 @@ def test_credentials_do_not_follow_to_another_host(server: Files, packed: Path, 
 @pytest.mark.parametrize("target", ["http://models.example.org/iris/manifest.json", "file:///etc/passwd"])
 def test_a_redirect_away_from_https_is_not_followed(target: str, server: Files, tmp_path: Path) -> None:
     server.redirects["/iris/manifest.json"] = target
-    with pytest.raises(ArtifactError, match="is not HTTPS"):
+    with pytest.raises(ArtifactError, match=r"is not HTTPS|is not allowed"):
         get(f"{server.url}/iris", tmp_path)
 
 
@@ -317,7 +234,7 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[tarfile
 def test_an_archive_that_leads_out_of_its_folder_is_not_used(member: Any, packed: Path, tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar([*of(packed), member]))
     (tmp_path / "in").mkdir()
-    with pytest.raises(ArtifactError, match="leads out of its folder|is a link or a device"):
+    with pytest.raises(ArtifactError, match=r"leads out of its folder|is a link or a device"):
         unpack(tmp_path / "a.tar", "tar", tmp_path / "in", MOST)
     assert not (tmp_path / "outside").exists()
 
@@ -330,7 +247,7 @@ def test_a_zip_with_a_link_or_a_way_out_is_not_used(tmp_path: Path) -> None:
             member.external_attr = (mode | 0o777) << 16
             archive.writestr(member, "/etc/passwd")
         (tmp_path / "a.zip").write_bytes(content.getvalue())
-        with pytest.raises(ArtifactError, match="leads out of its folder|is a link or a device"):
+        with pytest.raises(ArtifactError, match=r"leads out of its folder|is a link or a device"):
             unpack(tmp_path / "a.zip", "zip", tmp_path / "in", MOST)
 
 
