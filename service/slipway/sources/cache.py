@@ -89,6 +89,10 @@ class Mirror:
             partial.chmod(_READ_ONLY)  # links of it are in snapshots
             partial.replace(target)
 
+    def digests(self) -> dict[int, str]:
+        """The SHA-256 of its files, by inode."""
+        return {path.stat().st_ino: path.name for path in (self.folder / "files").iterdir()}
+
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         folder = self.folder / "snapshots" / f".{uuid.uuid4().hex}"

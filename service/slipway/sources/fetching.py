@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,7 +173,7 @@ def _put_in_place(address: Address, mirror: Mirror, source: Source, items: list[
         if address.pin is not None and not any(item.packed for item in items):
             _check_pin(address, tree)
         folder = _arranged(address, source, tree, staging)
-        _verify(address, folder)
+        _verify(address, folder, mirror.digests())
         mirror.switch_to(folder, items)
 
 
@@ -220,8 +220,10 @@ def _is_model(folder: Path) -> bool:
     return file_in(folder) is not None or any((folder / name).exists() for name in (MANIFEST, MLMODEL))
 
 
-def _verify(address: Address, folder: Path) -> None:
-    """Every file that a manifest vouches for, before anybody opens it."""
+def _verify(address: Address, folder: Path, hashed: Mapping[int, str]) -> None:
+    """Every file that a manifest vouches for, before anybody opens it. `hashed`: the SHA-256 by inode, of files that
+    were hashed while they came.
+    """
     found = find_models(folder)
     if not found:
         raise ArtifactError(f"{address.shown} holds no models: NAME/VERSION/manifest.json, or the files of one model")
@@ -235,7 +237,8 @@ def _verify(address: Address, folder: Path) -> None:
         for file, digest in wanted:
             try:
                 with (directory / file).open("rb") as opened:
-                    got = "sha256:" + hashlib.file_digest(opened, "sha256").hexdigest()
+                    known = hashed.get(os.fstat(opened.fileno()).st_ino)
+                    got = "sha256:" + (known or hashlib.file_digest(opened, "sha256").hexdigest())
             except FileNotFoundError:
                 raise BrokenArtifact(
                     f"{address.shown}: {name} {version} lacks {file}, which its manifest names"
