@@ -26,7 +26,7 @@ export DOCKER_BUILDKIT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
+.PHONY: help run check test sources-test frames-test siege-test soak-test lint format docs bench bench-quick bench-log lock dist clean image image-compiled image-test \
 	metrics-test database-test docker-engine \
 	load-generator manifests chart-test scan kind-up kind-load kind-deploy kind-test kind-down prometheus-image postgresql-image cluster-test operators-test
 
@@ -104,6 +104,14 @@ database-test: $(VENV)/dev.stamp ## test the prediction log on a PostgreSQL of i
 		|| { echo "make: initdb is missing; on Debian: apt-get install postgresql" >&2; exit 1; }
 	$(call need,openssl,OpenSSL)
 	$(bin)/python -m pytest tests/database
+
+sources-test: $(VENV)/dev.stamp ## fetch models from real servers: S3, GCS, Azure, an OCI registry, MLflow (needs their programs)
+	$(call need,versitygw,versitygw (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0))
+	$(call need,fake-gcs-server,fake-gcs-server (go install github.com/fsouza/fake-gcs-server@v1.56.1))
+	$(call need,azurite-blob,Azurite (npm install azurite))
+	$(call need,registry,distribution's registry (go install github.com/distribution/distribution/v3/cmd/registry@v3.1.2))
+	$(call need,mlflow,MLflow (pip install mlflow xgboost-cpu lightgbm in an environment of its own))
+	$(bin)/python -m pytest --timeout 600 tests/sources
 
 metrics-test: $(VENV)/dev.stamp ## check /metrics with promtool (needs Prometheus' promtool)
 	@command -v promtool >/dev/null || { echo "make: promtool is missing; on Debian: apt-get install prometheus" >&2; exit 1; }
@@ -187,7 +195,7 @@ operators-test: $(VENV)/dev.stamp ## test the chart with prometheus-operator and
 
 lock: ## resolve the dependencies anew into the lock files (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make: uv is missing; pip install uv" >&2; exit 1; }
-	$(call compile,requirements.lock,pyproject.toml --extra onnx)
+	$(call compile,requirements.lock,pyproject.toml --extra cloudpickle --extra mlflow --extra onnx --extra skops --extra sources)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
 	$(call compile,bench/requirements.lock,pyproject.toml --extra compile bench/requirements.in -c requirements-dev.lock)

@@ -8,7 +8,7 @@ from typing import Any
 
 import joblib
 
-from slipway.model.manifest import MODEL_FILE
+from slipway.model.formats.registry import MODEL_FILE
 from slipway.packing.example_models import EXAMPLES, train_and_pack
 
 MODELS = {"iris": "iris", "forest": "breast-cancer"}  # by the name of the packed example

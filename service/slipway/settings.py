@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 # Code of a model may change the folder that the process works in.
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 Execution = Literal["auto", "inline", "thread", "process"]
-Trust = Literal["any", "manifest"]
+Trust = Literal["any", "manifest", "signed", "safe"]
 DriftSeries = Literal["together", "apart", "off"]
 Durability = Literal["off", "async", "spooled", "sync"]
 
@@ -23,6 +23,7 @@ EMBEDDED_DATABASE = "sqlite:///slipway.db"
 _SERVICE_LINK = re.compile(
     r"SLIPWAY(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
+ADDRESS_OF_MODELS = re.compile(r"(s3|gs|az|https?|oci|models):")
 ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
 
 
@@ -32,7 +33,22 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLIPWAY_", frozen=True, extra="forbid")
 
     models: AbsolutePath = Field(
-        Path("models"), description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib."
+        Path("models"),
+        description="Folder of models: NAME/VERSION/model.joblib, or a bare model.joblib; or an address.",
+    )
+    source: str | None = Field(
+        None,
+        description="Address that the models are fetched from before they are served, and again every "
+        "SLIPWAY_RELOAD_INTERVAL: s3://…, gs://…, az://…, https://…, oci://…, models:/NAME@ALIAS; unset: none.",
+    )
+    fetch_cache: AbsolutePath = Field(Path("slipway-cache"), description="Folder where what is fetched is kept.")
+    fetch_cache_bytes: int = Field(
+        10 * 1024 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Most bytes in that folder; what was not used for the longest time goes first.",
+    )
+    fetch_headers: AbsolutePath | None = Field(
+        None, description="Folder with a file per header that https: sources are sent; its name is the header's."
     )
     host: str = Field("127.0.0.1", description="Address to listen on; in a container 0.0.0.0, or :: for IPv6 and IPv4.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port to listen on.")
@@ -94,8 +110,18 @@ class Settings(BaseSettings):
     )
     trust: Trust = Field(
         "any",
-        description="Which models may be loaded: any, or manifest: a model that no manifest vouches for is refused "
-        "before it is read.",
+        description="Which models may be loaded: any; manifest (what no manifest vouches for is refused before it is "
+        "read); signed (so is what SLIPWAY_TRUST_KEY has not signed); or safe (as manifest, and no pickle is opened: "
+        "skops, ONNX and compiled forms alone).",
+    )
+    trust_key: AbsolutePath | None = Field(
+        None,
+        description="PEM file of the public key, or of the certificates, that signatures of models must verify with; "
+        "where it is set, safe asks for signatures, too.",
+    )
+    trusted_types: list[str] = Field(
+        [],
+        description='Types that files of skops may name beyond those of scikit-learn, as JSON: ["churn.Encoder"].',
     )
     techniques: bool = Field(
         True,
@@ -212,6 +238,13 @@ class Settings(BaseSettings):
         description="Whole days that `slipway log maintain` leaves in the log, besides today; unset: it deletes "
         "nothing.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _models_may_be_an_address(cls, values: Any) -> Any:
+        if isinstance(values, dict) and ADDRESS_OF_MODELS.match(str(values.get("models", ""))):
+            return {name: value for name, value in values.items() if name != "models"} | {"source": values["models"]}
+        return values
 
     @field_validator("log_database")
     @classmethod

@@ -42,11 +42,16 @@ LOCAL_IMPORTS = {
     "cli.example": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.sign": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.verify": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.fetch": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.push": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
-    "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that "
-    "they take",
     "model.batch": "pandas is imported only where a model was fitted on a data frame and is not compiled",
-    "model.joblib_file": "most models of arrays do without pandas",
+    "model.formats.mlflow_folder": "who has no folder of MLflow does without PyYAML",
+    "model.signing": "who neither signs nor verifies does without cryptography",
+    "model.estimator_file": "a server imports the libraries of the formats that it has; most models of arrays do "
+    "without pandas",
     "model.compiled.model": "ONNX Runtime is imported only where a model has a graph",
     "model.estimator": "scikit-learn is imported only where there is an estimator",
     "cli.entry": "signals are handled before anything that takes long is imported",
@@ -58,12 +63,16 @@ LOCAL_IMPORTS = {
     "model.inspection": "scikit-learn is imported only where there is an estimator",
     "cli.log": "each command imports what it needs, so that `--help` is quick, and reading does without Alembic",
     "packing.pack": "what compiles brings ONNX's packages along, and is imported only where a form is asked for",
+    "sources.opening": "who has no models in s3:, gs: or az: does without obstore",
     "server.master": "numpy reads the limits of its threads from the environment when it is imported, so they are set "
     "first",
 }
 ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never read there
     "system.cpu": "the numeric libraries take the limits of their threads from there",
     "server.development": "the reloader's child takes its settings from there",
+    "sources.object_store": "obstore takes its credentials from there, and whether plain HTTP will do",
+    "sources.oci": "docker says there where it keeps its logins",
+    "sources.mlflow_registry": "MLflow says there where its server is, and who asks",
     "settings": "variables that are no setting, but look like one, are told of",
     "telemetry.metrics": "prometheus-client takes its folder of files from there",
     "engine.pools": "the resource tracker of multiprocessing takes from there what it does not warn of",

@@ -8,7 +8,17 @@ from pydantic import ValidationError
 from slipway.prediction_log.stores.address import address
 from slipway.settings import Settings
 
-PATHS = ["models", "api_keys", "tls_certificate", "tls_key", "runtime_dir", "log_spool"]
+PATHS = [
+    "models",
+    "fetch_cache",
+    "fetch_headers",
+    "trust_key",
+    "api_keys",
+    "tls_certificate",
+    "tls_key",
+    "runtime_dir",
+    "log_spool",
+]
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -43,3 +53,10 @@ def test_an_address_that_names_no_relative_file_is_left_alone(url: str) -> None:
 def test_the_metrics_port_is_another_than_the_port() -> None:
     with pytest.raises(ValidationError, match="must be another port than SLIPWAY_PORT"):
         Settings(port=8123, metrics_port=8123)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/models", "oci://r.example.org/m:1", "models:/iris@champion"])
+def test_an_address_of_models_is_where_they_are_fetched_from(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", address)
+    assert Settings().source == address
+    assert Settings().models == Path("models").absolute()

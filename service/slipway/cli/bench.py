@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
         metavar="S",
         help="time to measure for, if no request is dear (default: 30)",
     )
-    add_settings(parser, ("threads", "processes", "trust", "allow_version_mismatch"))
+    add_settings(parser, ("threads", "processes", "trust", "trust_key", "trusted_types", "allow_version_mismatch"))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from ..model.verify import Trusted
     from ..packing.check import check
     from ..sources.folder import models_in
 
@@ -29,7 +30,13 @@ def run(options: argparse.Namespace) -> int:
         print(directory)
         is_off = False
         allow, compiled = settings.allow_version_mismatch, settings.compiled
-        for verdict in check(directory, trust=settings.trust, allow_version_mismatch=allow, compiled=compiled):
+        for verdict in check(
+            directory,
+            trust=settings.trust,
+            allow_version_mismatch=allow,
+            compiled=compiled,
+            trusted=Trusted.by(settings),
+        ):
             sentence = printable(spoken(verdict.sentence, typed_in(options)))
             print(f"  {verdict.state:5} {verdict.subject:9} {sentence}", flush=True)
             is_off = is_off or verdict.state == "off"

@@ -129,7 +129,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def add_loading(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, ("trust", "allow_version_mismatch", "compiled"))
+    add_settings(parser, ("trust", "trust_key", "trusted_types", "allow_version_mismatch", "compiled"))
 
 
 def words(listed: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`slipway pack`: a model directory out of a joblib file."""
+"""`slipway pack`: a model directory out of a model's file."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from ..model.contained import contained
 from ..settings import Execution
 from ..system.escaping import printable
-from .flags import Commands, UsageError, add_command, add_output, words
+from .flags import Commands, UsageError, add_command, add_output, add_settings, settings_of, words
 
 if TYPE_CHECKING:
     from ..packing.pack import Packed
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     parser = add_command(commands, "pack", run, "Write a model directory with a manifest that vouches for it")
     parser.add_argument(
-        "model", metavar="MODEL.joblib", type=Path, help="file that joblib.dump wrote of a fitted estimator"
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="file of a fitted model: joblib, pickle, skops, ONNX, XGBoost's JSON or UBJ, LightGBM's text",
     )
     parser.add_argument("--name", required=True, help="name of the model, as in /models/NAME/predict")
     parser.add_argument(
@@ -65,10 +68,12 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--optional", action="store_true", help="the service is ready even without this model")
     parser.add_argument("--default", action="store_true", help="answers where a request names no model")
     add_output(parser)
+    add_settings(parser, ("trusted_types",))
 
 
 def run(options: argparse.Namespace) -> int:
     from ..model.manifest import Serving
+    from ..model.verify import Trusted
     from ..packing.columns import read_declarations
     from ..packing.pack import pack
 
@@ -94,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
             ),
             force=options.force,
             compiled=options.compile,
+            trusted=Trusted.by(settings_of(options)),
         )
     report(packed, options.output)
     return 0

@@ -29,13 +29,20 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from ..model.artifact import open_model
+    from ..model.verify import Trusted
     from ..packing.predict_file import predict_file
     from ..sources.folder import model_in
 
     settings = settings_of(options)
     allow, compiled = settings.allow_version_mismatch, settings.compiled
     directory = model_in(options.directory)
-    artifact = open_model(directory, trust=settings.trust, allow_version_mismatch=allow, compiled=compiled)
+    artifact = open_model(
+        directory,
+        trust=settings.trust,
+        allow_version_mismatch=allow,
+        compiled=compiled,
+        trusted=Trusted.by(settings),
+    )
     missing = None if options.missing is None else words(options.missing)
     header, defuse = not options.no_header, settings.csv_defuse
     done = predict_file(artifact, options.data, options.output, missing=missing, header=header, defuse=defuse)

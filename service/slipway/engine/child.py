@@ -14,6 +14,7 @@ from ..model.artifact import load
 from ..model.compiled.model import CompiledModel, Form
 from ..model.contained import Escaped, described, end_when_it_returns
 from ..model.estimator import Model
+from ..model.verify import NOBODY, Trusted
 from ..settings import Trust
 from ..system.process import die_with
 
@@ -28,6 +29,7 @@ class ModelSource(NamedTuple):
     allow_version_mismatch: bool
     form: Form | None
     trust: Trust
+    trusted: Trusted = NOBODY
 
 
 _models: dict[ModelSource, Model | CompiledModel] = {}
@@ -73,6 +75,7 @@ def _model(source: ModelSource) -> Model | CompiledModel:
             version=source.version,
             trust=source.trust,
             allow_version_mismatch=source.allow_version_mismatch,
+            trusted=source.trusted,
             compiled=source.form is not None,
         )
         if (artifact.digest, artifact.form) != (source.digest, source.form):

@@ -3,7 +3,9 @@
 `artifact`: the directory, loaded.
 `manifest`: manifest.json.
 `verify`: what may be loaded: digest, library versions.
-`joblib_file`: the estimator in its file.
+`signing`: signatures of directories.
+`estimator_file`: the estimator in its file, of any of the formats.
+`formats/`: a file a format: joblib, skops, ONNX, XGBoost, LightGBM.
 `file_kinds`: what a file is, told by its bytes.
 `format_one`: what manifests of format 1 may get wrong.
 `signature`: columns, classes, labels.

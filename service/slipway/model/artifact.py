@@ -17,11 +17,15 @@ from .compiled import model as compiled_model
 from .compiled.model import CompiledForm, CompiledModel, Form, difference
 from .contained import contained, described, harmless
 from .estimator import Model
+from .estimator_file import load_model
 from .format_one import risks
-from .manifest import MODEL_FILE, Manifest, read_manifest
+from .formats.mlflow_folder import read_mlflow
+from .formats.registry import MODEL_FILE, file_in
+from .manifest import Manifest, read_manifest
 from .rows import Batch, RowValidator
 from .signature import Signature
-from .verify import open_verified, version_notes
+from .signing import verified_manifest
+from .verify import NOBODY, Trusted, open_verified, version_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,12 @@ class Artifact:
 
 
 def open_model(
-    directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+    directory: Path,
+    *,
+    trust: Trust = "any",
+    allow_version_mismatch: bool = False,
+    compiled: bool = True,
+    trusted: Trusted = NOBODY,
 ) -> Artifact:
     """The model by the name in its own manifest; a bare one has none. Raises ArtifactError."""
     manifest = read_manifest(directory)
@@ -126,6 +135,7 @@ def open_model(
         trust=trust,
         allow_version_mismatch=allow_version_mismatch,
         compiled=compiled,
+        trusted=trusted,
     )
 
 
@@ -136,8 +146,32 @@ def size(directory: Path, *, compiled: bool = True) -> int:
     with contextlib.suppress(OSError, ArtifactError):
         manifest = read_manifest(directory)
         form = manifest.compiled if manifest is not None and compiled else None
-        return (directory / (MODEL_FILE if form is None else form.file)).stat().st_size
+        return (directory / (model_file(directory, manifest) if form is None else form.file)).stat().st_size
     return 0
+
+
+def model_file(directory: Path, manifest: Manifest | None) -> str:
+    """The name of the model's own file; without a manifest MLflow's, or that of the first that is there."""
+    if manifest is not None:
+        return manifest.file
+    saved = read_mlflow(directory)
+    return file_in(directory) or MODEL_FILE if saved is None else str(saved.file.relative_to(directory))
+
+
+def verify_signed(directory: Path, key: Path) -> str:
+    """Name and version of a model whose signature verifies; nothing is loaded. Raises ArtifactError."""
+    manifest = read_manifest(directory, verified_manifest(directory, key))
+    if manifest is None:
+        raise BrokenArtifact(f"{directory} has no manifest.json any more: restore it")
+    with open_verified(directory / manifest.file, manifest.digest):
+        return f"{manifest.name} {manifest.version}"
+
+
+def path_of(directory: Path) -> Path:
+    """The model's own file, wherever its manifest cannot be read: model.joblib."""
+    with contextlib.suppress(ArtifactError):
+        return directory / model_file(directory, read_manifest(directory))
+    return directory / MODEL_FILE
 
 
 def load(
@@ -148,6 +182,7 @@ def load(
     trust: Trust = "any",
     allow_version_mismatch: bool = False,
     compiled: bool = True,
+    trusted: Trusted = NOBODY,
 ) -> Artifact:
     """Verifies and loads a model directory, without a prediction for a client. Raises ArtifactError, saying what to do,
     and nothing else.
@@ -156,7 +191,7 @@ def load(
     """
     try:
         with contained:
-            return _load(directory, name, version, trust, allow_version_mismatch, compiled)
+            return _load(directory, name, version, trust, allow_version_mismatch, compiled, trusted)
     except ArtifactError:
         raise
     except Exception as error:  # a pickle runs code, which may raise anything
@@ -164,13 +199,21 @@ def load(
 
 
 def _load(
-    directory: Path, name: str, version: str, trust: Trust, allow_version_mismatch: bool, compiled: bool
+    directory: Path,
+    name: str,
+    version: str,
+    trust: Trust,
+    allow_version_mismatch: bool,
+    compiled: bool,
+    trusted: Trusted,
 ) -> Artifact:
     started = time.perf_counter()
-    manifest = read_manifest(directory)
-    if manifest is None and trust == "manifest":
+    is_signed = trust == "signed" or (trust == "safe" and trusted.key is not None)
+    signed = verified_manifest(directory, trusted.key) if is_signed else None
+    manifest = read_manifest(directory, signed)
+    if manifest is None and trust != "any":
         raise BrokenArtifact(
-            f"{directory} has no manifest.json, and SLIPWAY_TRUST=manifest refuses what none vouches for: "
+            f"{directory} has no manifest.json, and SLIPWAY_TRUST={trust} refuses what none vouches for: "
             "restore it, or pack the model with `slipway pack`"
         )
     notes = ["No manifest: nothing vouches for this model"] if manifest is None else []
@@ -183,12 +226,12 @@ def _load(
         notes += risks(manifest)
     model: Model | CompiledModel | None = None
     if manifest is not None and manifest.compiled is not None and compiled:
-        with open_verified(directory / MODEL_FILE, manifest.digest) as (_, digest):
+        with open_verified(directory / manifest.file, manifest.digest) as (_, digest):
             model = _load_compiled(directory, manifest, manifest.compiled, notes)
     if model is None:
         if manifest is not None:
             notes += version_notes(manifest, allow_version_mismatch)
-        model, digest = _load_estimator(directory, manifest, notes)
+        model, digest = _load_estimator(directory, manifest, notes, trusted, trust)
     artifact = Artifact(
         name, version, directory, manifest, model.signature, model, digest, notes, time.perf_counter() - started
     )
@@ -210,11 +253,11 @@ def _load_compiled(directory: Path, manifest: Manifest, form: CompiledForm, note
         return None
 
 
-def _load_estimator(directory: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
+def _load_estimator(
+    directory: Path, manifest: Manifest | None, notes: list[str], trusted: Trusted, trust: Trust
+) -> tuple[Model, str]:
     try:
-        # Not at the top: scikit-learn takes a second to import, and a server of compiled models does not need it.
-        from .joblib_file import load_model
+        return load_model(directory / model_file(directory, manifest), manifest, notes, trusted, trust)
     except ModuleNotFoundError as error:
         why = f"{directory} needs the Python module {error.name!r}, which is not installed here"
         raise BrokenArtifact(". ".join([*notes, why])) from None
-    return load_model(directory / MODEL_FILE, manifest, notes)

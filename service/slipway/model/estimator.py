@@ -16,6 +16,7 @@ from .batch import Data
 from .client_fault import client_fault, extremes
 from .contained import Escaped, contained
 from .file_kinds import WRAPPERS
+from .formats.native import Native
 from .signature import Signature
 
 __all__ = ["Answers", "Model", "require_predict"]
@@ -65,7 +66,9 @@ _PASSES_ON = frozenset(
     }
 )
 # Packages, see `_may_change_input`.
-_LEAVES_INPUT = frozenset({"builtins", "lightgbm", "numpy", "pandas", "scipy", "sklearn", "xgboost"})
+_LEAVES_INPUT = frozenset(
+    {"builtins", "lightgbm", "numpy", "onnxruntime", "pandas", "scipy", "sklearn", "slipway", "xgboost"}
+)
 NEAR_TIE = 1e-9  # where predict and predict_proba may round to different sides
 _LEAVES = (
     str,
@@ -97,6 +100,7 @@ class Model:
         self.kind = inspection.kind(estimator)
         self._has_probabilities = signature.classes is not None and hasattr(estimator, "predict_proba")
         self._one_call = self._has_probabilities and not signature.multi_output and decides_by_probability(estimator)
+        self._both = getattr(estimator, "predict_both", None) if isinstance(estimator, Native) else None
         self._copies = _may_change_input(estimator)
         self._classes: list[Any] = signature.classes or []
         outputs: list[Any] = self._classes if signature.multi_output else [self._classes]
@@ -138,7 +142,10 @@ class Model:
         return Answers([self._classes[place] for place in best], top, rows)
 
     def _answers(self, data: Data, probabilities: Any = None) -> Answers:
-        predictions = self.estimator.predict(self._own(data))
+        if self._both is not None and self._has_probabilities and probabilities is None:
+            predictions, probabilities = self._both(data)
+        else:
+            predictions = self.estimator.predict(self._own(data))
         if hasattr(predictions, "toarray"):  # a sparse indicator matrix
             predictions = predictions.toarray()
         predictions = np.asarray(predictions)
@@ -195,6 +202,8 @@ class Model:
 
 def require_predict(estimator: Any) -> None:
     """Raises ArtifactError where there is nothing to serve: no predict, or not fitted."""
+    if isinstance(estimator, Native):
+        return
     # Who has an estimator has imported scikit-learn; a server of compiled models does not.
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted

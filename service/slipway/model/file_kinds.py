@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .contained import described, harmless
+from .formats.registry import HEAD, SUFFIXES
 
-HEAD = 64 * 1024  # bytes: the first keys of a JSON file, and the fields of a graph that say what it is
 WRAPPERS = {"xgboost": "XGBClassifier or XGBRegressor", "lightgbm": "LGBMClassifier or LGBMRegressor"}
 
 _FIT = "only scikit-learn estimators, and those of libraries that follow it, can be served"
-_DUMP = "MODEL is the file that joblib.dump wrote of a fitted estimator"
-_XGBOOST = "load it with load_model() of XGBClassifier or XGBRegressor, and write that with joblib.dump"
+_DUMP = "MODEL is the file that joblib.dump or skops.io.dump wrote of a fitted estimator, or an ONNX graph"
+_XGBOOST = "write it with save_model() as JSON or UBJ"
 _MAGIC = (
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, as Keras writes its networks; {_FIT}"),
     (b"PAR1", "a table (Parquet); --data takes tables, " + _DUMP),
     (b"\x93NUMPY", "an array of numpy; " + _DUMP),
-    (b"tree\n", f"a model of LightGBM as text; write the fitted {WRAPPERS['lightgbm']} itself with joblib.dump"),
     (
         b"CBM1",
         "a model of CatBoost; load it with load_model() of CatBoostClassifier or CatBoostRegressor, and write that "
@@ -48,8 +47,6 @@ _INFLATED: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
 }
 _OWN_FORMS = (b"\x04\x22\x4d\x18", b"ZF")  # of joblib: lz4, and its files of long ago
 _TEXT_PICKLE = b"ccopy_reg\n_reconstructor\n"  # an object in protocols 0 and 1; more would let a table pass
-# Of ONNX: the format's version, and the next field.
-_GRAPH = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
 
 
 def foreign(file: BinaryIO) -> str | None:
@@ -102,11 +99,6 @@ def _kind(head: bytes) -> str | None:
             return what
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it, and name the joblib file that is in it"
-    if head[:1] == b"{" and (b"learner" in head[:512] or b"gradient_booster" in head):
-        form = "UBJ" if b"\x00" in head[:64] else "JSON"
-        return f"a model of XGBoost as {form}; {_XGBOOST}"
-    if _GRAPH.match(head):
-        return "an ONNX graph; pack the estimator that it was made of: `slipway pack --compile` makes a graph of it"
     return _text(head)
 
 
@@ -135,14 +127,12 @@ def _archive(file: BinaryIO) -> str:
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
     last = {name.rpartition("/")[2] for name in names}
-    if "schema.json" in names:
-        return "a file of skops; read it with skops.io.load, and write the estimator with joblib.dump"
     if "data.pkl" in last:
         return f"a file of PyTorch; {_FIT}"
     if "model.weights.h5" in last or {"metadata.json", "config.json"} <= last:
         return f"a network of Keras; {_FIT}"
     if "MLmodel" in last:
-        return "a zip archive of an MLflow model; unpack it, and pack its model.pkl"
+        return "a zip archive of an MLflow model; unpack it, and pack the folder"
     if names and all(name.endswith(".npy") for name in names):
         return "arrays of numpy (npz); " + _DUMP
     return f"a zip archive; unpack it, and name the joblib file that is in it ({', '.join(names[:3]) or 'it is empty'})"
@@ -156,13 +146,9 @@ def instead(folder: Path) -> str | None:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
     except OSError:
         return None
-    if "MLmodel" in names:
-        pickled = next((name for name in names if name.endswith((".pkl", ".joblib"))), None)
-        way = f"pack its {pickled}" if pickled else f"it holds no pickled estimator, and {_FIT}"
-        return f"{folder} is a model of MLflow: {way}"
     if {"saved_model.pb", "keras_metadata.pb"} & set(names):
         return f"{folder} is a model of TensorFlow: {_FIT}"
-    models = [name for name in names if name.endswith((".joblib", ".pkl", ".pickle", ".skops", ".onnx"))]
+    models = [name for name in names if name.endswith(SUFFIXES)]
     return (
         f"{folder} holds {models[0]}: pack it with `slipway pack {folder / models[0]} --name {folder.name}`"
         if models

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ArtifactError
 from .answers import plain
+from .formats.native import Native
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -219,6 +220,8 @@ def _indicators(leaf: Any) -> int | None:
 
 
 def _tags(estimator: Any) -> "Tags | None":
+    if isinstance(estimator, Native):
+        return None
     # Who has an estimator has imported scikit-learn; a server of compiled models does not.
     from sklearn.utils import get_tags
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import inspection
+from .formats.native import Native
 
 Columns = Sequence[str | None]  # by place of a part's input; None: no column of the data as it is
 
@@ -120,7 +121,7 @@ class _Walk:
             self._lightgbm(part, columns)
         elif package == "xgboost":
             self._xgboost(part, columns)
-        elif package not in _BY_VALUE:
+        elif package not in _BY_VALUE and not isinstance(part, Native):
             self._known.opaque.update(column for column in columns if column)
         return None
 

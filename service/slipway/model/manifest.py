@@ -1,5 +1,6 @@
 """manifest.json: what vouches for a model file. Validated when read; its JSON Schema is docs/manifest.schema.json."""
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -11,11 +12,11 @@ from ..settings import Execution
 from ..system.files import read_file
 from .compiled.model import CompiledForm
 from .distribution import Distribution
+from .formats.registry import FILE_PATTERN, MODEL_FILE
 from .inspection import Scalar
 from .signature import Signature
 
 MANIFEST = "manifest.json"
-MODEL_FILE = "model.joblib"
 FORMAT_VERSION: Literal[2] = 2
 MOST_BYTES = 64 * 1024 * 1024  # a column, with its example values and its training distribution, has about 500
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -67,9 +68,8 @@ class Manifest(BaseModel):
     )
     name: str = Field(pattern=NAME_PATTERN, description="Name of the model, and of the folder above the version's.")
     version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
-    digest: str = Field(
-        pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of model.joblib; another file is not loaded."
-    )
+    file: str = Field(MODEL_FILE, pattern=FILE_PATTERN, description="The model's file, in the same folder.")
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of that file; another is not loaded.")
     created: datetime = Field(description="When it was packed, in UTC.")
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")
@@ -100,8 +100,10 @@ class Manifest(BaseModel):
         (directory / MANIFEST).write_text(self.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
-def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one."""
+def read_manifest(directory: Path, digest: str | None = None) -> Manifest | None:
+    """The manifest of a model directory, None where there is none. Raises ArtifactError for an invalid one, and for
+    another than that of `digest`.
+    """
     path = directory / MANIFEST
     try:
         content = read_file(path, MOST_BYTES)
@@ -113,6 +115,8 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    if digest not in (None, "sha256:" + hashlib.sha256(content).hexdigest()):
+        raise BrokenArtifact(f"{path} is not the one that was signed: restore it")
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import WrongAnswer
 from . import inspection
+from .formats.native import Native
 from .inspection import Scalar
 from .known_columns import Knowledge, known_columns
 
@@ -133,6 +134,8 @@ class Signature(BaseModel):
     @classmethod
     def of(cls, estimator: Any) -> Self:
         """The signature that a fitted estimator tells by itself: names or their number, and classes."""
+        if isinstance(estimator, Native) and isinstance(estimator.told_signature, cls):
+            return estimator.told_signature
         classes = inspection.classes(estimator)
         labels = class_labels(classes)
         if inspection.takes_text(estimator):

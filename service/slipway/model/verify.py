@@ -4,14 +4,32 @@ import hashlib
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from ..errors import ArtifactError, BrokenArtifact
+from ..settings import Settings
 from ..system.files import open_file
 from .file_kinds import instead
+from .formats.native import Native
 from .manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """What the operator trusts, never what a file asks for. `types`: of skops files, by their full names."""
+
+    types: tuple[str, ...] = ()
+    key: Path | None = None  # of signatures
+
+    @classmethod
+    def by(cls, settings: Settings) -> Self:
+        return cls(tuple(settings.trusted_types), settings.trust_key)
+
+
+NOBODY = Trusted()
 
 
 @contextmanager
@@ -32,7 +50,7 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
         found = instead(path.parent)
         raise BrokenArtifact(f"{path} does not exist" + (f"; {found}" if found else "")) from None
     except IsADirectoryError:
-        raise ArtifactError(instead(path) or f"{path} is a folder: name the file that joblib.dump wrote") from None
+        raise ArtifactError(instead(path) or f"{path} is a folder: name the model's file") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from None
 
@@ -40,7 +58,11 @@ def open_verified(path: Path, expected_digest: str | None) -> Iterator[tuple[Bin
 def library_versions(estimator: Any) -> dict[str, str]:
     """Versions of Python, of the libraries that unpickle an estimator and of the one that it comes from."""
     versions = {"python": platform.python_version()}
-    for name in ("scikit-learn", "numpy", "joblib", _distribution(estimator)):
+    if isinstance(estimator, Native):
+        own: tuple[str, ...] = ("numpy", estimator.runtime)
+    else:
+        own = ("scikit-learn", "numpy", "joblib", _distribution(estimator))
+    for name in own:
         found = installed_version(name)
         if found is not None:
             versions[name] = found

@@ -11,6 +11,7 @@ from ..model.batch import Batch
 from ..model.compiled.model import CompiledForm, CompiledModel
 from ..model.contained import described
 from ..model.estimator import Model
+from ..model.verify import NOBODY, Trusted
 from ..settings import Trust
 
 
@@ -23,11 +24,22 @@ class Verdict(NamedTuple):
 
 
 def check(
-    directory: Path, *, trust: Trust = "any", allow_version_mismatch: bool = False, compiled: bool = True
+    directory: Path,
+    *,
+    trust: Trust = "any",
+    allow_version_mismatch: bool = False,
+    compiled: bool = True,
+    trusted: Trusted = NOBODY,
 ) -> Iterator[Verdict]:
     """Loads the model and answers its examples; the last verdict is the first that is off."""
     try:
-        artifact = open_model(directory, trust=trust, allow_version_mismatch=allow_version_mismatch, compiled=compiled)
+        artifact = open_model(
+            directory,
+            trust=trust,
+            allow_version_mismatch=allow_version_mismatch,
+            compiled=compiled,
+            trusted=trusted,
+        )
     except ArtifactError as error:
         yield Verdict("off", "load", str(error))
         return

@@ -1,4 +1,4 @@
-"""Packing: a fitted estimator in a joblib file becomes a model directory whose manifest vouches for it."""
+"""Packing: a fitted estimator in its file becomes a model directory whose manifest vouches for it."""
 
 import shutil
 import uuid
@@ -20,17 +20,20 @@ from ..model.artifact import Artifact, load
 from ..model.contained import described
 from ..model.distribution import Distribution
 from ..model.estimator import Model, require_predict
-from ..model.joblib_file import load_estimator
+from ..model.estimator_file import load_estimator, told_signature
+from ..model.formats.mlflow_folder import read_mlflow
+from ..model.formats.registry import kept_as
 from ..model.known_columns import Knowledge, known_columns
-from ..model.manifest import MODEL_FILE, NAME_PATTERN, Manifest, Serving
+from ..model.manifest import NAME_PATTERN, Manifest, Serving
 from ..model.signature import Signature
-from ..model.verify import library_versions
+from ..model.verify import NOBODY, Trusted, library_versions
 from .check import tried
 from .columns import Declaration, declared, observed, training_frame
 from .csv_shape import listed
 from .data import read_data, told_by
 from .example_rows import accepted_rows, answered_rows, find_examples
 from .explaining import explanation
+from .mlflow_example import example_frame
 from .own_code import as_fitted, as_told
 from .tables import is_parquet
 from .targets import exchanged, with_outputs
@@ -64,6 +67,7 @@ def pack(
     serving: Serving | None = None,
     force: bool = False,
     compiled: bool = False,
+    trusted: Trusted = NOBODY,
 ) -> Packed:
     """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not
     fit.
@@ -81,7 +85,10 @@ def pack(
     if directory.exists() and not force:
         raise ArtifactError(f"{directory} exists already: choose another --version, or replace it with --force")
     notes: list[str] = []
-    estimator, digest = load_estimator(source, None, notes)
+    saved = read_mlflow(source)
+    if saved is not None:
+        source, data = saved.file, example_frame(saved) if data is None else data
+    estimator, digest = load_estimator(source, None, notes, trusted)
     require_predict(estimator)
     declarations = declarations or {}
     data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
@@ -107,7 +114,15 @@ def pack(
         features = as_fitted(estimator, features, given, texts, known, declarations, notes, is_typed=is_typed)
     signature = _labelled(
         _signature(
-            estimator, features, known, declarations, missing, notes, is_typed=is_typed, has_target=target is not None
+            told_signature(estimator, saved),
+            estimator,
+            features,
+            known,
+            declarations,
+            missing,
+            notes,
+            is_typed=is_typed,
+            has_target=target is not None,
         ),
         labels,
         estimator,
@@ -129,9 +144,12 @@ def pack(
         notes += told_by(known, features, signature, answers)
         distribution = _distribution(signature, rows, answers, notes)
     compilation = _compiled(model, features, notes) if compiled else None
+    with source.open("rb") as opened:
+        file = kept_as(source, opened)
     manifest = Manifest(
         name=name,
         version=version,
+        file=file,
         digest=digest,
         created=datetime.now(UTC).replace(microsecond=0),
         libraries=library_versions(estimator),
@@ -145,12 +163,12 @@ def pack(
     staging = output / f".packing-{uuid.uuid4().hex}"  # hidden: a server never finds half a model
     try:
         staging.mkdir(parents=True)
-        shutil.copyfile(source, staging / MODEL_FILE)
+        shutil.copyfile(source, staging / file)
         manifest.write(staging)
-        artifact = _proven(load(staging, name=name, version=version, compiled=False))
+        artifact = _proven(load(staging, name=name, version=version, compiled=False, trusted=trusted))
         if compilation is not None and compilation.form is not None:
             (staging / compilation.form.file).write_bytes(compilation.content)
-            artifact = _proven(load(staging, name=name, version=version))
+            artifact = _proven(load(staging, name=name, version=version, trusted=trusted))
         _move(staging, directory, notes)
         return Packed(artifact, directory, list(dict.fromkeys(notes + artifact.notes)), compilation)
     except OSError as error:
@@ -160,6 +178,7 @@ def pack(
 
 
 def _signature(
+    told: Signature,
     estimator: Any,
     features: pd.DataFrame | None,
     known: Knowledge,
@@ -171,7 +190,6 @@ def _signature(
     has_target: bool,
 ) -> Signature:
     """What the estimator tells, what the data shows and what is declared."""
-    told = Signature.of(estimator)
     numbers_only, columns = inspection.numbers_only(estimator) and told.input != "text", told.columns
     if features is not None:
         columns = tuple(

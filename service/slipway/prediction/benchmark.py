@@ -22,6 +22,7 @@ from ..errors import ArtifactError, Problem
 from ..model.answers import Answers
 from ..model.artifact import Artifact, open_model
 from ..model.batch import Batch, Row
+from ..model.verify import Trusted
 from ..settings import Execution, Settings
 from ..sources.folder import models_in
 from ..telemetry.metrics import Metrics
@@ -52,9 +53,9 @@ def compare(directory: Path, settings: Settings, *, rows: int = 1, seconds: floa
     found = models_in(directory)
     if len(found) > 1:
         raise ArtifactError(f"{directory} holds {len(found)} models: name one, such as {found[0]}")
-    allow, trust = settings.allow_version_mismatch, settings.trust
-    estimator = open_model(found[0], trust=trust, allow_version_mismatch=allow, compiled=False)
-    compiled = open_model(found[0], trust=trust, allow_version_mismatch=allow)
+    allow, trust, trusted = settings.allow_version_mismatch, settings.trust, Trusted.by(settings)
+    estimator = open_model(found[0], trust=trust, allow_version_mismatch=allow, compiled=False, trusted=trusted)
+    compiled = open_model(found[0], trust=trust, allow_version_mismatch=allow, trusted=trusted)
     try:
         return asyncio.run(_compare(estimator, compiled, settings, rows, seconds))
     finally:
@@ -116,7 +117,14 @@ def _loaded(
         execution,
         metrics.inference(artifact.name, artifact.version),
         ModelSource(
-            artifact.directory, artifact.name, artifact.version, artifact.digest, allow, artifact.form, settings.trust
+            artifact.directory,
+            artifact.name,
+            artifact.version,
+            artifact.digest,
+            allow,
+            artifact.form,
+            settings.trust,
+            Trusted.by(settings),
         ),
         batching,
     )

@@ -4,9 +4,9 @@ calls what is served.
 
 from collections.abc import Iterator, Mapping
 
+from ..model.artifact import path_of
 from ..model.compatibility import incompatibility
 from ..model.contained import contained, kind
-from ..model.manifest import MODEL_FILE
 from ..settings import Settings
 from ..telemetry.metrics import Metrics
 from .entry import Entry
@@ -25,7 +25,7 @@ def refused(settings: Settings, served: Repository, known: Mapping[str, str], lo
     for entry in repository:
         if not entry.changed or entry.refused is not None:
             continue
-        with loading.of(entry.label, entry.directory / MODEL_FILE, repository.size(entry)):
+        with loading.of(entry.label, path_of(entry.directory), repository.size(entry)):
             error = repository.load(entry) or _failing(entry)
         if error is not None:
             found[entry.label] = error

@@ -18,11 +18,12 @@ from ..errors import (
     UnknownModel,
     UnknownVersion,
 )
-from ..model.artifact import Artifact, load, size
+from ..model.artifact import Artifact, load, path_of, size
 from ..model.contained import harmless
 from ..model.distribution import Distribution
-from ..model.manifest import MODEL_FILE, Serving, read_manifest
+from ..model.manifest import Serving, read_manifest
 from ..model.rows import RowValidator
+from ..model.verify import Trusted
 from ..settings import Settings
 from ..sources.changes import stamp
 from ..sources.folder import OVERRIDES_FILE, Overrides, read_overrides, served_in, version_key
@@ -217,7 +218,7 @@ class Repository:
         for entry in self:
             if entry.state != "unloaded" or entry.serving.lazy:
                 continue
-            model, path = entry.label, entry.directory / MODEL_FILE
+            model, path = entry.label, path_of(entry.directory)
             if entry.serving.optional and loading.ended(model, path):
                 self._fail(
                     entry, "it ended the process or hung when it was last loaded, and is optional: mend or remove it"
@@ -252,6 +253,7 @@ class Repository:
             trust=self._settings.trust,
             allow_version_mismatch=self._settings.allow_version_mismatch,
             compiled=self._settings.compiled and entry.serving.compiled,
+            trusted=Trusted.by(self._settings),
         )
         for note in artifact.notes:
             log.warning("%s: %s", entry, note)
@@ -271,7 +273,14 @@ class Repository:
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
             ModelSource(
-                entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, self._settings.trust
+                entry.directory,
+                entry.name,
+                entry.version,
+                artifact.digest,
+                allow,
+                artifact.form,
+                self._settings.trust,
+                Trusted.by(self._settings),
             ),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,

@@ -1,6 +1,7 @@
 """Processes and sockets: the master, its workers, their connections, and how all of them stop.
 
 `master`: `slipway serve`: loads the models, forks the workers, replaces them.
+`supply`: models that lie elsewhere, fetched.
 `reloading`: sees that models have changed, and has them tried.
 `rehearsal`: the child that tries them.
 `listening`: the sockets that a server listens on.

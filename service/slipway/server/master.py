@@ -35,6 +35,7 @@ from .listening import allow_many_connections, bind_all, cannot_listen
 from .quarantine import Quarantine
 from .rehearsal import Tell
 from .reloading import Reloading
+from .supply import fetched, refresh
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def serve(settings: Settings, reload: bool = False, typed: Collection[str] = ())
         log.warning("%s", sentence)
     try:
         check_keys(settings.api_keys)
+        for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them
+            signal.signal(number, _stop_early)
+        settings = fetched(settings)
         if reload:
             serve_for_development(settings)
         else:
@@ -75,8 +79,6 @@ def serve(settings: Settings, reload: bool = False, typed: Collection[str] = ())
 
 
 def _serve(settings: Settings) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # until the master handles them
-        signal.signal(number, _stop_early)
     limit = cpu.cpu_limit()
     workers = settings.workers or cpu.worker_count(limit)
     cpu.limit_threads(limit, workers)
@@ -224,7 +226,13 @@ class Master(Arbiter):  # type: ignore[misc]
         settings = app.settings
         handled = {*self.SIGNALS, signal.SIGCHLD}
         self.reloading = Reloading(
-            app.rehearse, settings.load_timeout, handled, settings.models, settings.reload_interval, app.metrics
+            app.rehearse,
+            settings.load_timeout,
+            handled,
+            settings.models,
+            settings.reload_interval,
+            app.metrics,
+            refresh(settings),
         )
         super().__init__(app)
 

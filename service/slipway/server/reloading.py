@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from signal import Signals
 
-from ..sources.changes import Watch
+from ..sources.changes import Refresh, Watch
 from ..telemetry.metrics import Metrics
 from .rehearsal import Rehearsing, Tell
 
@@ -20,7 +20,8 @@ class Reloading:
     """`rehearse` is called in the child with what is refused already, and answers what is. Only what has changed is
     loaded.
 
-    `seconds`: for each model; `signals`: the master's. `interval`: seconds between two looks at the folder; 0: none.
+    `seconds`: for each model; `signals`: the master's. `interval`: seconds between two looks at the folder, and with
+    `refresh` at where its models come from; 0: none.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Reloading:
         folder: Path,
         interval: float,
         metrics: Metrics,
+        refresh: Refresh | None = None,
     ) -> None:
         self._metrics = metrics
         self._rehearse = rehearse
         self._seconds = seconds
         self._signals = signals
         self._watch = Watch(folder) if interval else None
+        self._refresh = refresh if interval else None
         self._interval = interval
         self._look_at = 0.0
         self._rehearsal: Rehearsing | None = None
@@ -51,6 +54,8 @@ class Reloading:
         """About once a second. Once the new files have been tried: which are refused, by name and version, and why."""
         if self._watch is not None and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._interval
+            if self._refresh is not None:
+                self._refresh.begin()
             if self._watch.changed():
                 log.info("the files of models have changed, and are tried")
                 self.begin()
@@ -71,6 +76,8 @@ class Reloading:
         """Before anybody else does."""
         if self._rehearsal is not None:
             self._rehearsal.reap()
+        if self._refresh is not None:
+            self._refresh.reap()
 
     def end(self) -> None:
         """Of the child."""

@@ -2,6 +2,8 @@
 new links change, too.
 """
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ArtifactError
@@ -41,6 +43,31 @@ class Watch:
             return found | {OVERRIDES_FILE: (_of_file(overrides),) if overrides.is_file() else ()}
         except (ArtifactError, OSError):
             return None
+
+
+class Refresh:
+    """Looks for new files at an address, again and again, in a process of its own: a source that hangs, or a library's
+    threads, do not concern who asks. What it has fetched the Watch sees.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Unless the last one is still at it."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def reap(self) -> None:
+        """Before anybody else does."""
+        if self._process is not None:
+            self._process.poll()
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
 
 def _of_file(path: Path) -> tuple[str, int, int, int]:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ArtifactError
 from ..model.file_kinds import instead
-from ..model.manifest import MANIFEST, MODEL_FILE, MOST_BYTES, NAME_PATTERN, Serving, first_error
+from ..model.formats.mlflow_folder import MLMODEL
+from ..model.formats.registry import MODEL_FILE, file_in
+from ..model.manifest import MANIFEST, MOST_BYTES, NAME_PATTERN, Serving, first_error
 from ..settings import Execution
 from ..system.files import read_file
 
@@ -115,7 +117,8 @@ def _candidates(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _holds_model(directory: Path) -> bool:
-    return (directory / MODEL_FILE).exists() or (directory / MANIFEST).exists()
+    names = (MANIFEST, MLMODEL)
+    return file_in(directory) is not None or any((directory / name).exists() for name in names)
 
 
 def version_key(version: str) -> tuple[Any, ...]:

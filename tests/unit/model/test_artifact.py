@@ -549,7 +549,7 @@ def test_another_estimator_than_the_packed_one_is_refused_beside_a_form_too(comp
 def test_without_scikit_learn_a_form_answers_and_an_estimator_is_refused(
     compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "slipway.model.joblib_file")
+    monkeypatch.delitem(sys.modules, "slipway.model.formats.joblib_file")
     monkeypatch.setitem(sys.modules, "sklearn.exceptions", None)
     assert opened(compiled).form == "linear"
     (compiled / "model.linear.json").unlink()

@@ -25,15 +25,14 @@ import sklearn
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from slipway.cli import main as cli
 from slipway.errors import ArtifactError
+from slipway.model.estimator_file import load_estimator
 from slipway.model.file_kinds import fitted_version, foreign
-from slipway.model.joblib_file import load_estimator
 from slipway.prediction.repository import Repository
 from slipway.settings import Settings
 from slipway.telemetry.metrics import Metrics
@@ -75,22 +74,6 @@ def as_npz(path: str) -> None:
 CSV = FRAME.to_csv(index=False).encode()
 FOREIGN: dict[str, tuple[bytes | Callable[[Path], bytes], str]] = {
     "an empty file": (b"", "it is empty; write it again"),
-    "skops": (zipped(schema_json=b"{}"), "it is a file of skops; read it with skops.io.load"),
-    "ONNX, linear": (
-        to_onnx(LINEAR, X[:1].astype(np.float32)).SerializeToString(),
-        "it is an ONNX graph; pack the estimator",
-    ),
-    "ONNX, forest": (
-        to_onnx(RandomForestClassifier(3).fit(X, Y), X[:1].astype(np.float32)).SerializeToString(),
-        "it is an ONNX graph; pack the estimator",
-    ),
-    "XGBoost JSON": (saved(XGBOOST.save_model, "m.json"), "it is a model of XGBoost as JSON; load it with load_model"),
-    "XGBoost UBJ": (saved(XGBOOST.save_model, "m.ubj"), "it is a model of XGBoost as UBJ; load it with load_model"),
-    "XGBoost Booster": (saved(XGBOOST.get_booster().save_model, "b.json"), "it is a model of XGBoost as JSON; load it"),
-    "LightGBM text": (
-        saved(LIGHTGBM.booster_.save_model, "m.txt"),
-        "it is a model of LightGBM as text; write the fitted LGBMCl",
-    ),
     "HDF5": (b"\x89HDF\r\n\x1a\n\x00", "it is an HDF5 file, as Keras writes"),
     "Keras": (zipped(metadata_json=b"", config_json=b"", model_weights_h5=b""), "it is a network of Keras"),
     "PyTorch": (zipped(net__data_pkl=b"", net__version=b"3"), "it is a file of PyTorch; only scikit-learn"),
@@ -99,7 +82,7 @@ FOREIGN: dict[str, tuple[bytes | Callable[[Path], bytes], str]] = {
     "CSV whose first letter is zlib's": (b"x1;x2\n1;2\n", "it is a table (CSV)"),
     "CSV with a byte order mark": (b"\xef\xbb\xbf" + CSV, "it is a table (CSV)"),
     "Parquet": (saved(FRAME.to_parquet, "t.parquet"), "it is a table (Parquet); --data takes tables"),
-    "text": (b"hello\n", "it is plain text; MODEL is the file that joblib.dump wrote"),
+    "text": (b"hello\n", "it is plain text; MODEL is the file that joblib.dump or"),
     "a script": (b"import joblib\njoblib.dump(model, 'model.joblib')\n", "it is plain text"),
     "JSON": (b'{"a": 1}', "it is JSON"),
     "a page": (b"\n<!DOCTYPE html><html>404</html>", "it is a page of HTML"),
@@ -280,36 +263,12 @@ def test_a_pickle_of_something_else_is_named_with_the_way_out(
     assert sentence in capsys.readouterr().err
 
 
-def mlflow(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "MLmodel").write_text("flavors:\n  sklearn:\n    pickled_model: model.pkl\n")
-    (folder / "model.pkl").write_bytes(pickle.dumps(LINEAR))
-    return folder
-
-
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     with pytest.raises(SystemExit) as end:
         cli.main([str(argument) for argument in arguments])
     assert end.value.code in (1, 2)
     found = capsys.readouterr()
     return found.out + found.err
-
-
-def test_a_model_of_mlflow_is_named_wherever_it_is_given(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = mlflow(tmp_path / "models/churn")
-    (tmp_path / "data.csv").write_bytes(CSV)
-    sentence = f"{folder} is a model of MLflow: pack its model.pkl"
-    assert sentence in printed(capsys, "pack", folder, "--name", "churn")
-    assert sentence in printed(capsys, "check", folder)
-    assert sentence in printed(capsys, "check", folder.parent)
-    assert sentence in printed(capsys, "predict", folder, "--data", tmp_path / "data.csv")
-    (folder.parent / "iris").mkdir()
-    joblib.dump(LINEAR, folder.parent / "iris/model.joblib")
-    with caplog.at_level("WARNING", "slipway.models"):
-        Repository(Settings(models=folder.parent), Metrics(None, None))
-    assert f"not served: {sentence}" in caplog.messages
 
 
 def test_a_folder_with_a_model_of_another_name_says_how_to_pack_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from xgboost import XGBClassifier
 
 from slipway.errors import ArtifactError, RefusedByModel
-from slipway.model.joblib_file import load_model
+from slipway.model.estimator_file import load_model
 from slipway.model.known_columns import known_columns
 from slipway.packing.pack import Packed, pack
 from slipway.packing.predict_file import predict_file

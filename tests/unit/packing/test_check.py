@@ -17,7 +17,8 @@ from sklearn.linear_model import LinearRegression
 
 from slipway.engine.engine import Engine
 from slipway.errors import ArtifactError
-from slipway.model.manifest import MODEL_FILE, Manifest
+from slipway.model.formats.registry import MODEL_FILE
+from slipway.model.manifest import Manifest
 from slipway.model.signature import Signature
 from slipway.model.verify import library_versions
 from slipway.packing.check import check

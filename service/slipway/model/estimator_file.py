@@ -1,79 +1,103 @@
-"""The estimator in a joblib file as a model: nothing in the file runs before its digest is verified."""
+"""The estimator in its file as a model, whatever its format: nothing in the file runs before its digest is verified."""
 
 import contextlib
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import joblib
 import numpy as np
 from pydantic import ValidationError
-from sklearn.exceptions import InconsistentVersionWarning
-from threadpoolctl import ThreadpoolController
 
 from ..errors import ArtifactError, BrokenArtifact
-from ..system.files import open_file
-from .contained import contained, described, harmless
+from ..settings import Trust
+from .contained import contained, described
 from .estimator import Model, require_predict
-from .file_kinds import foreign, unloadable
 from .format_one import check_categories
+from .formats.mlflow_folder import MlflowFolder, read_mlflow
+from .formats.registry import RUN_NO_CODE, Format, recognised
 from .inspection import classes, joins_words, names, width
 from .known_columns import known_columns
 from .manifest import Manifest, first_error
 from .signature import Signature
-from .verify import open_verified
+from .verify import NOBODY, Trusted, open_verified
 
-_MOST_NOTES = 20
+_EXTRAS: dict[Format, str] = {"skops": "skops", "onnx": "onnx"}
 
 
-def load_model(path: Path, manifest: Manifest | None, notes: list[str]) -> tuple[Model, str]:
+def load_model(
+    path: Path, manifest: Manifest | None, notes: list[str], trusted: Trusted = NOBODY, trust: Trust = "any"
+) -> tuple[Model, str]:
     """The model and the file's digest, without a prediction. Raises ArtifactError, saying what to do, and nothing else.
 
     One at a time: catching warnings is process-wide.
     """
-    try:
-        estimator, digest = load_estimator(path, None if manifest is None else manifest.digest, notes)
-        require_predict(estimator)
-        return _model(estimator, manifest, path.parent, notes), digest
-    finally:
-        _end_openmp_threads()
+    expected = None if manifest is None else manifest.digest
+    estimator, digest = load_estimator(path, expected, notes, trusted, trust)
+    require_predict(estimator)
+    return _model(estimator, manifest, path.parent, notes), digest
 
 
-def load_estimator(path: Path, expected_digest: str | None, notes: list[str]) -> tuple[Any, str]:
-    """The object in a joblib file and the file's digest, which is verified on the same open file before any of it
-    runs.
+def load_estimator(
+    path: Path, expected_digest: str | None, notes: list[str], trusted: Trusted = NOBODY, trust: Trust = "any"
+) -> tuple[Any, str]:
+    """The object in a model's file and the file's digest, which is verified on the same open file before any of it
+    runs. At the level `safe` a pickle is not opened.
     """
     with open_verified(path, expected_digest) as (file, digest):
-        return _unpickle(file, path, notes), digest
+        form = recognised(file)
+        if trust == "safe" and form not in RUN_NO_CODE:
+            raise BrokenArtifact(
+                f"{path} is a {'pickle' if form == 'joblib' else f'file of {form}'}, which SLIPWAY_TRUST=safe does not "
+                f"open: {'loading it would run the code in it. ' if form == 'joblib' else ''}Write the model with "
+                "skops.io.dump or as ONNX, or pack it with --compile"
+            )
+        try:
+            return _read(form, file, path, trusted, notes), digest
+        except ModuleNotFoundError as error:
+            if form == "joblib":
+                raise
+            extra = _EXTRAS.get(form)
+            way = f"pip install 'slipway-serve[{extra}]'" if extra else f"install {form}"
+            raise BrokenArtifact(
+                f"{path} needs the Python module {error.name!r}, which is not installed here: {way}"
+            ) from None
 
 
-def _unpickle(file: BinaryIO, path: Path, notes: list[str]) -> Any:
-    # Not left to joblib, which would take a table's first letter for an order to import.
-    if (kind := foreign(file)) is not None:
-        raise ArtifactError(f"{path} is no joblib file that can be loaded: it is {kind}")
+def _read(form: Format, file: BinaryIO, path: Path, trusted: Trusted, notes: list[str]) -> Any:
+    # Not at the top: a server imports the libraries of the formats that it has, and no others.
+    if form == "onnx":
+        from .formats.onnx_file import read as read_onnx
+
+        return read_onnx(file, path)
+    if form == "lightgbm":
+        from .formats.lightgbm_file import read as read_lightgbm
+
+        return read_lightgbm(file, path)
+    if form == "xgboost":
+        from .formats.xgboost_file import read as read_xgboost
+
+        return read_xgboost(file, path)
+    from .formats.joblib_file import read as read_joblib
+    from .formats.openmp import end_openmp_threads
+
     try:
-        with warnings.catch_warnings(record=True) as caught, contained:
-            warnings.simplefilter("always")
-            estimator = joblib.load(file)
-    except MemoryError:
-        raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None
-    except Exception as error:  # a pickle may raise anything
-        with open_file(path) as again:
-            why = f"{path} {unloadable(again, error)}"
-        raise (BrokenArtifact if isinstance(error, ImportError) else ArtifactError)(why) from error
-    for warning in caught:
-        note = harmless(str(warning.message))
-        if isinstance(warning.message, InconsistentVersionWarning):
-            fitted, here = warning.message.original_sklearn_version, warning.message.current_sklearn_version
-            note = f"Fitted with scikit-learn {fitted}, loaded with {here}: answers may differ"
-        if note not in notes and len(notes) < _MOST_NOTES:
-            notes.append(note)
-    return estimator
+        if form == "joblib":
+            return read_joblib(file, path, notes)
+        from .formats.skops_file import read as read_skops
+
+        return read_skops(file, path, trusted.types, notes)
+    finally:
+        end_openmp_threads()
+
+
+def told_signature(estimator: Any, saved: MlflowFolder | None) -> Signature:
+    """What the estimator tells by itself, and what MLflow's signature does, where there is one."""
+    told = Signature.of(estimator)
+    return told if saved is None else saved.refined(told)
 
 
 def _model(estimator: Any, manifest: Manifest | None, directory: Path, notes: list[str]) -> Model:
     try:
-        signature = Signature.of(estimator) if manifest is None else manifest.signature
+        signature = told_signature(estimator, read_mlflow(directory)) if manifest is None else manifest.signature
         lacking = "a manifest" if manifest is None else "the data that shows them"
         _check_categories(estimator, signature, directory, lacking)
         if manifest is not None:
@@ -147,12 +171,3 @@ def _check_categories(estimator: Any, signature: Signature, directory: Path, lac
             f"{directory} holds an estimator that was fitted on {categories}, and does not tell enough of them "
             f"to serve it without {lacking}: pack it with `slipway pack --data`"
         )
-
-
-def _end_openmp_threads() -> None:
-    """Loading XGBoost starts OpenMP threads. A fork does not copy them, and a forked child that wants them waits for
-    ever.
-    """
-    for library in ThreadpoolController().lib_controllers:
-        if library.user_api == "openmp" and hasattr(library.dynlib, "omp_pause_resource_all"):
-            library.dynlib.omp_pause_resource_all(1)  # omp_pause_soft: threads start anew when they are wanted
