@@ -40,8 +40,10 @@ LOCAL_IMPORTS = {
     "cli.drain": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.drift": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.example": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.models": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.pack": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.predict": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
+    "cli.rollback": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "cli.serve": "each command imports what it needs, so that `slipway drain` and `--help` are quick",
     "model.artifact": "a server whose models are all compiled does without scikit-learn, joblib and the second that "
     "they take",

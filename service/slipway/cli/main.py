@@ -13,10 +13,11 @@ from ..errors import ArtifactError
 from ..model.contained import Escaped
 from ..settings import misspelt_variables, spoken
 from ..system.escaping import printable
-from . import bench, check, drain, drift, example, log, pack, predict, serve
+from . import bench, check, drain, drift, example, log, models, pack, predict, rollback, serve
 from .flags import CommandParser, UsageError, typed_in
 
-COMMANDS = (example, pack, check, predict, bench, drift, serve, log, drain)  # as `slipway --help` lists them
+# As `slipway --help` lists them.
+COMMANDS = (example, pack, check, predict, bench, drift, serve, models, rollback, log, drain)
 UNUSABLE = 2  # also what argparse exits with
 
 Command = Callable[[argparse.Namespace], int]
