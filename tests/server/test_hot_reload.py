@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from tests.support.load import Load, post
 
 FRAME = pd.DataFrame({"age": [31.0, 47.0, 52.0], "tenure": [1.0, 2.0, 11.0]})
 ROW = {"age": 31.0, "tenure": 2.0}
+SLIPWAY = Path(sys.executable).with_name("slipway")
 SWAPS = int(os.environ.get("SWAPS", "5"))
 
 
@@ -157,8 +160,9 @@ def test_a_version_that_its_callers_could_not_call_is_refused_unless_that_is_all
 def test_a_version_is_pinned_and_rolled_back_while_the_server_runs(server: Server, models: Path) -> None:
     put(models, "2", 2.0)
     server.until(lambda: answer(server) == ("2", 2.0))
-    (models / "models.toml").write_text('[churn]\nversion = "1"\n')
-    server.until(lambda: answer(server) == ("1", 1.0))
+    for command, now in (("models pin churn 1", 1.0), ("models unpin churn", 2.0), ("rollback churn", 1.0)):
+        subprocess.run([SLIPWAY, *command.split(), "--models", models], check=True)
+        server.until(lambda now=now: answer(server) == (f"{now:.0f}", now))
     (models / "models.toml").unlink()
     server.until(lambda: answer(server) == ("2", 2.0))
     shutil.rmtree(models / "churn" / "2")

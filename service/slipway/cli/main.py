@@ -13,7 +13,23 @@ from ..errors import ArtifactError
 from ..model.contained import Escaped
 from ..settings import misspelt_variables, spoken
 from ..system.escaping import printable
-from . import bench, check, drain, drift, example, fetch, log, pack, predict, push, serve, sign, verify
+from . import (
+    bench,
+    check,
+    drain,
+    drift,
+    example,
+    fetch,
+    log,
+    models,
+    pack,
+    predict,
+    push,
+    rollback,
+    serve,
+    sign,
+    verify,
+)
 from .flags import CommandParser, UsageError, typed_in
 
 COMMANDS = (
@@ -28,6 +44,8 @@ COMMANDS = (
     push,
     drift,
     serve,
+    models,
+    rollback,
     log,
     drain,
 )  # as `slipway --help` lists them

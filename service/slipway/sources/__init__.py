@@ -1,6 +1,7 @@
 """Where model directories come from.
 
 `folder`: a folder of models, and its models.toml.
+`pins`: which versions its models.toml pins, and changing that.
 `changes`: whether its files have changed, and whether an address has new ones.
 `address`: addresses of models: s3:, gs:, az:, https:, oci:, models:.
 `fetching`: fetched from one: resumed, verified, put in place.
