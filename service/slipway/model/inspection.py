@@ -88,7 +88,9 @@ def names(estimator: Any) -> tuple[str, ...] | None:
 def joins_words(estimator: Any) -> bool:
     """Whether its names have underscores where those of the DataFrame had blanks, as LightGBM's do."""
     inner = _seers(estimator)
-    return any(map(joins_words, inner)) if inner else _package(estimator) == "lightgbm"
+    if inner:
+        return any(map(joins_words, inner))
+    return "lightgbm" in (_package(estimator), getattr(estimator, "runtime", None))
 
 
 def takes_text(estimator: Any) -> bool:

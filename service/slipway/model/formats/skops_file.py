@@ -2,6 +2,8 @@
 the operator's list.
 """
 
+import json
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from ..contained import contained, described, harmless
 from .joblib_file import note_warnings
 
 _MOST_NAMED = 20
+_A_NAME = re.compile(r"[\w.]+", re.ASCII)
 
 
 def read(file: BinaryIO, path: Path, trusted: Sequence[str], notes: list[str]) -> Any:
@@ -27,10 +30,12 @@ def read(file: BinaryIO, path: Path, trusted: Sequence[str], notes: list[str]) -
         file.seek(0)
         asked = skops.io.get_untrusted_types(data=file.read())
         off = [harmless(name) for name in asked if name not in trusted]
+        # A file can name a type so that it is more than a value to a shell.
+        named = [name for name in (*trusted, *off[:_MOST_NAMED]) if _A_NAME.fullmatch(name)]
         more = f" and {len(off) - _MOST_NAMED} more" if len(off) > _MOST_NAMED else ""
         raise BrokenArtifact(
             f"{path} asks for types that are not on your list of trusted ones: {', '.join(off[:_MOST_NAMED])}{more}. "
-            "If you trust their code, set SLIPWAY_TRUSTED_TYPES to them as JSON"
+            f"If you trust their code, list them: SLIPWAY_TRUSTED_TYPES='{json.dumps(named)}'"
         ) from None
     except MemoryError:
         raise ArtifactError(f"{path} does not fit into memory, or is corrupt") from None

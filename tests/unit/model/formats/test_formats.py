@@ -255,3 +255,21 @@ def digest_of(content: bytes) -> str:
 def pack_linear(folder: Path) -> Path:
     joblib.dump(LINEAR, folder / "linear.joblib")
     return pack(folder / "linear.joblib", name="linear", output=folder / "models", data=DATA).directory
+
+
+def test_names_with_blanks_are_those_that_lightgbm_has_joined(tmp_path: Path) -> None:
+    frame = DATA.rename(columns=lambda name: f"length of {name}")
+    estimator = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(frame, Y)
+    estimator.booster_.save_model(tmp_path / "model.txt")
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    found = pack(tmp_path / "model.txt", name="m", output=tmp_path / "models", data=tmp_path / "data.csv")
+    assert list(found.artifact.signature.names or ()) == list(frame)
+    rows = found.artifact.validator(200).instances(frame.to_numpy().tolist())
+    assert found.artifact.model.infer(rows.data).predictions == estimator.predict(frame).tolist()
+
+
+def test_the_types_of_a_forest_in_skops_are_named_as_they_are_to_be_listed(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    skops.io.dump(RandomForestClassifier(2).fit(X, Y), path)
+    with pytest.raises(ArtifactError, match=r"""SLIPWAY_TRUSTED_TYPES='\["sklearn.tree._tree.Tree"\]'"""):
+        load_estimator(path, None, [])
