@@ -56,6 +56,9 @@ def add_to(commands: Commands) -> None:
         help="bounds, allowed values and descriptions of columns (docs/models.md)",
     )
     parser.add_argument(
+        "--code", type=Path, metavar="DIR", help="folder of your own modules that the model needs, to go with it"
+    )
+    parser.add_argument(
         "--compile", action="store_true", help="write a compiled form too, where it is proven on --data and quicker"
     )
     parser.add_argument(
@@ -99,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
             ),
             force=options.force,
             compiled=options.compile,
+            code=options.code,
             trusted=Trusted.by(settings_of(options)),
         )
     report(packed, options.output)

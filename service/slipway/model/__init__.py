@@ -4,6 +4,7 @@
 `manifest`: manifest.json.
 `verify`: what may be loaded: digest, library versions.
 `signing`: signatures of directories.
+`own_modules`: modules of a user's own beside it.
 `estimator_file`: the estimator in its file, of any of the formats.
 `formats/`: a file a format: joblib, skops, ONNX, XGBoost, LightGBM.
 `file_kinds`: what a file is, told by its bytes.

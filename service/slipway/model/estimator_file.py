@@ -17,6 +17,7 @@ from .formats.registry import RUN_NO_CODE, Format, recognised
 from .inspection import classes, joins_words, names, width
 from .known_columns import known_columns
 from .manifest import Manifest, first_error
+from .own_modules import CODE_FILE, MOST_BYTES, OwnModules
 from .signature import Signature
 from .verify import NOBODY, Trusted, open_verified
 
@@ -31,13 +32,19 @@ def load_model(
     One at a time: catching warnings is process-wide.
     """
     expected = None if manifest is None else manifest.digest
-    estimator, digest = load_estimator(path, expected, notes, trusted, trust)
+    code = None if manifest is None or manifest.code is None else _own_modules(path.parent, manifest.code, trust)
+    estimator, digest = load_estimator(path, expected, notes, trusted, trust, code)
     require_predict(estimator)
     return _model(estimator, manifest, path.parent, notes), digest
 
 
 def load_estimator(
-    path: Path, expected_digest: str | None, notes: list[str], trusted: Trusted = NOBODY, trust: Trust = "any"
+    path: Path,
+    expected_digest: str | None,
+    notes: list[str],
+    trusted: Trusted = NOBODY,
+    trust: Trust = "any",
+    code: OwnModules | None = None,
 ) -> tuple[Any, str]:
     """The object in a model's file and the file's digest, which is verified on the same open file before any of it
     runs. At the level `safe` a pickle is not opened.
@@ -51,7 +58,8 @@ def load_estimator(
                 "skops.io.dump or as ONNX, or pack it with --compile"
             )
         try:
-            return _read(form, file, path, trusted, notes), digest
+            with contextlib.nullcontext() if code is None else code.importable():
+                return _read(form, file, path, trusted, notes), digest
         except ModuleNotFoundError as error:
             if form == "joblib":
                 raise
@@ -60,6 +68,16 @@ def load_estimator(
             raise BrokenArtifact(
                 f"{path} needs the Python module {error.name!r}, which is not installed here: {way}"
             ) from None
+
+
+def _own_modules(directory: Path, digest: str, trust: Trust) -> OwnModules:
+    if trust == "safe":
+        raise BrokenArtifact(
+            f"{directory} has modules of its own in {CODE_FILE}, which SLIPWAY_TRUST=safe does not run: install "
+            "them where it is served, and pack it without --code"
+        )
+    with open_verified(directory / CODE_FILE, digest) as (file, _):
+        return OwnModules(file.read(MOST_BYTES))
 
 
 def _read(form: Format, file: BinaryIO, path: Path, trusted: Trusted, notes: list[str]) -> Any:

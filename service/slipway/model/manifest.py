@@ -70,6 +70,11 @@ class Manifest(BaseModel):
     version: str = Field(pattern=NAME_PATTERN, description="Version of the model, and the name of its folder.")
     file: str = Field(MODEL_FILE, pattern=FILE_PATTERN, description="The model's file, in the same folder.")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$", description="SHA-256 of that file; another is not loaded.")
+    code: str | None = Field(
+        None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="SHA-256 of code.zip, modules of your own that the model alone imports; null: there are none.",
+    )
     created: datetime = Field(description="When it was packed, in UTC.")
     libraries: dict[str, str] = Field(description="Versions at packing; another version of scikit-learn is not loaded.")
     estimator: str = Field(description="Class of the estimator.")

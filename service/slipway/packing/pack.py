@@ -1,5 +1,6 @@
 """Packing: a fitted estimator in its file becomes a model directory whose manifest vouches for it."""
 
+import hashlib
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from ..model.formats.mlflow_folder import read_mlflow
 from ..model.formats.registry import kept_as
 from ..model.known_columns import Knowledge, known_columns
 from ..model.manifest import NAME_PATTERN, Manifest, Serving
+from ..model.own_modules import CODE_FILE, OwnModules, zipped
 from ..model.signature import Signature
 from ..model.verify import NOBODY, Trusted, library_versions
 from .check import tried
@@ -68,6 +70,7 @@ def pack(
     force: bool = False,
     compiled: bool = False,
     trusted: Trusted = NOBODY,
+    code: Path | None = None,
 ) -> Packed:
     """Writes OUTPUT/NAME/VERSION, all of it or nothing. Raises ArtifactError, in one sentence, for whatever does not
     fit.
@@ -75,6 +78,7 @@ def pack(
     `data`: a frame, or a CSV or Parquet file, of which `missing` are words for a missing value and `header` says
     whether it has one.
     `compiled`: with a compiled form beside the estimator, if one is proven on all of the data and quicker.
+    `code`: a folder with modules of one's own, which go with it.
     """
     for what, value in (("name", name), ("version", version)):
         if not fullmatch(NAME_PATTERN, value):
@@ -88,7 +92,9 @@ def pack(
     saved = read_mlflow(source)
     if saved is not None:
         source, data = saved.file, example_frame(saved) if data is None else data
-    estimator, digest = load_estimator(source, None, notes, trusted)
+    modules = None if code is None else zipped(code)
+    own = None if modules is None else OwnModules(modules)
+    estimator, digest = load_estimator(source, None, notes, trusted, code=own)
     require_predict(estimator)
     declarations = declarations or {}
     data_of = None if data is None else read_data(estimator, data, target, declarations, missing, header, notes)
@@ -151,6 +157,7 @@ def pack(
         version=version,
         file=file,
         digest=digest,
+        code=None if modules is None else "sha256:" + hashlib.sha256(modules).hexdigest(),
         created=datetime.now(UTC).replace(microsecond=0),
         libraries=library_versions(estimator),
         estimator=type(estimator).__name__,
@@ -164,6 +171,8 @@ def pack(
     try:
         staging.mkdir(parents=True)
         shutil.copyfile(source, staging / file)
+        if modules is not None:
+            (staging / CODE_FILE).write_bytes(modules)
         manifest.write(staging)
         artifact = _proven(load(staging, name=name, version=version, compiled=False, trusted=trusted))
         if compilation is not None and compilation.form is not None:

@@ -20,6 +20,7 @@ from ..errors import ArtifactError, BrokenArtifact
 from ..model.formats.mlflow_folder import MLMODEL
 from ..model.formats.registry import file_in
 from ..model.manifest import MANIFEST, NAME_PATTERN, read_manifest
+from ..model.own_modules import CODE_FILE
 from .address import Address, safe_path
 from .cache import Mirror
 from .folder import find_models
@@ -232,6 +233,8 @@ def _verify(address: Address, folder: Path, hashed: Mapping[int, str]) -> None:
         if manifest is None:
             continue
         wanted = [(manifest.file, manifest.digest)]
+        if manifest.code is not None:
+            wanted.append((CODE_FILE, manifest.code))
         if manifest.compiled is not None:
             wanted.append((manifest.compiled.file, manifest.compiled.digest))
         for file, digest in wanted:

@@ -162,6 +162,8 @@ class HttpsSource:
         items = [self._item(f"{base}manifest.json", "manifest.json", None)]
         file = str(manifest.get("file", "model.joblib"))
         items.append(self._item(f"{base}{file}", file, None, str(manifest["digest"])))
+        if manifest.get("code"):
+            items.append(self._item(f"{base}code.zip", "code.zip", None, str(manifest["code"])))
         compiled = manifest.get("compiled")
         if isinstance(compiled, dict):
             file = {"linear": "model.linear.json", "onnx": "model.onnx"}.get(str(compiled.get("form")), "")
