@@ -74,4 +74,6 @@ def _timed(model: LoadedModel, batches: Sequence[Batch]) -> tuple[list[Answers],
 
 
 def _equal(answers: Answers, others: Answers) -> bool:
-    return same(answers.predictions, others.predictions) and same(answers.probabilities, others.probabilities)
+    short = answers.short
+    are_same = same(answers.predictions, others.predictions, short=short)
+    return are_same and same(answers.probabilities, others.probabilities, short=short)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 RELATIVE_TOLERANCE = 1e-6  # another CPU may sum in another order
 ABSOLUTE_TOLERANCE = 1e-9
+SHORT_TOLERANCE = 1e-4  # of what is computed in float32, relative and absolute: a batch is summed in another order, too
 
 Prediction = Any  # int | float | str | bool | None, or a list of them where there are several outputs
 
@@ -16,19 +17,21 @@ Prediction = Any  # int | float | str | bool | None, or a list of them where the
 @dataclass(slots=True)
 class Answers:
     """One entry per row. `confidences`: of the predicted class, None where unknown; `probabilities`: in class order,
-    or None.
+    or None; `short`: computed in float32.
     """
 
     predictions: list[Prediction]
     confidences: list[Any]
     probabilities: list[Any] | None = None
+    short: bool = field(default=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.predictions)
 
     def take(self, indices: Sequence[int]) -> "Answers":
         probabilities = None if self.probabilities is None else [self.probabilities[i] for i in indices]
-        return Answers([self.predictions[i] for i in indices], [self.confidences[i] for i in indices], probabilities)
+        confidences = [self.confidences[i] for i in indices]
+        return Answers([self.predictions[i] for i in indices], confidences, probabilities, short=self.short)
 
     def by_output(self, outputs: Sequence[str]) -> "Answers":
         """The same with what there is per output as objects by the outputs' names."""
@@ -37,7 +40,7 @@ class Answers:
             return [dict(zip(outputs, row, strict=True)) for row in rows]
 
         probabilities = None if self.probabilities is None else named(self.probabilities)
-        return Answers(named(self.predictions), named(self.confidences), probabilities)
+        return Answers(named(self.predictions), named(self.confidences), probabilities, short=self.short)
 
     @staticmethod
     def concat(parts: Sequence["Answers"]) -> "Answers":
@@ -53,14 +56,17 @@ class Answers:
             [value for part in parts for value in part.predictions],
             [value for part in parts for value in part.confidences],
             probabilities,
+            short=bool(parts) and parts[0].short,
         )
 
 
-def same(got: Any, expected: Any) -> bool:
+def same(got: Any, expected: Any, *, short: bool = False) -> bool:
     """Whether two predictions, or two rows of probabilities, agree: classes exactly, floats within a tolerance."""
     if isinstance(got, list) and isinstance(expected, list):
-        return len(got) == len(expected) and all(map(same, got, expected))
+        return len(got) == len(expected) and all(same(*pair, short=short) for pair in zip(got, expected, strict=True))
     if isinstance(got, float) and isinstance(expected, float):
+        if short:
+            return math.isclose(got, expected, rel_tol=SHORT_TOLERANCE, abs_tol=SHORT_TOLERANCE)
         return math.isclose(got, expected, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
     return type(got) is type(expected) and bool(got == expected)
 

@@ -101,6 +101,7 @@ class Model:
         self._has_probabilities = signature.classes is not None and hasattr(estimator, "predict_proba")
         self._one_call = self._has_probabilities and not signature.multi_output and decides_by_probability(estimator)
         self._both = getattr(estimator, "predict_both", None) if isinstance(estimator, Native) else None
+        self.is_short = isinstance(estimator, Native) and estimator.is_short
         self._copies = _may_change_input(estimator)
         self._classes: list[Any] = signature.classes or []
         outputs: list[Any] = self._classes if signature.multi_output else [self._classes]
@@ -112,7 +113,9 @@ class Model:
         """
         try:
             with contained, np.errstate(all="ignore"):
-                return self._one_call_answers(data) if self._one_call else self._answers(data)
+                answers = self._one_call_answers(data) if self._one_call else self._answers(data)
+                answers.short = self.is_short
+                return answers
         except (RefusedByModel, Unanswered, Escaped, MemoryError):
             raise
         except Exception as error:  # an estimator may raise anything for a value that it does not know

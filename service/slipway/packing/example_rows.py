@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,14 +139,10 @@ def _compare(
 
 def differences(answers: Answers, expected: Answers) -> list[int]:
     """The places of the rows whose predictions or probabilities differ."""
-    pairs = zip(
-        answers.predictions,
-        expected.predictions,
-        answers.probabilities or [None] * len(answers),
-        expected.probabilities or [None] * len(expected),
-        strict=True,
-    )
-    return [i for i, (got, wanted, share, own) in enumerate(pairs) if not (same(got, wanted) and same(share, own))]
+    shares = [each.probabilities or [None] * len(each) for each in (answers, expected)]
+    pairs = zip(answers.predictions, expected.predictions, *shares, strict=True)
+    equal = partial(same, short=answers.short)
+    return [i for i, (got, told, *both) in enumerate(pairs) if not (equal(got, told) and equal(*both))]
 
 
 def _culprits(model: Model, original: Any, carried: Any, places: list[int]) -> list[str]:

@@ -33,6 +33,7 @@ class OnnxModel(Native):
     """
 
     runtime = "onnxruntime"
+    is_short = True  # some of it, whatever its input is
 
     def __init__(self, content: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -71,7 +72,10 @@ class OnnxModel(Native):
             if self._mapped:
                 classes, row = list(asked[0]), list(asked[0].values())
             else:
-                row = np.asarray(asked).reshape(len(asked), -1)[0].tolist()
+                if len(output.shape) != 2 or np.asarray(asked).ndim != 2:  # of several outputs
+                    self._probability = None
+                    return
+                row = np.asarray(asked)[0].tolist()
         except Exception:  # a graph need not take zeros, or empty text
             width = None if self._mapped else output.shape[-1]
             classes = classes_in(content, width if isinstance(width, int) else None)
