@@ -17,6 +17,7 @@ from .compiled import model as compiled_model
 from .compiled.model import CompiledForm, CompiledModel, Form, difference
 from .contained import contained, described, harmless
 from .estimator import Model
+from .file_kinds import inflated
 from .format_one import risks
 from .manifest import MODEL_FILE, Manifest, read_manifest
 from .rows import Batch, RowValidator
@@ -137,6 +138,15 @@ def size(directory: Path, *, compiled: bool = True) -> int:
         manifest = read_manifest(directory)
         form = manifest.compiled if manifest is not None and compiled else None
         return (directory / (MODEL_FILE if form is None else form.file)).stat().st_size
+    return 0
+
+
+def unpacked_size(directory: Path, *, compiled: bool = True) -> int:
+    """As `size`, but of what a compressed file holds. Reads all of such a file."""
+    with contextlib.suppress(OSError, ArtifactError):
+        manifest = read_manifest(directory)
+        form = manifest.compiled if manifest is not None and compiled else None
+        return inflated(directory / (MODEL_FILE if form is None else form.file))
     return 0
 
 
