@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # Code of a model may change the folder that the process works in.
@@ -25,6 +25,14 @@ _SERVICE_LINK = re.compile(
 )
 ADDRESS_OF_MODELS = re.compile(r"(s3|gs|az|https?|oci|models):")
 ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+def bytes_of(value: object) -> object:
+    """512Mi, 1.5GB or a number: as bytes."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** (" KMGT".index(found[2])))
 
 
 class Settings(BaseSettings):
@@ -89,6 +97,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds that a model may take to load on its first request, in a child process or at a reload; "
         "beyond it is given up.",
+    )
+    memory_budget: Annotated[int | None, BeforeValidator(bytes_of)] = Field(
+        None,
+        ge=1,
+        description="Bytes, such as 512Mi, for lazily loaded models in all workers together, each of which has its "
+        "share: the one that was asked longest ago goes first. Unset: half of what the container's memory limit leaves "
+        "beside the other models; without a limit, none goes.",
     )
     reload_interval: float = Field(
         0.0,

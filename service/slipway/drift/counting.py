@@ -39,7 +39,7 @@ class DriftCounter:
         self._waiting: deque[Counted] = deque()
         self._room = MOST_ROWS
         self._skipped = 0
-        self._tallies: dict[LoadedModel, tuple[Tally, Counters]] = {}
+        self._tallies: dict[tuple[str, str, str], tuple[Tally, Counters]] = {}  # a model may go, and come again
 
     def observe(self, model: LoadedModel, batch: Batch, answers: Answers) -> None:
         """Of a model with a distribution. Only remembers, and beyond MOST_ROWS not even that."""
@@ -100,12 +100,12 @@ class DriftCounter:
                 log.exception("%s %s: some rows could not be counted for drift", model.name, model.version)
 
     def _tally(self, model: LoadedModel) -> tuple[Tally, Counters]:
-        found = self._tallies.get(model)
+        found = self._tallies.get(model.key)
         if found is None:
             distribution = model.distribution
             assert distribution is not None, "observe() says so"
             counters = self._metrics.counters(model.name, model.version, distribution)
-            found = self._tallies[model] = (Tally(distribution, model.artifact.signature.names or ()), counters)
+            found = self._tallies[model.key] = (Tally(distribution, model.artifact.signature.names or ()), counters)
         return found
 
     def _publish(self) -> None:

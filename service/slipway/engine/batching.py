@@ -87,6 +87,10 @@ class Lane:
             if not job.outcome.done():
                 self._give_up(job)
 
+    @property
+    def idle(self) -> bool:
+        return not (self._waiting or self._again or self._running)
+
     def _give_up(self, job: Job) -> None:
         """Its rows go no further, if they have not begun: what the model has in hand keeps its place until it ends."""
         job.outcome.cancel()

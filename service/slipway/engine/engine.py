@@ -76,6 +76,16 @@ class Engine:
         """None until the model is warm."""
         return self._placements.get(model)
 
+    def idle(self, model: LoadedModel) -> bool:
+        """Whether it can be forgotten: nothing of it is in hand. A child process never lets go of one."""
+        lanes = [lane for (owner, _, _), lane in self._lanes.items() if owner is model]
+        return all(lane.idle for lane in lanes) and self._placements.get(model, _UNKNOWN).mode != "process"
+
+    def forget(self, model: LoadedModel) -> None:
+        self._placements.pop(model, None)
+        for key in [key for key in self._lanes if key[0] is model]:
+            del self._lanes[key]
+
     async def warm_up(self, model: LoadedModel) -> str | None:
         """Times the model and decides where it runs. Answers what is wrong with it, or None."""
         longest = max(self._longest, _WARM_UP)

@@ -27,6 +27,11 @@ class Marks:
         self.inline = board.mark(slot, 0)
         self._free: list[Mark] = [board.mark(slot, place) for place in range(1, MARKS)]
 
+    @property
+    def workers(self) -> int:
+        """How many there are to be, this one included."""
+        return self._lifecycle.board.expected
+
     @contextmanager
     def held(self, model: str, doing: Doing, requests: Iterable[str] = ()) -> Iterator[None]:
         """While a thread does this for a model, which is its name and version."""

@@ -16,7 +16,7 @@ from .auth import Guard
 class ModelVersion(BaseModel):
     version: str
     default: Annotated[bool, Field(description="Answers when no version is named.")]
-    state: Annotated[str, Field(description="unloaded (lazy), loading, ready or failed.")]
+    state: Annotated[str, Field(description="unloaded (lazy: not in this worker's memory), loading, ready or failed.")]
     error: Annotated[str | None, Field(description="Why it failed, and what to do.")]
     refused: Annotated[
         str | None,

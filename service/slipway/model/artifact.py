@@ -18,6 +18,7 @@ from .compiled.model import CompiledForm, CompiledModel, Form, difference
 from .contained import contained, described, harmless
 from .estimator import Model
 from .estimator_file import load_model
+from .file_kinds import inflated
 from .format_one import risks
 from .formats.mlflow_folder import read_mlflow
 from .formats.registry import MODEL_FILE, file_in
@@ -174,6 +175,15 @@ def path_of(directory: Path) -> Path:
     with contextlib.suppress(ArtifactError):
         return directory / model_file(directory, read_manifest(directory))
     return directory / MODEL_FILE
+
+
+def unpacked_size(directory: Path, *, compiled: bool = True) -> int:
+    """As `size`, but of what a compressed file holds. Reads all of such a file."""
+    with contextlib.suppress(OSError, ArtifactError):
+        manifest = read_manifest(directory)
+        form = manifest.compiled if manifest is not None and compiled else None
+        return inflated(path_of(directory) if form is None else directory / form.file)
+    return 0
 
 
 def load(

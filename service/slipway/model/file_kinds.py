@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import os
 import pickle
 import pickletools
 import re
@@ -14,9 +15,11 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..system.files import open_file
 from .contained import described, harmless
 from .formats.registry import HEAD, SUFFIXES
 
+_PART = 1024 * 1024
 WRAPPERS = {"xgboost": "XGBClassifier or XGBRegressor", "lightgbm": "LGBMClassifier or LGBMRegressor"}
 
 _FIT = "only scikit-learn estimators, and those of libraries that follow it, can be served"
@@ -57,6 +60,37 @@ def foreign(file: BinaryIO) -> str | None:
         return _foreign(file)
     finally:
         file.seek(0)
+
+
+def inflated(path: Path) -> int:
+    """Bytes of what a compressed file holds, which is read for it; of any other, its own. Raises OSError."""
+    with open_file(path) as file:
+        size, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
+        file.seek(0)
+        opened = next((opened for magic, (_, opened) in _INFLATED.items() if head.startswith(magic)), None)
+        with contextlib.suppress(EOFError, lzma.LZMAError, zlib.error):  # loading it will say so
+            if opened is not None:
+                size = max(size, _length(opened(file)))
+            elif head[:1] == b"x":
+                size = max(size, _length(_Deflated(file)))
+    return size
+
+
+class _Deflated:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._rest = zlib.decompressobj()
+
+    def read(self, most: int) -> bytes:
+        """Empty at the end."""
+        while not self._rest.eof and (part := self._rest.unconsumed_tail or self._file.read(_PART)):
+            if found := self._rest.decompress(part, most):
+                return found
+        return b""
+
+
+def _length(file: Any) -> int:
+    return sum(map(len, iter(lambda: file.read(_PART), b"")))
 
 
 def _foreign(file: BinaryIO) -> str | None:

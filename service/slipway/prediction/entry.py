@@ -20,6 +20,7 @@ State = Literal["unloaded", "loading", "ready", "failed"]
 class Entry:
     """One version of one model and how far it has come. `expected`: /ready waits for it; `example`: a row to show.
 
+    `users`: calls that wait for it or have it in hand; `asked_at`: the last one, on the monotonic clock.
     `stamp`: of its files when they were read; `changed`: they are others than a reload found before. `refused`: why it
     did not take them.
     """
@@ -40,6 +41,8 @@ class Entry:
     validator: RowValidator | None = None
     example: list[Any] | None = None
     distribution: Distribution | None = None  # what its drift is measured against; None: it is not measured
+    users: int = 0
+    asked_at: float = 0.0
     aside: bool = False  # it failed because the master has set it aside
     fault: type[ArtifactError] | None = None  # of its files
 

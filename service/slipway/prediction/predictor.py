@@ -1,5 +1,6 @@
 """The only way to a prediction: resolve the model, validate the rows, look in the cache, run."""
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ class Predictor:
         self.prediction_log = prediction_log
         self._drift = drift
         self._metrics = metrics
+        repository.residence.engine = engine
         self._cache = PredictionCache(settings.cache_size, metrics)
         self._logs = prediction_log.durability != "off"
         self._log_waits = prediction_log.durability in ("spooled", "sync")
@@ -62,6 +64,7 @@ class Predictor:
         background.
         """
         model = entry.model if entry.model is not None and entry.state == "ready" else await self._loaded(entry, call)
+        entry.asked_at = time.monotonic()
         inline_rows = 0 if cached else self.engine.inline_rows(model, mode)
         if not call.waits and (not inline_rows or (self._log_waits and not log)):
             raise MustWait
@@ -70,7 +73,11 @@ class Predictor:
             answers, seconds = self.engine.infer(model, batch)
             hits = None
         elif call.waits:
-            answers, seconds, hits = await self._run(model, batch, call, mode, cached)
+            entry.users += 1
+            try:
+                answers, seconds, hits = await self._run(model, batch, call, mode, cached)
+            finally:
+                entry.users -= 1
         else:
             raise MustWait
         if model.distribution is not None:

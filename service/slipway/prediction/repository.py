@@ -13,12 +13,13 @@ from ..engine.pools import NotReturned, in_thread_of_its_own
 from ..errors import (
     ArtifactError,
     DeadlineExceeded,
+    DoesNotFit,
     ModelFailed,
     ModelLoading,
     UnknownModel,
     UnknownVersion,
 )
-from ..model.artifact import Artifact, load, path_of, size
+from ..model.artifact import Artifact, load, path_of, size, unpacked_size
 from ..model.contained import harmless
 from ..model.distribution import Distribution
 from ..model.manifest import Serving, read_manifest
@@ -28,10 +29,11 @@ from ..settings import Settings
 from ..sources.changes import stamp
 from ..sources.folder import OVERRIDES_FILE, Overrides, read_overrides, served_in, version_key
 from ..system.board import Board, Lifecycle
-from ..system.memory import megabytes, require_room
+from ..system.memory import megabytes, memory, require_room
 from ..telemetry.metrics import Metrics
 from .entry import Entry, State
 from .loading import Loading
+from .residence import Residence
 
 log = logging.getLogger("slipway.models")
 
@@ -60,6 +62,7 @@ class Repository:
         self._settings = settings
         self._metrics = metrics
         self.marks = marks or Marks(Lifecycle(Board(None, slots=1)))
+        self.residence = Residence(metrics)
         self._entries: dict[str, dict[str, Entry]] = {}
         self._default_versions: dict[str, str] = {}
         self._one_load = asyncio.Lock()  # catching warnings is process-wide
@@ -227,6 +230,10 @@ class Repository:
             with loading.of(model, path, self.size(entry)):
                 self.load(entry)
             self._end_at(entry, ends)
+        limit = memory()
+        loaded = sum(self.size(entry) for entry in self if entry.model is not None)
+        left = None if limit is None else limit.limit - loaded
+        self.residence.share(self._settings.memory_budget, left, self.marks.workers)
 
     @staticmethod
     def _end_at(entry: Entry, fault: type[ArtifactError] | None) -> None:
@@ -261,26 +268,21 @@ class Repository:
             return artifact, artifact.validator(self._settings.max_rows)
         return artifact, entry.validator
 
-    def size(self, entry: Entry) -> int:
-        return size(entry.directory, compiled=self._settings.compiled and entry.serving.compiled)
+    def size(self, entry: Entry, *, unpacked: bool = False) -> int:
+        told = unpacked_size if unpacked else size
+        return told(entry.directory, compiled=self._settings.compiled and entry.serving.compiled)
 
     def _take(self, entry: Entry, artifact: Artifact, validator: RowValidator) -> None:
         entry.validator = validator
         pinned, allow = entry.serving.execution, self._settings.allow_version_mismatch
+        trust, trusted = self._settings.trust, Trusted.by(self._settings)
         entry.model = LoadedModel(
             artifact,
             validator,
             self._settings.execution if pinned == "auto" else pinned,
             self._metrics.inference(entry.name, entry.version),
             ModelSource(
-                entry.directory,
-                entry.name,
-                entry.version,
-                artifact.digest,
-                allow,
-                artifact.form,
-                self._settings.trust,
-                Trusted.by(self._settings),
+                entry.directory, entry.name, entry.version, artifact.digest, allow, artifact.form, trust, trusted
             ),
             self._settings.batching and entry.serving.batching,
             self._settings.log_rate if entry.serving.log_rate is None else entry.serving.log_rate,
@@ -302,7 +304,10 @@ class Repository:
             self._set_state(entry, "loading")
             log.info("loading model %s (%s)", entry.label, megabytes(self.size(entry)))
             try:
-                read = await in_thread_of_its_own(self._settings.load_timeout, self._read_in_worker, entry)
+                size = await in_thread_of_its_own(self._settings.load_timeout, self.size, entry, unpacked=True)
+                self.residence.require_fit(size)
+                await self.residence.make_room(size)
+                read = await self._read_where_there_is_room(entry)
             except ArtifactError as exc:
                 self._fail(entry, str(exc))
             except NotReturned:
@@ -314,6 +319,16 @@ class Repository:
                 self.marks.wear_out()
             else:
                 self._take(entry, *read)
+                self.residence.took(entry, size)
+
+    async def _read_where_there_is_room(self, entry: Entry) -> tuple[Artifact, RowValidator]:
+        """The bound is one thing, the memory that others of the container leave another."""
+        while True:
+            try:
+                return await in_thread_of_its_own(self._settings.load_timeout, self._read_in_worker, entry)
+            except DoesNotFit:
+                if not self.residence.let_go():
+                    raise
 
     async def warm_up(self, entry: Entry, warm_up: WarmUp) -> None:
         """After the fork: a loaded model that does not answer its own example rows is not served."""
@@ -353,10 +368,13 @@ class Repository:
             raise ModelFailed(f"Model {entry.name!r} {entry.version} is not served: {entry.error}")
         if entry.loading is None:
             entry.loading = asyncio.create_task(self._load_lazily(entry, warm_up))
+        entry.users += 1
         try:
             await call.wait(entry.loading)
         except DeadlineExceeded:
             raise ModelLoading(f"Model {entry.name!r} {entry.version} is still loading; try again shortly") from None
+        finally:
+            entry.users -= 1
         return await self.ready(entry, warm_up, call)
 
     async def _load_lazily(self, entry: Entry, warm_up: WarmUp) -> None:

@@ -190,6 +190,19 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        # Panel: whether the memory for lazily loaded models suffices. Where each load is followed by another model's
+        # leave, it does not.
+        self._lazy_loads = Counter("slipway_lazy_loads", "Times that a lazy model was loaded.", registry=registry)
+        self._let_go = Counter(
+            "slipway_models_let_go", "Times that a lazy model went to make room for another.", registry=registry
+        )
+        self._lazy_bytes = Gauge(
+            "slipway_lazy_models_bytes",
+            "Bytes that lazily loaded models count with now, in all workers.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
     def _add_workers(self, registry: CollectorRegistry) -> None:
         # Panel: fewer workers than configured.
         self._workers = Gauge(
@@ -278,6 +291,15 @@ class Metrics:
 
     def model_loaded(self, name: str, version: str, seconds: float) -> None:
         self._load_duration.labels(name, version).set(seconds)
+
+    def lazily_loaded(self, held: int) -> None:
+        """`held`: bytes of all that are loaded now."""
+        self._lazy_loads.inc()
+        self._lazy_bytes.set(held)
+
+    def let_go(self, held: int) -> None:
+        self._let_go.inc()
+        self._lazy_bytes.set(held)
 
     def certificate_expires(self, at: float) -> None:
         """A worker's call, where it serves one: without one, and in the master, there is no such series."""
