@@ -102,8 +102,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         description="Bytes, such as 512Mi, for lazily loaded models in all workers together, each of which has its "
-        "share: the one that was asked longest ago goes first. Unset: half of what the container's memory limit leaves "
-        "beside the other models; without a limit, none goes.",
+        "share: the one that was asked longest ago goes first. Unset: a quarter of what the container's memory limit "
+        "leaves beside the other models; without a limit, none goes.",
     )
     reload_interval: float = Field(
         0.0,

@@ -7,18 +7,20 @@ import logging
 
 from ..engine.engine import Engine
 from ..errors import DoesNotFit
-from ..system.memory import megabytes
+from ..system.memory import megabytes, memory
 from ..telemetry.metrics import Metrics
 from .entry import Entry
 
 log = logging.getLogger("slipway.models")
 
+# Of the memory limit: what libraries, requests and a reload take is known when they do.
+_SPARE = 0.15
 _LOOK = 0.05  # seconds between two looks for a model that is no longer asked
 
 
 class Residence:
-    """Of one worker, on its event loop. A model counts with the bytes of its file, unpacked; what else it needs is in
-    the half of the memory that the default leaves.
+    """Of one worker, on its event loop. A model counts with the bytes of its file, unpacked; libraries do
+    not.
 
     `most`: bytes; None: no bound. `strict`: what is larger by itself is refused; else it may be there alone.
     """
@@ -33,7 +35,7 @@ class Residence:
     def share(self, budget: int | None, left: int | None, workers: int) -> None:
         """`budget`: as it was set, for all workers; `left`: what the memory limit leaves beside the other models."""
         self.strict = budget is not None
-        total = budget if budget is not None else None if left is None else max(0, left) // 2
+        total = budget if budget is not None else None if left is None else max(0, left) // 4
         self.most = None if total is None else total // workers
 
     def require_fit(self, size: int) -> None:
@@ -49,6 +51,9 @@ class Residence:
         while self.most is not None and self._used() + size > self.most and self._sizes:
             if not self.let_go():
                 await asyncio.sleep(_LOOK)
+        there = memory()
+        if there is not None and there.free < size + there.limit * _SPARE:
+            self.let_go()  # what it leaves is the next one's, though the process gives nothing back
 
     def took(self, entry: Entry, size: int) -> None:
         if entry.serving.lazy:
