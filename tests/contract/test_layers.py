@@ -75,6 +75,7 @@ ENVIRONMENT = {  # modules that touch os.environ, and why; a setting is never re
     "sources.object_store": "obstore takes its credentials from there, and whether plain HTTP will do",
     "sources.oci": "docker says there where it keeps its logins",
     "sources.mlflow_registry": "MLflow says there where its server is, and who asks",
+    "model.onnx_runtime": "ONNX Runtime takes from there whether it reports to its maker",
     "settings": "variables that are no setting, but look like one, are told of",
     "telemetry.metrics": "prometheus-client takes its folder of files from there",
     "engine.pools": "the resource tracker of multiprocessing takes from there what it does not warn of",

@@ -95,6 +95,13 @@ def test_new_code_leaves_the_layer_of_dependencies_alone(tmp_path: Path) -> None
 
 
 def test_it_reads_what_other_libraries_have_written_and_reaches_their_places() -> None:
-    modules = "skops.io, cloudpickle, onnxruntime, yaml, obstore.store"
-    done = run_inside("python", "-c", f"import {modules}")
+    done = run_inside("python", "-c", "import skops.io, cloudpickle, yaml, obstore.store")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_onnx_runtime_reports_to_nobody() -> None:
+    """Where it does, it says that it cannot keep its identifier of the machine: the user has no home."""
+    told = run_inside("python", "-c", "import onnxruntime")
+    assert "telemetry" in told.stderr
+    done = run_inside("python", "-c", "import slipway.model.onnx_runtime")
     assert (done.returncode, done.stderr) == (0, "")

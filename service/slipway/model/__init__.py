@@ -24,6 +24,7 @@
 `answers`: what it answered, JSON-ready.
 `client_fault`: whether the rows explain a failure.
 `contained`: around a model's code.
+`onnx_runtime`: ONNX Runtime, which reports nothing to its maker.
 `distribution`: the training distribution.
 `compiled/`: forms that answer in an estimator's place.
 

@@ -9,8 +9,8 @@ from math import hypot
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
+from ..onnx_runtime import onnxruntime
 from .encoding import Encoding, Row, Unusable
 
 Array = np.ndarray[Any, Any]

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import onnxruntime
 
 from ...errors import ArtifactError
 from ..contained import described, harmless
 from ..inspection import Scalar
+from ..onnx_runtime import onnxruntime
 from ..signature import Column, ColumnType, Signature, class_labels
 from .native import Native
 from .onnx_labels import classes_in

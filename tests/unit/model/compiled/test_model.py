@@ -74,7 +74,8 @@ def test_a_missing_runtime_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     graph = form.model_copy(update={"form": "onnx"})
     (tmp_path / form.file).rename(tmp_path / graph.file)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "slipway.model.compiled.onnx_graph", raising=False)
+    for name in ("compiled.onnx_graph", "onnx_runtime"):
+        monkeypatch.delitem(sys.modules, f"slipway.model.{name}", raising=False)
     with pytest.raises(ArtifactError, match="needs the Python module 'onnxruntime'"):
         load(tmp_path, graph, model.signature, examples)
 
