@@ -198,7 +198,7 @@ lock: ## resolve the dependencies anew into the lock files (needs uv)
 	$(call compile,requirements.lock,pyproject.toml --extra cloudpickle --extra mlflow --extra onnx --extra skops --extra sources)
 	$(call compile,requirements-dev.lock,pyproject.toml --group dev -c requirements.lock)
 	$(call compile,requirements-build.lock,--group build -c requirements-dev.lock)
-	$(call compile,bench/requirements.lock,pyproject.toml --extra compile bench/requirements.in -c requirements-dev.lock)
+	$(call compile,bench/requirements.lock,pyproject.toml --extra cloudpickle --extra compile --extra mlflow --extra skops --extra sources bench/requirements.in -c requirements-dev.lock)
 	$(call compile,deploy/compiled.lock,deploy/compiled.in -c requirements.lock)
 	$(call compile,deploy/scan.lock,deploy/scan.in)
 

@@ -96,7 +96,7 @@ def test_requests_in_flight_take_a_release_from_one_pod_to_four_and_back(
         "pollingInterval": 1,
         "cooldownPeriod": 1,
         "serverAddress": f"http://prometheus-operated.{shared_namespace.name}.svc:9090",
-        "threshold": "8",
+        "threshold": 8,
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15}},
     }
     metrics = {"podMonitor": {"enabled": True}, "annotations": False}
