@@ -17,6 +17,7 @@ PACKAGE = ROOT / "service/slipway"
 # Each room imports from the floors below its own; those of one floor do not know each other. The highest first.
 FLOORS = (
     {"cli"},
+    {"notebook"},
     {"server"},
     {"app"},
     {"protocols"},

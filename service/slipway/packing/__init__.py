@@ -1,6 +1,7 @@
 """Makes, checks and tries model directories, without a server.
 
 `pack`: a model directory out of a model's file.
+`from_memory`: an estimator and its data that are in memory, for the same.
 `data`: the data of `slipway pack`, in the dtypes that the estimator was fitted with.
 `first_look`: what a data file is, by its first bytes and lines.
 `csv_shape`: a CSV's encoding, header and rows, checked before it is read.
@@ -12,6 +13,7 @@
 `example_rows`: the manifest's examples, answered alike as frame, JSON and CSV.
 `explaining`: why an estimator fails on the packer's own rows.
 `check`: `slipway check`.
+`predict_frame`: the rows of a frame, answered as the server would.
 `predict_file`: `slipway predict`.
 `example_models`: the models of `slipway example`.
 `compiling/`: the compiled form, and its proof.
