@@ -97,7 +97,7 @@ def test_requests_in_flight_take_a_release_from_one_pod_to_four_and_back(
         "cooldownPeriod": 1,
         "serverAddress": f"http://prometheus-operated.{shared_namespace.name}.svc:9090",
         "threshold": 8,
-        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15}},
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 45}},
     }
     metrics = {"podMonitor": {"enabled": True}, "annotations": False}
     release.install(
@@ -125,4 +125,4 @@ def test_requests_in_flight_take_a_release_from_one_pod_to_four_and_back(
         wait_for(lambda: has_pods(FEWEST), "one pod again", timeout=300, interval=1)
         release.wait_for_end(most - set(release.ready_pods()))
 
-    assert_that_clients_moved_and_nothing_failed(under_load(release, fall, body=SLOW, pause=4.0))
+    assert_that_clients_moved_and_nothing_failed(under_load(release, fall, body=SLOW, pause=2.5))
