@@ -22,6 +22,8 @@ OTHERS = {"Certificate", "HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObj
 # What the chart sets itself: the container's address and folders, and what comes from Secrets.
 LOG = re.compile("log$|log_(?!level|format)")  # the prediction log's settings have a section of their own
 OWN = {"host", "port", "models", "runtime_dir", "api_keys", "tls_certificate", "tls_key", "metrics_port"}
+# The chart fetches models in an init container, and the image verifies no signatures.
+OWN |= {"source", "fetch_cache", "fetch_cache_bytes", "fetch_headers", "trust_key"}
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
