@@ -134,7 +134,8 @@ def test_a_bad_version_is_refused_with_its_reason_and_the_old_one_answers(
     workers = server.workers()
     put(models, name, 3.0, change=change)
     server.until(lambda: not set(workers) & set(server.workers()))
-    assert server.is_ready()
+    ready = server.get("/ready")
+    assert ready.status == 200, ready.body
     assert reason in version(server, name)["refused"]
     assert version(server, name)["state"] == ("ready" if in_place else "failed")
     assert server.metrics()['slipway_reloads_total{outcome="refused"}'] >= 1
