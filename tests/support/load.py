@@ -3,6 +3,7 @@ connect again.
 """
 
 import asyncio
+import contextlib
 import json
 import ssl
 import time
@@ -42,7 +43,15 @@ class Connection:
         return self._reader.at_eof()
 
     def close(self) -> None:
-        self._writer.close()
+        """Of TLS without a farewell, whose answer would have to be waited for."""
+        if self._writer.get_extra_info("ssl_object") is None:
+            self._writer.close()
+        else:
+            self._writer.transport.abort()
+
+    async def closed(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def get(path: str) -> bytes:
@@ -142,8 +151,10 @@ class Load:
                     gone = connection.left_by_server()  # it was idle for too long: no request was lost
             if connection is not None and gone:
                 connection.close()
+                await connection.closed()
                 connection = None
             if gone and self._away:
                 return
         if connection is not None:
             connection.close()
+            await connection.closed()
